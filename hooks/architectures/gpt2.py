@@ -1,0 +1,172 @@
+"""GPT-2 on prompts of interleaved x and y tokens, the architecture of Garg et al. 2022."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformer_lens.hook_points import HookPoint
+
+from hooks.model import ModelConfig, SequenceModel, init_gpt2_weights
+
+
+@dataclass(frozen=True)
+class GPT2Config(ModelConfig):
+    """Sizes of a GPT-2; the paper's are 12 layers, 8 heads, d_model 256, d = 20, 41 points."""
+
+    n_heads: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.d_model % self.n_heads:
+            raise ValueError(
+                f"d_model must be a multiple of n_heads, got {self.d_model} and {self.n_heads}"
+            )
+
+
+class Attention(nn.Module):
+    """Causal multi-head attention; its pattern is computed only while somebody hooks it."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.n_heads = config.n_heads
+        self.W_QKV = nn.Linear(config.d_model, 3 * config.d_model)
+        self.W_O = nn.Linear(config.d_model, config.d_model)
+        self.hook_q = HookPoint()
+        self.hook_k = HookPoint()
+        self.hook_v = HookPoint()
+        self.hook_attn_scores = HookPoint()
+        self.hook_pattern = HookPoint()
+        self.hook_z = HookPoint()
+
+    def forward(
+        self, x: Float[Tensor, "batch token d_model"]
+    ) -> Float[Tensor, "batch token d_model"]:
+        qkv = rearrange(
+            self.W_QKV(x), "batch token (three head d) -> three batch token head d",
+            three=3, head=self.n_heads,
+        )  # fmt: skip
+        q, k, v = (
+            rearrange(hook(part), "batch token head d -> batch head token d")
+            for hook, part in zip((self.hook_q, self.hook_k, self.hook_v), qkv, strict=True)
+        )
+        z = (
+            self._attend_in_the_open(q, k, v)
+            if self._pattern_is_wanted()
+            else F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        )
+        z = self.hook_z(rearrange(z, "batch head token d -> batch token head d"))
+        return self.W_O(rearrange(z, "batch token head d -> batch token (head d)"))
+
+    def _pattern_is_wanted(self) -> bool:
+        hooks = (self.hook_attn_scores, self.hook_pattern)
+        return any(hook.fwd_hooks or hook.bwd_hooks for hook in hooks)
+
+    def _attend_in_the_open(
+        self,
+        q: Float[Tensor, "batch head token d"],
+        k: Float[Tensor, "batch head token d"],
+        v: Float[Tensor, "batch head token d"],
+    ) -> Float[Tensor, "batch head token d"]:
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
+        future = torch.ones_like(scores[0, 0], dtype=torch.bool).triu(1)
+        scores = self.hook_attn_scores(scores.masked_fill(future, -torch.inf))
+        return self.hook_pattern(scores.softmax(-1)) @ v
+
+
+class MLP(nn.Module):
+    """Two linear maps around GPT-2's tanh-approximated GELU."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.W_in = nn.Linear(config.d_model, 4 * config.d_model)
+        self.W_out = nn.Linear(4 * config.d_model, config.d_model)
+        self.hook_pre = HookPoint()
+        self.hook_post = HookPoint()
+
+    def forward(
+        self, x: Float[Tensor, "batch token d_model"]
+    ) -> Float[Tensor, "batch token d_model"]:
+        pre = self.hook_pre(self.W_in(x))
+        return self.W_out(self.hook_post(F.gelu(pre, approximate="tanh")))
+
+
+class Block(nn.Module):
+    """Pre-LayerNorm attention and MLP, each added to the residual stream."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.ln1 = nn.LayerNorm(config.d_model)
+        self.attn = Attention(config)
+        self.ln2 = nn.LayerNorm(config.d_model)
+        self.mlp = MLP(config)
+        self.hook_resid_pre = HookPoint()
+        self.hook_attn_out = HookPoint()
+        self.hook_resid_mid = HookPoint()
+        self.hook_mlp_out = HookPoint()
+        self.hook_resid_post = HookPoint()
+
+    def forward(
+        self, resid: Float[Tensor, "batch token d_model"]
+    ) -> Float[Tensor, "batch token d_model"]:
+        resid = self.hook_resid_pre(resid)
+        resid = self.hook_resid_mid(resid + self.hook_attn_out(self.attn(self.ln1(resid))))
+        return self.hook_resid_post(resid + self.hook_mlp_out(self.mlp(self.ln2(resid))))
+
+
+class GPT2(SequenceModel):
+    """GPT-2 with a linear read-in of tokens and a linear read-out at the x tokens.
+
+    A prompt becomes x_1, y_1, x_2, y_2, …; a y token is the scalar zero-padded to n_dims. Weights
+    and results are those of Hugging Face's `GPT2Model` run on `inputs_embeds`, which the source
+    code of the paper uses (Garg et al. 2022, Section 3; Fu et al. 2024, Section 4.1).
+    """
+
+    config: GPT2Config
+    site_kinds = ("resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "z")
+
+    def __init__(self, config: GPT2Config, generator: torch.Generator | None = None) -> None:
+        super().__init__(config)
+        self.read_in = nn.Linear(config.n_dims, config.d_model)
+        self.W_pos = nn.Embedding(2 * config.n_points, config.d_model)
+        self.hook_embed = HookPoint()
+        self.hook_pos_embed = HookPoint()
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.ln_final = nn.LayerNorm(config.d_model)
+        self.read_out = nn.Linear(config.d_model, 1)
+        init_gpt2_weights(self, std=0.02, generator=generator)
+        for block in self.blocks:
+            # Residual projections shrink with depth, as in GPT-2.
+            for projection in (block.attn.W_O, block.mlp.W_out):
+                std = 0.02 / math.sqrt(2 * config.n_layers)
+                nn.init.normal_(projection.weight, std=std, generator=generator)
+        self.setup()
+
+    def forward(
+        self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
+    ) -> Float[Tensor, "prompt point"]:
+        self.check_prompts(xs, ys)
+        resid = self.embed(xs.to(self.dtype), ys.to(self.dtype))  # [prompt, token, d_model]
+        for block in self.blocks:
+            resid = block(resid)
+        predictions = self.read_out(self.ln_final(resid))[..., 0]  # [prompt, token]
+        return predictions[:, self.prediction_tokens(xs.shape[1])]
+
+    def embed(
+        self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
+    ) -> Float[Tensor, "prompt token d_model"]:
+        """The residual stream that enters the first block."""
+        y_tokens = F.pad(ys[..., None], (0, xs.shape[2] - 1))
+        tokens = rearrange([xs, y_tokens], "two prompt point dim -> prompt (point two) dim")
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        return self.hook_embed(self.read_in(tokens)) + self.hook_pos_embed(self.W_pos(positions))
+
+    def final_norm(
+        self, activations: Float[Tensor, "*batch d_model"]
+    ) -> Float[Tensor, "*batch d_model"]:
+        return self.ln_final(activations)

@@ -1,0 +1,105 @@
+"""The project's own checkpoints: safetensors whose metadata holds all that is needed to rebuild."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from hooks.architectures import architecture_of, build_model
+from hooks.atomic import atomic_write
+from hooks.checkpoints.error import CheckpointError
+from hooks.model import SequenceModel
+
+FORMAT = "icl-interp/1"
+
+
+def save_checkpoint(
+    model: SequenceModel, path: str | Path, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Writes a model's weights, architecture, configuration and provenance to one file, atomically.
+
+    Args:
+        model: A model of a registered architecture.
+        path: File to write, by custom `*.safetensors`.
+        provenance: JSON-compatible values to keep with the weights: recipe, step, metrics, versions.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is left as it was.
+    """
+    metadata = {
+        "format": FORMAT,
+        "architecture": architecture_of(model),
+        "config": json.dumps(model.describe()),
+        "provenance": json.dumps(dict(provenance or {})),
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata))
+
+
+def load_checkpoint(path: str | Path) -> SequenceModel:
+    """Reads a file that `save_checkpoint` wrote.
+
+    Returns:
+        The model in evaluation mode; its `provenance` is what was saved, and the `path`.
+
+    Raises:
+        CheckpointError: The file is missing, truncated, of another format, or its weights do not
+            fit its configuration or are not finite.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path}: its metadata names format {metadata.get('format')!r}, expected {FORMAT!r}"
+        )
+    try:
+        model = build_model(metadata["architecture"], json.loads(metadata["config"]))
+        provenance = json.loads(metadata["provenance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its metadata does not describe a model ({error})") from None
+    load_weights(model, weights, path)
+    model.provenance = {**provenance, "path": str(path)}
+    return model.eval()
+
+
+def load_weights(
+    model: SequenceModel, weights: Mapping[str, torch.Tensor], path: str | Path
+) -> None:
+    """Copies weights into a model, naming in the error whatever does not fit.
+
+    Raises:
+        CheckpointError: Names missing or too many, shapes that differ, values not finite.
+    """
+    expected = model.state_dict()
+    missing = sorted(set(expected) - set(weights))
+    unknown = sorted(set(weights) - set(expected))
+    if missing or unknown:
+        parts = [
+            f"{what} {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"
+            for what, names in (("lacks", missing), ("has unknown", unknown))
+            if names
+        ]
+        raise CheckpointError(f"{path}: {' and '.join(parts)}")
+    for name, weight in weights.items():
+        if weight.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{path}: {name} is {tuple(weight.shape)}, its configuration needs "
+                f"{tuple(expected[name].shape)}"
+            )
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values")
+    model.load_state_dict(dict(weights))

@@ -1,0 +1,32 @@
+"""Distributions of prompts, one a file. A new one is a new file and one line in `TASKS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from interp.tasks.linear_regression import LinearRegression
+from interp.tasks.prompts import Prompts, Task
+
+TASKS: dict[str, type[Task]] = {
+    LinearRegression.name: LinearRegression,
+}
+
+__all__ = ["TASKS", "LinearRegression", "Prompts", "Task", "build_task"]
+
+
+def build_task(description: Mapping[str, Any]) -> Task:
+    """Builds a task from plain values, the inverse of `Task.describe`.
+
+    Raises:
+        ValueError: No `name`, an unknown one, or fields the task does not have.
+    """
+    fields = dict(description)
+    name = fields.pop("name", None)
+    if name not in TASKS:
+        raise ValueError(f"task name must be one of {', '.join(sorted(TASKS))}, got {name!r}")
+    task = TASKS[name]
+    if unknown := sorted(set(fields) - set(task.__dataclass_fields__)):
+        known = ", ".join(sorted(task.__dataclass_fields__))
+        raise ValueError(f"task {name} has no {', '.join(unknown)}; it takes {known}")
+    return task(**fields)

@@ -1,0 +1,83 @@
+"""In-context linear regression: isotropic, ill-conditioned and noisy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.tasks.prompts import Prompts, Task, standard_normal_rows
+
+Normalisation = Literal["none", "trace", "largest"]
+
+
+@dataclass(frozen=True)
+class LinearRegression(Task):
+    """x ~ N(0, Sigma), one w ~ N(0, I) per prompt, y = w·x + noise (Fu et al. 2024, Section 3).
+
+    With `condition_number` above 1 every prompt draws its own eigenbasis, uniformly; half of
+    Sigma's eigenvalues (rounded down) are `condition_number` and the others 1, before
+    normalisation. `normalisation` says what Sigma is divided by: "none" (the paper's: eigenvalues
+    100 and 1), "trace" (their mean, so E|x|^2 = n_dims) or "largest" (the condition number).
+    """
+
+    n_dims: int = 5
+    n_points: int = 11
+    noise_std: float = 0.0
+    """Standard deviation sigma of the noise added to y."""
+    condition_number: float = 1.0
+    """Ratio kappa of Sigma's largest eigenvalue to its smallest."""
+    normalisation: Normalisation = "none"
+    x_scale: float = 1.0
+    """Factor on every x, after the covariance."""
+    y_scale: float = 1.0
+    """Factor on every y, noise included."""
+
+    name = "linear_regression"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise_std < 0:
+            raise ValueError(f"noise_std must be at least 0, got {self.noise_std}")
+        if self.condition_number < 1:
+            raise ValueError(f"condition_number must be at least 1, got {self.condition_number}")
+        if self.normalisation not in ("none", "trace", "largest"):
+            raise ValueError(
+                f"normalisation must be 'none', 'trace' or 'largest', got {self.normalisation!r}"
+            )
+        for field in ("x_scale", "y_scale"):
+            if getattr(self, field) <= 0:
+                raise ValueError(f"{field} must be above 0, got {getattr(self, field)}")
+
+    def eigenvalues(self) -> Float[Tensor, " dim"]:
+        """Eigenvalues of Sigma, after normalisation."""
+        eigenvalues = torch.ones(self.n_dims, dtype=torch.float64)
+        eigenvalues[: self.n_dims // 2] = self.condition_number
+        if self.normalisation == "trace":
+            eigenvalues /= eigenvalues.mean()
+        elif self.normalisation == "largest":
+            eigenvalues /= eigenvalues.max()
+        return eigenvalues
+
+    def sample(self, n_prompts: int, generator: torch.Generator) -> Prompts:
+        d, n = self.n_dims, self.n_points
+        basis_size = d * d if self.condition_number > 1 else 0
+        rows = standard_normal_rows(n_prompts, d + n * d + n + basis_size, generator)
+        weights, xs, noise, basis = rows.split((d, n * d, n, basis_size), dim=1)
+        xs = xs.reshape(n_prompts, n, d)
+        if basis_size:
+            xs = (xs * self.eigenvalues().sqrt()) @ _haar(basis.reshape(n_prompts, d, d)).mT
+        xs = xs * self.x_scale
+        ys = (xs @ weights[:, :, None])[..., 0] + self.noise_std * noise
+        return Prompts(xs, ys * self.y_scale, weights * self.y_scale)
+
+
+def _haar(
+    gaussian: Float[Tensor, "prompt dim dim"],
+) -> Float[Tensor, "prompt dim dim"]:
+    """Uniformly distributed orthogonal matrices: QR with the signs of R's diagonal made positive."""
+    q, r = torch.linalg.qr(gaussian)
+    return q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]

@@ -1,0 +1,70 @@
+"""Prompts, and what every distribution of prompts can do."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Prompts(NamedTuple):
+    """A batch of prompts, in float64."""
+
+    xs: Float[Tensor, "prompt point dim"]
+    ys: Float[Tensor, "prompt point"]
+    weights: Float[Tensor, "prompt dim"] | None = None
+    """The w that made each prompt's ys, where the task is linear."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A distribution of prompts. The same seed gives the same prompts on any batch split."""
+
+    n_dims: int
+    n_points: int
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for field in ("n_dims", "n_points"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+
+    @abstractmethod
+    def sample(self, n_prompts: int, generator: torch.Generator) -> Prompts:
+        """Draws prompts; two calls draw what one call for the sum of them would have."""
+
+    def stream(self, n_prompts: int, *, seed: int, batch_size: int = 512) -> Iterator[Prompts]:
+        """Yields `n_prompts` prompts in batches; only one batch is ever held.
+
+        Raises:
+            ValueError: `n_prompts` or `batch_size` is below 1.
+        """
+        for name, value in (("n_prompts", n_prompts), ("batch_size", batch_size)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        generator = torch.Generator().manual_seed(seed)
+        for start in range(0, n_prompts, batch_size):
+            yield self.sample(min(batch_size, n_prompts - start), generator)
+
+    def describe(self) -> dict[str, Any]:
+        """The task as plain values, as stored in recipes and results."""
+        return {"name": self.name, **asdict(self)}
+
+
+def standard_normal_rows(
+    n_rows: int, n_columns: int, generator: torch.Generator
+) -> Float[Tensor, "row column"]:
+    """Standard normal numbers such that drawing rows in parts gives the same as in one go.
+
+    torch fills normals in groups of 16 from as many uniforms, so rows a multiple of 16 long take
+    from the generator the same numbers however many rows are drawn at once.
+    """
+    padded = -(-n_columns // 16) * 16
+    rows = torch.randn(n_rows, padded, dtype=torch.float64, generator=generator)
+    return rows[:, :n_columns]
