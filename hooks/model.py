@@ -32,7 +32,7 @@ class ModelConfig:
 
 
 class SequenceModel(HookedRootModule):
-    """A sequence model that reads prompts of (x, y) pairs and predicts each y from what precedes it.
+    """A model that reads prompts of (x, y) pairs and predicts each y from what precedes it.
 
     Subclasses carry TransformerLens hook points and call `setup()` last in their `__init__`, so
     `run_with_cache` and `run_with_hooks` work on every one of them.
@@ -44,8 +44,9 @@ class SequenceModel(HookedRootModule):
     is_causal: ClassVar[bool] = True
     """Whether the prediction at a point depends on nothing after that point's x."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        del generator  # subclasses draw their initial weights from it
         self.config = config
         self.provenance: dict[str, Any] = {}
         """Where the weights come from: recipe, task, step, metrics, path; empty for a new model."""
@@ -116,7 +117,7 @@ class SequenceModel(HookedRootModule):
     def final_norm(
         self, activations: Float[Tensor, "*batch d_model"]
     ) -> Float[Tensor, "*batch d_model"]:
-        """The normalisation between the last layer and the read-out; identity where there is none."""
+        """The normalisation between last layer and read-out; identity where there is none."""
         return activations
 
     def check_prompts(

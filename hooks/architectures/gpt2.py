@@ -136,15 +136,16 @@ class GPT2(SequenceModel):
         self.W_pos = nn.Embedding(2 * config.n_points, config.d_model)
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        blocks = [Block(config) for _ in range(config.n_layers)]
+        self.blocks = nn.ModuleList(blocks)
         self.ln_final = nn.LayerNorm(config.d_model)
         self.read_out = nn.Linear(config.d_model, 1)
         init_gpt2_weights(self, std=0.02, generator=generator)
-        for block in self.blocks:
+        for block in blocks:
             # Residual projections shrink with depth, as in GPT-2.
-            for projection in (block.attn.W_O, block.mlp.W_out):
-                std = 0.02 / math.sqrt(2 * config.n_layers)
-                nn.init.normal_(projection.weight, std=std, generator=generator)
+            std = 0.02 / math.sqrt(2 * config.n_layers)
+            nn.init.normal_(block.attn.W_O.weight, std=std, generator=generator)
+            nn.init.normal_(block.mlp.W_out.weight, std=std, generator=generator)
         self.setup()
 
     def forward(

@@ -27,7 +27,7 @@ def save_checkpoint(
     Args:
         model: A model of a registered architecture.
         path: File to write, by custom `*.safetensors`.
-        provenance: JSON-compatible values to keep with the weights: recipe, step, metrics, versions.
+        provenance: JSON-compatible values to keep with it: recipe, step, metrics, versions.
 
     Raises:
         OSError: The file cannot be written; an existing one is left as it was.

@@ -78,6 +78,6 @@ class LinearRegression(Task):
 def _haar(
     gaussian: Float[Tensor, "prompt dim dim"],
 ) -> Float[Tensor, "prompt dim dim"]:
-    """Uniformly distributed orthogonal matrices: QR with the signs of R's diagonal made positive."""
+    """Uniformly distributed orthogonal matrices: QR with the diagonal of R made positive."""
     q, r = torch.linalg.qr(gaussian)
     return q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]

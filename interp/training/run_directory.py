@@ -105,11 +105,11 @@ class RunDirectory:
             with safe_open(self.state_file, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 metadata = file.metadata()
-            return TrainingState(
-                int(metadata["step"]), tensors, json.loads(metadata["metrics"])
-            )
+            return TrainingState(int(metadata["step"]), tensors, json.loads(metadata["metrics"]))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{self.state_file}: damaged ({error}); delete it to start over") from None
+            raise RunError(
+                f"{self.state_file}: damaged ({error}); delete it to start over"
+            ) from None
 
     def write_state(self, state: TrainingState) -> None:
         """Saves a state and the table of its metrics, each atomically."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate.accelerator import Accelerator
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -197,6 +197,7 @@ def build_optimiser(model: SequenceModel, settings: Optimiser) -> torch.optim.Op
 def squared_error(
     predictions: Float[Tensor, "prompt point"], ys: Float[Tensor, "prompt point"]
 ) -> Float[Tensor, "prompt point"]:
+    """Squared error of every prediction."""
     return (predictions - ys.to(predictions.dtype)).square()
 
 
