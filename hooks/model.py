@@ -81,6 +81,22 @@ class SequenceModel(HookedRootModule):
         """Positions on the model's sequence axis at which the predictions of points are made."""
         return slice(0, None, 2)
 
+    def read_site(
+        self, activations: Float[Tensor, "row token *width"], n_prompts: int, n_points: int
+    ) -> Float[Tensor, "prompt point *width"]:
+        """Takes what a site's hook saw at the prediction positions of points out of its output.
+
+        A model that runs once per prefix of a prompt has more rows than prompts and overrides
+        this; everybody who reads or averages hook outputs goes through it.
+
+        Args:
+            activations: What the hook of a site was given during one forward pass.
+            n_prompts: Prompts in that pass.
+            n_points: Points of each of them.
+        """
+        del n_prompts
+        return activations[:, self.prediction_tokens(n_points)]
+
     def hook_name(self, site: Site) -> str:
         """The TransformerLens hook to read a site at.
 
