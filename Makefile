@@ -1,0 +1,61 @@
+# Everything a person does with this repository. `make` lists it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench docs clean
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/installed  ## Ask the shipped checkpoint which algorithm it runs; writes demo-report/
+	$(BIN)/interp match gpt2-d5 --out demo-report
+	@echo "Open demo-report/report.html in a browser."
+
+test: $(VENV)/installed-dev  ## Run the test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev  ## Check style, types and the arrows between the packages
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev  ## Rewrite the source in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/installed-dev  ## Measure every speed claim beside a named peer (minutes)
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit; done
+
+docs: $(VENV)/installed-docs  ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+clean:  ## Delete everything built, except the environment in .venv
+	rm -rf build dist site demo-report .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	  if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then echo "Creating $(VENV) with $$python …"; exec $$python -m venv $(VENV); fi; \
+	done; \
+	echo "No Python 3.11 or newer with venv was found. Install one (on Debian and Ubuntu:" >&2; \
+	echo "python3 and python3-venv), or name one: make PYTHON=/path/to/python" >&2; exit 1
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) …"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV), with the development tools …"
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[docs]'
+	@touch $@ $(VENV)/installed
