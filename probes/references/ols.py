@@ -1,0 +1,28 @@
+"""Ordinary least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.references.prefixes import Prefixes
+from probes.references.spectral import LearntFraction, SpectralReference
+
+
+@dataclass(frozen=True)
+class OLS(SpectralReference):
+    """w = S^+ X^T y, the least-squares solution of minimum norm."""
+
+    key: ClassVar[str] = "ols"
+    is_iterative: ClassVar[bool] = False
+
+    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+        learnt = (prefixes.eigenvalues > 0).to(torch.float64)
+        return lambda _: learnt
+
+    def filter_at_zero(self, prefixes: Prefixes, step: float) -> Float[Tensor, "prompt point"]:
+        return torch.zeros_like(prefixes.ys)

@@ -1,0 +1,126 @@
+"""The interface every reference algorithm answers to."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.references.prefixes import Prefixes
+
+Steps: TypeAlias = Sequence[int | float] | Tensor | np.ndarray | None
+"""Step counts at which a reference is asked for; None for one that has no steps."""
+
+
+class DivergenceWarning(UserWarning):
+    """The iteration does not converge on some prefixes; its values are the true, growing ones."""
+
+
+class Reference(ABC):
+    """An algorithm that predicts each y of a prompt from the pairs before it.
+
+    Subclasses are frozen dataclasses whose fields are the algorithm's parameters. Point 0 has seen
+    nothing and is predicted as 0 by all of them.
+    """
+
+    key: ClassVar[str]
+    """Name in `REFERENCES` of the algorithm with its default parameters."""
+    is_iterative: ClassVar[bool] = True
+    """Whether there is a step axis; without one, any `steps` give a single step 0."""
+    takes_real_steps: ClassVar[bool] = False
+    """Whether a step count need not be whole."""
+
+    @property
+    def name(self) -> str:
+        """The key, followed by the parameters that are not at their default."""
+        return self._name(self.key)
+
+    def _name(self, key: str, *, without: Sequence[str] = ()) -> str:
+        changed = [
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)  # type: ignore[arg-type]  # every subclass is a dataclass
+            if field.name not in without and getattr(self, field.name) != field.default
+        ]
+        return f"{key}({', '.join(changed)})" if changed else key
+
+    @abstractmethod
+    def stream_predictions(
+        self, prefixes: Prefixes, steps: Steps = None
+    ) -> Iterator[tuple[float, Float[Tensor, "prompt point"]]]:
+        """Yields (step, predictions) in ascending order of step, once per entry of `steps`.
+
+        Memory does not grow with the number or size of the steps. A yielded tensor is the
+        caller's to keep or change.
+
+        Raises:
+            ValueError: Steps that are negative, not finite, none at all, or not whole where the
+                algorithm needs whole ones.
+        """
+
+    @abstractmethod
+    def stream_weights(
+        self, prefixes: Prefixes, steps: Steps = None
+    ) -> Iterator[tuple[float, Float[Tensor, "prompt point dim"]]]:
+        """Yields (step, weights w with prediction w·x_t), otherwise as `stream_predictions`.
+
+        Raises:
+            ValueError: As `stream_predictions`; or the predictions are not linear in x_t.
+        """
+
+    def predictions(
+        self, prefixes: Prefixes, steps: Steps = None
+    ) -> Float[Tensor, "step prompt point"]:
+        """Predictions after each of `steps`, in the order asked for.
+
+        Raises:
+            ValueError: As `stream_predictions`.
+        """
+        return self._stacked(self.stream_predictions(prefixes, steps), steps)
+
+    def weights(
+        self, prefixes: Prefixes, steps: Steps = None
+    ) -> Float[Tensor, "step prompt point dim"]:
+        """Weight vectors after each of `steps`, in the order asked for.
+
+        Raises:
+            ValueError: As `stream_weights`.
+        """
+        return self._stacked(self.stream_weights(prefixes, steps), steps)
+
+    def check_steps(self, steps: Steps) -> list[float]:
+        """The step counts as floats, in the order given; [0.0] for an algorithm without steps.
+
+        Raises:
+            ValueError: As `stream_predictions`.
+        """
+        if not self.is_iterative:
+            return [0.0]
+        if steps is None:
+            raise ValueError(f"steps must be given for {self.name}, got None")
+        counts = np.asarray(steps, dtype=np.float64)
+        if counts.ndim != 1 or counts.size == 0:
+            raise ValueError(
+                f"steps must be a sequence of at least one step count, got shape {counts.shape}"
+            )
+        for count in counts.tolist():
+            if not (math.isfinite(count) and count >= 0):
+                raise ValueError(f"steps must be finite and at least 0, got {count}")
+            if not self.takes_real_steps and not count.is_integer():
+                raise ValueError(f"steps of {self.name} must be whole, got {count}")
+        return [float(count) for count in counts]
+
+    def _stacked(self, stream: Iterator[tuple[float, Tensor]], steps: Steps) -> Tensor:
+        order = np.argsort(self.check_steps(steps), kind="stable")
+        stacked: Tensor | None = None
+        for position, (_, values) in zip(order, stream, strict=True):
+            if stacked is None:
+                stacked = values.new_empty(len(order), *values.shape)
+            stacked[position] = values
+        assert stacked is not None
+        return stacked

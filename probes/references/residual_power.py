@@ -1,0 +1,65 @@
+"""Powers of a residual factor, 1 - (1 - u)^n, without loss of digits or overflow."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.references.prefixes import Prefixes
+from probes.references.reference import DivergenceWarning
+
+
+def one_minus_power(
+    contraction: Float[Tensor, "prompt point direction"],
+) -> Callable[[float, float], Float[Tensor, "prompt point direction"]]:
+    """Prepares 1 - (1 - u)^n for many exponents n.
+
+    |1 - u|^n is the exponential of n log1p(-u), or of n log1p(u - 2) where u > 1 and the factor is
+    negative, so a small u keeps all its digits and a u next to 2 does as well.
+
+    Args:
+        contraction: u, at least 0.
+
+    Returns:
+        A function of the exponent n and of the sign that a negative factor's power takes (a
+        number from -1 to 1).
+    """
+    negative = contraction > 1
+    log_factor = torch.log1p(torch.where(negative, contraction - 2, -contraction))
+    log_factor.clamp_(min=torch.finfo(log_factor.dtype).min)  # 0^0 is 1
+    any_negative = bool(negative.any())
+
+    def evaluate(exponent: float, sign: float) -> Tensor:
+        powers_minus_one = torch.expm1(log_factor * exponent)
+        learnt = powers_minus_one.neg()
+        if any_negative and sign != 1:
+            learnt = torch.where(negative, (1 - sign) - sign * powers_minus_one, learnt)
+        return learnt
+
+    return evaluate
+
+
+def alternating_sign(step: float) -> float:
+    """(-1)^step for whole steps and cos(pi step), its real part, between them."""
+    return math.cos(math.pi * math.fmod(step, 2.0))
+
+
+def warn_of_divergence(
+    name: str, contraction: Float[Tensor, "prompt point direction"], prefixes: Prefixes
+) -> None:
+    """Warns by name and number of the prefixes with a factor 1 - u below -1 that y excites."""
+    excited = prefixes.decomposition.coefficients != 0
+    n_diverging = int(((contraction > 2) & excited).any(-1).sum())
+    if n_diverging:
+        n_prefixes = prefixes.n_prompts * prefixes.n_points
+        warnings.warn(
+            f"{name} diverges on {n_diverging} of {n_prefixes} prefixes: its step size is too "
+            f"large for their largest eigenvalue (factor down to {1 - contraction.max():.4g})",
+            DivergenceWarning,
+            stacklevel=2,
+        )

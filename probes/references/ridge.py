@@ -1,0 +1,35 @@
+"""Ridge regression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.references.prefixes import Prefixes
+from probes.references.spectral import LearntFraction, SpectralReference
+
+
+@dataclass(frozen=True)
+class Ridge(SpectralReference):
+    """w = (S + lam I)^-1 X^T y."""
+
+    lam: float = 1.0
+    """Penalty on the sum of squares, in units of x^2 (not divided by the number of examples)."""
+
+    key: ClassVar[str] = "ridge"
+    is_iterative: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lam < float("inf"):
+            raise ValueError(f"lam must be above 0 and finite, got {self.lam}; OLS is lam = 0")
+
+    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+        learnt = prefixes.eigenvalues / (prefixes.eigenvalues + self.lam)
+        return lambda _: learnt
+
+    def filter_at_zero(self, prefixes: Prefixes, step: float) -> Float[Tensor, "prompt point"]:
+        return torch.full_like(prefixes.ys, 1 / self.lam)
