@@ -1,0 +1,61 @@
+"""Everything between a model and its activations: architectures, checkpoints, capture."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hooks.architectures import ARCHITECTURES as ARCHITECTURES
+    from hooks.architectures import build_model as build_model
+    from hooks.capture import Captured as Captured
+    from hooks.capture import NonFiniteError as NonFiniteError
+    from hooks.capture import capture as capture
+    from hooks.checkpoints import CheckpointError as CheckpointError
+    from hooks.checkpoints import load_checkpoint as load_checkpoint
+    from hooks.checkpoints import save_checkpoint as save_checkpoint
+    from hooks.model import ModelConfig as ModelConfig
+    from hooks.model import SequenceModel as SequenceModel
+    from hooks.sites import Site as Site
+
+_MODULES = {
+    "ARCHITECTURES": "hooks.architectures",
+    "Captured": "hooks.capture",
+    "CheckpointError": "hooks.checkpoints",
+    "ModelConfig": "hooks.model",
+    "NonFiniteError": "hooks.capture",
+    "SequenceModel": "hooks.model",
+    "Site": "hooks.sites",
+    "build_model": "hooks.architectures",
+    "capture": "hooks.capture",
+    "load_checkpoint": "hooks.checkpoints",
+    "save_checkpoint": "hooks.checkpoints",
+}
+"""Public names and where they live; imported when first asked for, as TransformerLens is slow."""
+
+__all__ = list(_MODULES)
+
+
+class _LazyPackage(ModuleType):
+    """Keeps `hooks.capture` the function when the import system binds the module of that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'hooks' has no {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+sys.modules[__name__].__class__ = _LazyPackage

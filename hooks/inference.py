@@ -1,0 +1,27 @@
+"""Running a model without leaving a trace in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def inference(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode and inference mode for the length of a block.
+
+    Every submodule's own train/eval mode is put back afterwards, also after an exception, so a
+    model whose parts are in different modes stays as it was.
+    """
+    training = [part for part in module.modules() if part.training]
+    try:
+        if training:
+            module.eval()
+        with torch.inference_mode():
+            yield
+    finally:
+        for part in training:
+            part.training = True
