@@ -38,7 +38,7 @@ class SequenceModel(HookedRootModule):
     `run_with_cache` and `run_with_hooks` work on every one of them.
     """
 
-    site_kinds: ClassVar[tuple[str, ...]] = ("resid_post", "resid_pre", "attn_out", "mlp_out")
+    site_kinds: tuple[str, ...] = ("resid_post", "resid_pre", "attn_out", "mlp_out")
     """Kinds of site this architecture can be read at, in TransformerLens's names."""
 
     is_causal: ClassVar[bool] = True

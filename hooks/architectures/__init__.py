@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from hooks.architectures.delta_net import DeltaNet, DeltaNetConfig
 from hooks.architectures.gpt2 import GPT2, GPT2Config
+from hooks.architectures.linear_attention import LinearAttention, LinearAttentionConfig
+from hooks.architectures.looped import LoopedConfig, LoopedTransformer
+from hooks.architectures.lstm import LSTM, LSTMConfig
 from hooks.model import ModelConfig, SequenceModel
 
 
@@ -20,6 +24,10 @@ class Architecture(NamedTuple):
 
 ARCHITECTURES: dict[str, Architecture] = {
     "gpt2": Architecture(GPT2, GPT2Config),
+    "lstm": Architecture(LSTM, LSTMConfig),
+    "linear_attention": Architecture(LinearAttention, LinearAttentionConfig),
+    "delta_net": Architecture(DeltaNet, DeltaNetConfig),
+    "looped": Architecture(LoopedTransformer, LoopedConfig),
 }
 
 

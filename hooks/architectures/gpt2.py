@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -12,29 +13,44 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformer_lens.hook_points import HookPoint
 
+from hooks.architectures.attention_config import AttentionConfig
 from hooks.model import ModelConfig, SequenceModel, init_gpt2_weights
+from hooks.tokens import (
+    TokenLayout,
+    check_token_layout,
+    make_tokens,
+    token_width,
+    tokens_per_point,
+)
 
 
 @dataclass(frozen=True)
-class GPT2Config(ModelConfig):
+class GPT2Config(AttentionConfig):
     """Sizes of a GPT-2; the paper's are 12 layers, 8 heads, d_model 256, d = 20, 41 points."""
 
-    n_heads: int = 4
+    attn_only: bool = False
+    """Whether the blocks have no MLP."""
+    attention: Literal["softmax", "relu"] = "softmax"
+    """ReLU divides by the number of visible tokens instead of normalising (Bai et al. 2023)."""
+    tokens: TokenLayout = "interleaved"
+    """Whether x and y are tokens of their own, or a query and the pair before it are one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.d_model % self.n_heads:
-            raise ValueError(
-                f"d_model must be a multiple of n_heads, got {self.d_model} and {self.n_heads}"
-            )
+        check_token_layout(self.tokens)
+        if self.attention not in ("softmax", "relu"):
+            raise ValueError(f"attention must be 'softmax' or 'relu', got {self.attention!r}")
 
 
 class Attention(nn.Module):
     """Causal multi-head attention; its pattern is computed only while somebody hooks it."""
 
-    def __init__(self, config: GPT2Config) -> None:
+    def __init__(
+        self, config: AttentionConfig, activation: Literal["softmax", "relu"] = "softmax"
+    ) -> None:
         super().__init__()
         self.n_heads = config.n_heads
+        self.is_relu = activation == "relu"
         self.W_QKV = nn.Linear(config.d_model, 3 * config.d_model)
         self.W_O = nn.Linear(config.d_model, config.d_model)
         self.hook_q = HookPoint()
@@ -57,7 +73,7 @@ class Attention(nn.Module):
         )
         z = (
             self._attend_in_the_open(q, k, v)
-            if self._pattern_is_wanted()
+            if self.is_relu or self._pattern_is_wanted()
             else F.scaled_dot_product_attention(q, k, v, is_causal=True)
         )
         z = self.hook_z(rearrange(z, "batch head token d -> batch token head d"))
@@ -76,13 +92,16 @@ class Attention(nn.Module):
         scores = q @ k.mT / math.sqrt(q.shape[-1])
         future = torch.ones_like(scores[0, 0], dtype=torch.bool).triu(1)
         scores = self.hook_attn_scores(scores.masked_fill(future, -torch.inf))
+        if self.is_relu:
+            n_visible = torch.arange(1, len(future) + 1, device=scores.device)
+            return self.hook_pattern(scores.relu() / n_visible[:, None]) @ v
         return self.hook_pattern(scores.softmax(-1)) @ v
 
 
 class MLP(nn.Module):
     """Two linear maps around GPT-2's tanh-approximated GELU."""
 
-    def __init__(self, config: GPT2Config) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.W_in = nn.Linear(config.d_model, 4 * config.d_model)
         self.W_out = nn.Linear(4 * config.d_model, config.d_model)
@@ -97,43 +116,53 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-LayerNorm attention and MLP, each added to the residual stream."""
+    """Pre-LayerNorm attention and, unless `attn_only`, MLP, each added to the residual stream."""
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
         self.ln1 = nn.LayerNorm(config.d_model)
-        self.attn = Attention(config)
-        self.ln2 = nn.LayerNorm(config.d_model)
-        self.mlp = MLP(config)
+        self.attn = Attention(config, config.attention)
         self.hook_resid_pre = HookPoint()
         self.hook_attn_out = HookPoint()
-        self.hook_resid_mid = HookPoint()
-        self.hook_mlp_out = HookPoint()
+        self.attn_only = config.attn_only
+        if not config.attn_only:
+            self.ln2 = nn.LayerNorm(config.d_model)
+            self.mlp = MLP(config)
+            self.hook_resid_mid = HookPoint()
+            self.hook_mlp_out = HookPoint()
         self.hook_resid_post = HookPoint()
 
     def forward(
         self, resid: Float[Tensor, "batch token d_model"]
     ) -> Float[Tensor, "batch token d_model"]:
         resid = self.hook_resid_pre(resid)
-        resid = self.hook_resid_mid(resid + self.hook_attn_out(self.attn(self.ln1(resid))))
+        resid = resid + self.hook_attn_out(self.attn(self.ln1(resid)))
+        if self.attn_only:
+            return self.hook_resid_post(resid)
+        resid = self.hook_resid_mid(resid)
         return self.hook_resid_post(resid + self.hook_mlp_out(self.mlp(self.ln2(resid))))
 
 
 class GPT2(SequenceModel):
     """GPT-2 with a linear read-in of tokens and a linear read-out at the x tokens.
 
-    A prompt becomes x_1, y_1, x_2, y_2, …; a y token is the scalar zero-padded to n_dims. Weights
-    and results are those of Hugging Face's `GPT2Model` run on `inputs_embeds`, which the source
-    code of the paper uses (Garg et al. 2022, Section 3; Fu et al. 2024, Section 4.1).
+    By default a prompt becomes x_1, y_1, x_2, y_2, … (see `hooks.tokens`). Weights and results are
+    then those of Hugging Face's `GPT2Model` run on `inputs_embeds`, which the source code of the
+    paper uses (Garg et al. 2022, Section 3; Fu et al. 2024, Section 4.1).
     """
 
     config: GPT2Config
-    site_kinds = ("resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "z")
+    site_kinds: tuple[str, ...] = (
+        "resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "z",
+    )  # fmt: skip
 
     def __init__(self, config: GPT2Config, generator: torch.Generator | None = None) -> None:
         super().__init__(config)
-        self.read_in = nn.Linear(config.n_dims, config.d_model)
-        self.W_pos = nn.Embedding(2 * config.n_points, config.d_model)
+        if config.attn_only:
+            self.site_kinds = ("resid_post", "resid_pre", "attn_out", "z")
+        self.read_in = nn.Linear(token_width(config.tokens, config.n_dims), config.d_model)
+        n_tokens = tokens_per_point(config.tokens) * config.n_points
+        self.W_pos = nn.Embedding(n_tokens, config.d_model)
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()
         blocks = [Block(config) for _ in range(config.n_layers)]
@@ -145,7 +174,8 @@ class GPT2(SequenceModel):
             # Residual projections shrink with depth, as in GPT-2.
             std = 0.02 / math.sqrt(2 * config.n_layers)
             nn.init.normal_(block.attn.W_O.weight, std=std, generator=generator)
-            nn.init.normal_(block.mlp.W_out.weight, std=std, generator=generator)
+            if not config.attn_only:
+                nn.init.normal_(block.mlp.W_out.weight, std=std, generator=generator)
         self.setup()
 
     def forward(
@@ -162,10 +192,12 @@ class GPT2(SequenceModel):
         self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
     ) -> Float[Tensor, "prompt token d_model"]:
         """The residual stream that enters the first block."""
-        y_tokens = F.pad(ys[..., None], (0, xs.shape[2] - 1))
-        tokens = rearrange([xs, y_tokens], "two prompt point dim -> prompt (point two) dim")
+        tokens = make_tokens(self.config.tokens, xs, ys)
         positions = torch.arange(tokens.shape[1], device=tokens.device)
         return self.hook_embed(self.read_in(tokens)) + self.hook_pos_embed(self.W_pos(positions))
+
+    def prediction_tokens(self, n_points: int) -> slice:
+        return slice(None, None, tokens_per_point(self.config.tokens))
 
     def final_norm(
         self, activations: Float[Tensor, "*batch d_model"]
