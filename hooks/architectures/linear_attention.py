@@ -99,6 +99,8 @@ class LinearAttention(SequenceModel):
                 nn.init.normal_(module.weight, std=std, generator=generator)
         with torch.no_grad():
             for block in blocks:
+                # A layer is cubic in its input: full-sized weights would explode in a few layers.
+                block.attn.W_QKV.weight *= 0.4
                 block.attn.W_O.weight /= config.n_layers
         self.setup()
 
