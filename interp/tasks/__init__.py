@@ -7,12 +7,14 @@ from typing import Any
 
 from interp.tasks.linear_regression import LinearRegression
 from interp.tasks.prompts import Prompts, Task
+from interp.tasks.two_layer_network import TwoLayerNetwork
 
 TASKS: dict[str, type[Task]] = {
     LinearRegression.name: LinearRegression,
+    TwoLayerNetwork.name: TwoLayerNetwork,
 }
 
-__all__ = ["TASKS", "LinearRegression", "Prompts", "Task", "build_task"]
+__all__ = ["TASKS", "LinearRegression", "Prompts", "Task", "TwoLayerNetwork", "build_task"]
 
 
 def build_task(description: Mapping[str, Any]) -> Task:

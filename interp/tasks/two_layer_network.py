@@ -1,0 +1,54 @@
+"""Two-layer networks as the function class."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from einops import einsum
+
+from interp.tasks.prompts import Prompts, Task, standard_normal_rows
+
+
+@dataclass(frozen=True)
+class TwoLayerNetwork(Task):
+    """x ~ N(0, I), y = sqrt(2 / n_hidden) * sum_i a_i activation(w_i·x) + noise.
+
+    Every prompt draws its own a ~ N(0, I) and w_i ~ N(0, I) (Garg et al. 2022, Section 5; Fu et
+    al. 2024, Fig. 20 with ReLU and 21 with Tanh; both with 100 hidden units). With ReLU the mean
+    of y^2 is n_dims, as on linear regression.
+    """
+
+    n_dims: int = 5
+    n_points: int = 11
+    n_hidden: int = 100
+    activation: Literal["relu", "tanh"] = "relu"
+    noise_std: float = 0.0
+    """Standard deviation of the noise added to y."""
+
+    name = "two_layer_network"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_hidden < 1:
+            raise ValueError(f"n_hidden must be at least 1, got {self.n_hidden}")
+        if self.activation not in ("relu", "tanh"):
+            raise ValueError(f"activation must be 'relu' or 'tanh', got {self.activation!r}")
+        if self.noise_std < 0:
+            raise ValueError(f"noise_std must be at least 0, got {self.noise_std}")
+
+    def sample(self, n_prompts: int, generator: torch.Generator) -> Prompts:
+        d, n, h = self.n_dims, self.n_points, self.n_hidden
+        rows = standard_normal_rows(n_prompts, h * d + h + n * d + n, generator)
+        first, second, xs, noise = rows.split((h * d, h, n * d, n), dim=1)
+        xs = xs.unflatten(1, (n, d))
+        pre = einsum(
+            xs,
+            first.unflatten(1, (h, d)),
+            "prompt point dim, prompt hidden dim -> prompt point hidden",
+        )
+        hidden = pre.relu() if self.activation == "relu" else pre.tanh()
+        ys = einsum(hidden, second, "prompt point hidden, prompt hidden -> prompt point")
+        return Prompts(xs, math.sqrt(2 / h) * ys + self.noise_std * noise)
