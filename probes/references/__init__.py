@@ -13,11 +13,13 @@ from probes.references.ols import OLS
 from probes.references.prefixes import Prefixes
 from probes.references.reference import DivergenceWarning, Reference, Steps
 from probes.references.ridge import Ridge
+from probes.references.ridge_path import RidgePath
 from probes.references.spectral import SpectralReference
 
 REFERENCES: dict[str, Callable[..., Reference]] = {
     "ols": OLS,
     "ridge": Ridge,
+    "ridge-path": RidgePath,
     "gd": GD,
     "gd-adaptive": partial(GD, eta="inverse_largest"),
     "gd-optimal": partial(GD, eta="optimal"),
@@ -34,6 +36,7 @@ __all__ = [
     "Prefixes",
     "Reference",
     "Ridge",
+    "RidgePath",
     "SpectralReference",
     "Steps",
     "build_reference",

@@ -1,0 +1,124 @@
+"""The references a model is compared with, and the steps at which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from interp.tasks import Task
+from probes.matching import StepGrid
+from probes.references import Prefixes, Reference, build_reference
+
+LABELS: dict[str, str] = {
+    "newton": "Iterative Newton",
+    "gd": "gradient descent",
+    "gd++": "GD++",
+    "ridge": "ridge regression with a falling penalty",
+    "cg": "conjugate gradient",
+    "ols": "ordinary least squares",
+}
+"""Families, as the verdict names them."""
+
+N_CALIBRATION_PROMPTS = 1024
+CALIBRATION_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A reference, the family it belongs to and the grids of steps it is evaluated on."""
+
+    name: str
+    family: str
+    reference: Reference
+    grid: StepGrid
+    """For similarities of errors."""
+    direct_grid: StepGrid
+    """For regressions onto iterates, which cost more per step."""
+
+    @property
+    def has_steps(self) -> bool:
+        return len(self.grid.steps) > 1
+
+
+def default_comparisons(
+    task: Task, parameters: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Comparison, ...]:
+    """The contenders of the verdict, with OLS beside them.
+
+    Newton with the official code's alpha and with one alpha for all prefixes, GD with one step
+    size for all prefixes and with each prefix's own, ridge with a penalty halved at every step.
+    Constants for all prefixes are set from the task: 1 / q for GD's eta and 1 / q^2 for Newton's
+    alpha, q being the 99th percentile of the largest eigenvalue of S.
+
+    Args:
+        task: Where the prompts come from.
+        parameters: Parameters by reference name to use in place of those, for example
+            `{"gd": {"eta": 0.02}}`.
+
+    Raises:
+        ValueError: A name that is not compared, or parameters that the reference does not take.
+    """
+    largest = _largest_eigenvalue(task)
+    given = {name: dict(values) for name, values in (parameters or {}).items()}
+    contenders = {
+        "newton": ("newton", "newton", {}),
+        "newton-fixed": ("newton", "newton", {"alpha": 1 / largest**2}),
+        "gd": ("gd", "gd", {"eta": 1 / largest}),
+        "gd-adaptive": ("gd", "gd-adaptive", {}),
+        "ridge": ("ridge", "ridge-path", {"start": largest}),
+        "ols": ("ols", "ols", {}),
+    }
+    if unknown := sorted(set(given) - set(contenders)):
+        raise ValueError(
+            f"parameters are for {', '.join(unknown)}; compared are {', '.join(contenders)}"
+        )
+    return tuple(
+        comparison(name, key, family, defaults | given.get(name, {}))
+        for name, (family, key, defaults) in contenders.items()
+    )
+
+
+def comparison(
+    name: str, key: str, family: str, parameters: Mapping[str, Any] | None = None
+) -> Comparison:
+    """A registered reference on the grids that suit its family."""
+    reference = build_reference(key, **dict(parameters or {}))
+    grid, direct_grid = _grids(reference, family)
+    return Comparison(name, family, reference, grid, direct_grid)
+
+
+def _grids(reference: Reference, family: str) -> tuple[StepGrid, StepGrid]:
+    if not reference.is_iterative:
+        return StepGrid((0.0,)), StepGrid((0.0,))
+    if family == "gd":
+        per_octave = 8 if reference.takes_real_steps else 2
+        return StepGrid.log(2.0**14, per_octave), StepGrid.log(2.0**14, 2)
+    if reference.takes_real_steps:
+        return StepGrid.linear(40, 0.25), StepGrid.linear(32, 1.0)
+    return StepGrid.linear(40, 1.0), StepGrid.linear(32, 1.0)
+
+
+def _largest_eigenvalue(task: Task) -> float:
+    """The 99th percentile, over prompts and prefixes, of the largest eigenvalue of S."""
+    generator = torch.Generator().manual_seed(CALIBRATION_SEED)
+    prompts = task.sample(N_CALIBRATION_PROMPTS, generator)
+    if prompts.xs.shape[1] < 2:
+        raise ValueError("n_points must be at least 2: one pair to learn from, one to predict")
+    largest = Prefixes(prompts.xs, prompts.ys).eigenvalues[:, 1:, 0]
+    return largest.quantile(0.99).item()
+
+
+def select(comparisons: Sequence[Comparison], name: str) -> Comparison:
+    """The comparison of a name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for item in comparisons:
+        if item.name == name:
+            return item
+    known = ", ".join(item.name for item in comparisons)
+    raise ValueError(f"reference {name!r} was not compared; compared were {known}")

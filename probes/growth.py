@@ -1,0 +1,141 @@
+"""How the matching step grows from layer to layer.
+
+The size of a similarity does not tell algorithms apart: with its step free in every layer, a slower
+algorithm imitates a faster one. What tells them apart is whether one constant number of steps a
+layer explains all layers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from probes.matching import StepGrid, interpolation
+
+Law = Literal["linear", "log-linear"]
+
+N_RAMP_STEPS = 40
+"""Steps at which a ramp may start and end, spread over the grid."""
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A growth of steps with depth: flat, then a constant rate, then flat again."""
+
+    score: Float[Tensor, " replicate"]
+    """Mean similarity over layers along the ramp."""
+    first_layer: Float[Tensor, " replicate"]
+    """Index, in the table, of the last layer before the growth."""
+    last_layer: Float[Tensor, " replicate"]
+    """Index, in the table, of the first layer after the growth."""
+    first_step: Float[Tensor, " replicate"]
+    last_step: Float[Tensor, " replicate"]
+    depth: Float[Tensor, " layer"]
+    """Depth of each layer of the table, see `fit_ramp`."""
+
+    @property
+    def rate(self) -> Float[Tensor, " replicate"]:
+        """Steps a layer between the first and the last layer of the growth."""
+        span = self.depth[self.last_layer.long()] - self.depth[self.first_layer.long()]
+        return (self.last_step - self.first_step) / span
+
+
+def fit_ramp(
+    similarity: Float[Tensor, "replicate layer step"],
+    grid: StepGrid,
+    *,
+    law: Law = "linear",
+    depth: Float[Tensor, " layer"] | None = None,
+    min_layers: int = 3,
+) -> Ramp:
+    """The ramp with the highest mean similarity ("constant-rate similarity" for the linear law).
+
+    Every ramp is a row of weights on the table of similarities, so the search over all windows of
+    layers and all pairs of end steps is one sparse matrix product for all replicates together.
+
+    Args:
+        similarity: SimE or R^2 of every layer with every step, for bootstrap replicates.
+        grid: The steps.
+        law: What grows linearly with depth: the step, or its logarithm.
+        depth: Depth of each layer, by default 0, 1, 2, …; layers that do nothing share a depth.
+        min_layers: Fewest layers that a growth spans, its ends included.
+
+    Raises:
+        ValueError: Fewer layers than `min_layers`, or depths that decrease.
+    """
+    n_layers = similarity.shape[1]
+    if depth is None:
+        depth = torch.arange(n_layers, dtype=torch.float64)
+    if n_layers < min_layers:
+        raise ValueError(f"a growth law needs at least {min_layers} layers, got {n_layers}")
+    if (depth.diff() < 0).any():
+        raise ValueError("depth must not decrease from layer to layer")
+    weights, windows = _ramps(grid, law, tuple(depth.tolist()), min_layers)
+    scores = weights @ similarity.flatten(1).double().numpy().T  # [ramp, replicate]
+    best = scores.argmax(0)
+    rows = torch.from_numpy(windows[best])
+    return Ramp(torch.from_numpy(scores.max(0)), *rows.unbind(1), depth=depth)
+
+
+def flat_score(similarity: Float[Tensor, "replicate layer step"]) -> Float[Tensor, " replicate"]:
+    """Mean similarity over layers of the best single step for all layers: no growth at all."""
+    return similarity.mean(1).amax(-1)
+
+
+def free_score(similarity: Float[Tensor, "replicate layer step"]) -> Float[Tensor, " replicate"]:
+    """Mean similarity over layers with the best step of each layer: any growth."""
+    return similarity.amax(-1).mean(-1)
+
+
+@cache
+def _ramps(
+    grid: StepGrid, law: Law, depth: tuple[float, ...], min_layers: int
+) -> tuple[csr_array, np.ndarray]:
+    """Every ramp as a row of weights on [layer, step], and its (layers, steps) as a table."""
+    depths, n_steps = np.array(depth), len(grid.steps)
+    ends = _end_steps(grid)
+    first, last = (
+        column.ravel() for column in np.meshgrid(ends, ends, indexing="ij")
+    )  # every pair of a first and a last step …
+    growing = first < last
+    first, last = first[growing], last[growing]  # … that grows
+    columns, values, windows = [], [], []
+    for start in range(len(depths)):
+        for end in range(start + min_layers - 1, len(depths)):
+            span = depths[end] - depths[start]
+            if span <= 0:
+                continue
+            progress = ((depths - depths[start]) / span).clip(0, 1)  # [layer]
+            steps = _between(first, last, progress, law)  # [ramp, layer]
+            below, fraction = (part.numpy() for part in interpolation(grid, steps.ravel()))
+            layer = np.tile(np.arange(len(depths)), len(first)) * n_steps
+            upper = np.minimum(below + 1, n_steps - 1)
+            columns.append(np.stack([layer + below, layer + upper], -1).ravel())
+            values.append(np.stack([1 - fraction, fraction], -1).ravel() / len(depths))
+            window = np.broadcast_to([[float(start), float(end)]], (len(first), 2))
+            windows.append(np.concatenate([window, first[:, None], last[:, None]], 1))
+    column, value, window = map(np.concatenate, (columns, values, windows))
+    row_ends = np.arange(len(window) + 1) * 2 * len(depths)
+    shape = (len(window), len(depths) * n_steps)
+    return csr_array((value, column, row_ends), shape=shape), window
+
+
+def _between(first: np.ndarray, last: np.ndarray, progress: np.ndarray, law: Law) -> np.ndarray:
+    if law == "linear":
+        return first[:, None] + (last - first)[:, None] * progress
+    low, high = np.log2(np.maximum(first, 0.5)), np.log2(np.maximum(last, 0.5))
+    return 2.0 ** (low[:, None] + (high - low)[:, None] * progress)
+
+
+def _end_steps(grid: StepGrid) -> np.ndarray:
+    """A thinned grid: fine enough for the score, coarse enough to try all pairs."""
+    count = min(N_RAMP_STEPS, len(grid.steps))
+    chosen = np.unique(np.linspace(0, len(grid.steps) - 1, count).round().astype(int))
+    return np.array(grid.steps)[chosen]

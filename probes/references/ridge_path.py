@@ -1,0 +1,40 @@
+"""Ridge regression whose penalty is halved at every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.references.prefixes import Prefixes
+from probes.references.spectral import LearntFraction, SpectralReference
+
+
+@dataclass(frozen=True)
+class RidgePath(SpectralReference):
+    """w_k = (S + start 2^-k I)^-1 X^T y: ridge regression with a free penalty, as an iteration.
+
+    No algorithm of its own, but the rival that any shrinkage with a falling threshold resembles.
+    """
+
+    start: float = 1.0
+    """Penalty at step 0, in units of x^2 (not divided by the number of examples)."""
+
+    key: ClassVar[str] = "ridge-path"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.start < float("inf"):
+            raise ValueError(f"start must be above 0 and finite, got {self.start}")
+
+    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+        eigenvalues = prefixes.eigenvalues
+        return lambda step: eigenvalues / (eigenvalues + self._penalty(step))
+
+    def filter_at_zero(self, prefixes: Prefixes, step: float) -> Float[Tensor, "prompt point"]:
+        return torch.full_like(prefixes.ys, 1 / self._penalty(step))
+
+    def _penalty(self, step: float) -> float:
+        return self.start * 2.0 ** -min(step, 900.0)

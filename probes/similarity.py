@@ -1,0 +1,126 @@
+"""Similarity of errors: do two predictors err in the same direction on the same prompts?"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from einops import einsum
+from jaxtyping import Float
+from torch import Tensor
+
+Convention = Literal["paper", "official"]
+
+FIRST_POINT: dict[str, int] = {"paper": 1, "official": 0}
+"""The paper's definition starts at the point that has seen one pair, the official code at none."""
+
+
+def error_directions(
+    predictions: Float[Tensor, "*predictor prompt point"],
+    ys: Float[Tensor, "prompt point"],
+    convention: Convention = "paper",
+) -> Float[Tensor, "*predictor prompt scored_point"]:
+    """Each prompt's residual vector over its points, scaled to length one.
+
+    A residual of exactly zero stays zero, so its cosine with anything is 0.
+
+    Args:
+        predictions: Predictions of any number of predictors.
+        ys: What was to be predicted.
+        convention: Where the vector starts, a key of `FIRST_POINT`.
+
+    Raises:
+        ValueError: No point is left, or a prediction is not finite.
+    """
+    if convention not in FIRST_POINT:
+        raise ValueError(f"convention must be one of {', '.join(FIRST_POINT)}, got {convention!r}")
+    first = FIRST_POINT[convention]
+    if ys.shape[-1] <= first:
+        raise ValueError(
+            f"prompts of {ys.shape[-1]} point(s) leave none under the {convention!r} convention"
+        )
+    residuals = (predictions.double() - ys.double())[..., first:]
+    finite = residuals.isfinite().all(-1)
+    if not finite.all():
+        where = tuple((~finite).nonzero()[0].tolist())
+        raise ValueError(f"predictions hold NaN or infinity, first at [*predictor, prompt] {where}")
+    # Scaled by the largest entry first: squares of tiny or huge residuals would leave the range.
+    scaled = residuals / _or_one(residuals.abs().amax(-1, keepdim=True))
+    return scaled / _or_one(scaled.norm(dim=-1, keepdim=True))
+
+
+def error_cosines(
+    a: Float[Tensor, "a prompt point"], b: Float[Tensor, "b prompt point"]
+) -> Float[Tensor, "a b prompt"]:
+    """Cosine of the errors of every pair of predictors on every prompt.
+
+    Args:
+        a: Error directions, as `error_directions` gives them.
+        b: Error directions of the predictors to compare with.
+    """
+    return einsum(a, b, "a prompt point, b prompt point -> a b prompt")
+
+
+def similarity_of_errors(
+    a: Float[Tensor, "a prompt point"],
+    b: Float[Tensor, "b prompt point"],
+) -> Float[Tensor, "a b"]:
+    """SimE: the mean over prompts of the cosine of errors (Fu et al. 2024, Definition 4).
+
+    Args:
+        a: Error directions, as `error_directions` gives them.
+        b: Error directions of the predictors to compare with.
+    """
+    return einsum(a, b, "a prompt point, b prompt point -> a b") / a.shape[1]
+
+
+def group_similarity(
+    a: Float[Tensor, "a prompt point"], b: Float[Tensor, "b prompt point"], n_groups: int
+) -> Float[Tensor, "group a b"]:
+    """SimE within consecutive groups of prompts, to be averaged under resampling weights.
+
+    Args:
+        a: Error directions, as `error_directions` gives them.
+        b: Error directions of the predictors to compare with.
+        n_groups: Number of groups; must divide the number of prompts.
+
+    Raises:
+        ValueError: The groups would differ in size.
+    """
+    n_prompts = a.shape[1]
+    if n_groups < 1 or n_prompts % n_groups:
+        raise ValueError(f"n_groups must divide the {n_prompts} prompts, got {n_groups}")
+    a_groups = (
+        a.unflatten(1, (n_groups, -1)).flatten(2).transpose(0, 1)
+    )  # [group, a, (prompt point)]
+    b_groups = b.unflatten(1, (n_groups, -1)).flatten(2).transpose(0, 1)
+    return a_groups @ b_groups.mT * (n_groups / n_prompts)
+
+
+def point_similarity(
+    predictions_a: Float[Tensor, "a prompt point"],
+    predictions_b: Float[Tensor, "a prompt point"],
+    ys: Float[Tensor, "prompt point"],
+) -> Float[Tensor, "a point"]:
+    """Cosine over prompts of the errors at each point, for predictors paired one to one.
+
+    Args:
+        predictions_a: Predictions of the first of each pair.
+        predictions_b: Predictions of the second of each pair.
+        ys: What was to be predicted.
+    """
+    a, b = predictions_a.double() - ys, predictions_b.double() - ys
+    norms = a.norm(dim=1) * b.norm(dim=1)
+    return einsum(a, b, "a prompt point, a prompt point -> a point") / _or_one(norms)
+
+
+def weight_cosines(
+    a: Float[Tensor, "*batch dim"], b: Float[Tensor, "*batch dim"]
+) -> Float[Tensor, "*batch"]:
+    """SimW's cosine of two weight vectors (Fu et al. 2024, Definition 5); 0 with a zero vector."""
+    norms = a.double().norm(dim=-1) * b.double().norm(dim=-1)
+    return (a.double() * b.double()).sum(-1) / _or_one(norms)
+
+
+def _or_one(scale: Tensor) -> Tensor:
+    return torch.where(scale > 0, scale, torch.ones_like(scale))

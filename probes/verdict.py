@@ -1,0 +1,277 @@
+"""Which references does the evidence leave standing?
+
+Two juries look at the same layers. One sees the similarity of errors between what each layer's
+read-out says and the references (SimE); the other sees how well the activations themselves predict
+the references' iterates (held-out R^2). Each asks of every reference whether one constant number of
+steps a layer explains all layers, and how far it stays behind the best explanation; a reference
+that stays behind by more than chance and `MARGIN` falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.growth import Ramp, fit_ramp, flat_score, free_score
+from probes.matching import StepGrid, best_match
+
+MARGIN = 0.003
+"""Mean similarity by which a reference may stay behind before it falls, chance aside."""
+
+GROWTH_MARGIN = 0.01
+"""Mean similarity that growth with depth must gain over one fixed step for all layers."""
+
+MIN_SIMILARITY = 0.7
+"""Mean similarity below which no reference describes the layers."""
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, replicates: Float[Tensor, " replicate"], level: float = LEVEL) -> Estimate:
+        """From a point estimate (first) and its bootstrap replicates, by normal approximation."""
+        value = replicates[0].item()
+        spread = replicates[1:].std().item() if len(replicates) > 2 else 0.0
+        reach = NormalDist().inv_cdf(0.5 + level / 2) * spread
+        return cls(value, value - reach, value + reach)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A reference and how similar it is to every layer."""
+
+    name: str
+    family: str
+    """References that differ in a parameter only share one, such as GD's step size."""
+    grid: StepGrid
+    similarity: Float[Tensor, "replicate layer step"]
+    """Over all prompts first, then over bootstrap replicates of them."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one jury finds about one reference."""
+
+    name: str
+    family: str
+    constant_rate: Estimate
+    """Mean similarity over layers along the best ramp."""
+    behind: Estimate
+    """Highest constant-rate similarity of any reference minus this one's."""
+    constraint_loss: Estimate
+    """What a constant rate costs against the best step of every layer."""
+    growth_gain: Estimate
+    """What growth gains over the best single step for all layers."""
+    rate: Estimate
+    """Steps a layer: slope of the match curve from `first_layer` to `last_layer`."""
+    first_layer: int
+    last_layer: int
+    stands: bool
+    reason: str
+    """In words, why it stands or falls."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one jury finds."""
+
+    measure: str
+    """What was compared, in words."""
+    evidence: tuple[Evidence, ...]
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """Families with a reference that stands, best first."""
+        ranked = sorted(
+            (item for item in self.evidence if item.stands), key=lambda item: item.behind.value
+        )
+        return tuple(dict.fromkeys(item.family for item in ranked))
+
+    def representative(self, family: str) -> Evidence:
+        """The family's namesake if it stands, else its best member."""
+        members = [item for item in self.evidence if item.family == family]
+        namesake = [item for item in members if item.name == family and item.stands]
+        return namesake[0] if namesake else min(members, key=lambda item: item.behind.value)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer: which algorithm, how fast, how sure, and why."""
+
+    standing: tuple[str, ...]
+    """References left standing; none means "none", several mean "undecided"."""
+    steps_per_layer: float | None
+    interval: tuple[float, float] | None
+    text: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """The one reference left standing, "none" or "undecided"."""
+        if not self.standing:
+            return "none"
+        return self.standing[0] if len(self.standing) == 1 else "undecided"
+
+
+def weigh(
+    measure: str,
+    contenders: Sequence[Contender],
+    layers: Sequence[int],
+    depth: Float[Tensor, " layer"],
+    *,
+    control: float = 0.0,
+    level: float = LEVEL,
+) -> Finding:
+    """Lets one jury find which references stand.
+
+    Args:
+        measure: What the similarities are, in words.
+        contenders: References with their similarities, over the same layers and replicates.
+        layers: Names of the layers of those tables; layers before the model has begun belong out.
+        depth: Depth of each layer; layers that do nothing share one.
+        control: Mean similarity with free steps that a control reaches, which must be beaten.
+        level: Confidence level, kept over all references together (Bonferroni).
+
+    Raises:
+        ValueError: No contenders.
+    """
+    if not contenders:
+        raise ValueError("contenders is empty: name at least one reference")
+    if len(layers) < 3 or depth.diff().sum() <= 0:
+        return Finding(measure, ())
+    ramps = [fit_ramp(item.similarity, item.grid, depth=depth) for item in contenders]
+    scores = torch.stack([ramp.score for ramp in ramps])  # [contender, replicate]
+    losses = torch.stack(
+        [
+            free_score(item.similarity) - ramp.score
+            for item, ramp in zip(contenders, ramps, strict=True)
+        ]
+    )
+    best = scores[:, 0].argmax()
+    strict = 1 - (1 - level) / max(1, len(contenders) - 1)
+    evidence = []
+    for index, (item, ramp) in enumerate(zip(contenders, ramps, strict=True)):
+        behind = Estimate.of(scores[best] - scores[index], strict)
+        extra_loss = Estimate.of(losses[index] - losses[losses[:, 0].argmin()], strict)
+        gain = Estimate.of(scores[index] - flat_score(item.similarity), strict)
+        score = Estimate.of(scores[index], strict)
+        stands, reason = _judge(score, behind, extra_loss, gain, control)
+        evidence.append(
+            Evidence(
+                name=item.name,
+                family=item.family,
+                constant_rate=score,
+                behind=behind,
+                constraint_loss=Estimate.of(losses[index], strict),
+                growth_gain=gain,
+                rate=Estimate.of(_rates(item, ramp), level),
+                first_layer=layers[int(ramp.first_layer[0])],
+                last_layer=layers[int(ramp.last_layer[0])],
+                stands=stands,
+                reason=reason,
+            )
+        )
+    return Finding(measure, tuple(evidence))
+
+
+def _judge(
+    score: Estimate, behind: Estimate, extra_loss: Estimate, gain: Estimate, control: float
+) -> tuple[bool, str]:
+    if score.value < MIN_SIMILARITY:
+        return False, f"similarity {score.value:.3f} is below {MIN_SIMILARITY}"
+    if score.low <= control + MARGIN:
+        return False, f"similarity {score.value:.3f} is no better than the control's {control:.3f}"
+    if gain.low <= GROWTH_MARGIN:
+        return False, f"steps need not grow with depth (gain {gain.value:.4f})"
+    if extra_loss.low > MARGIN:
+        return False, (
+            f"a constant rate costs {extra_loss.value:.4f} more similarity than it costs the best"
+        )
+    if behind.low > MARGIN:
+        return False, f"stays {behind.value:.4f} behind the best at a constant rate"
+    return True, f"a constant rate reaches similarity {score.value:.3f}"
+
+
+def _rates(contender: Contender, ramp: Ramp) -> Float[Tensor, " replicate"]:
+    """Slope of each replicate's match curve over the layers of the ramp fitted to all prompts."""
+    window = slice(int(ramp.first_layer[0]), int(ramp.last_layer[0]) + 1)
+    steps = best_match(contender.similarity[:, window], contender.grid).step
+    depth = ramp.depth[window] - ramp.depth[window].mean()
+    return (steps * depth).sum(-1) / depth.square().sum()
+
+
+def conclude(findings: Sequence[Finding], labels: Mapping[str, str] | None = None) -> Verdict:
+    """Joins the juries: what stands before all that found anything.
+
+    Where they contradict each other, every reference that any of them lets stand is left
+    standing, which reads "undecided".
+
+    Args:
+        findings: The juries' findings, the one whose rate is quoted first.
+        labels: Names of families for the text, e.g. {"newton": "Iterative Newton"}.
+    """
+    labels = labels or {}
+    voiced = [finding for finding in findings if finding.standing]
+    if not voiced:
+        return Verdict((), None, None, _explain_none(findings), tuple(findings))
+    common = [
+        family
+        for family in voiced[0].standing
+        if all(family in finding.standing for finding in voiced)
+    ]
+    every = dict.fromkeys(family for finding in voiced for family in finding.standing)
+    standing = tuple(common) if common else tuple(every)
+    leading = next(f for f in voiced if standing[0] in f.standing)
+    item = leading.representative(standing[0])
+    name = labels.get(item.family, item.family)
+    rate = f"{item.rate.value:.2f} (95 % interval {item.rate.low:.2f} to {item.rate.high:.2f})"
+    where = f"steps a layer, from layer {item.first_layer} to layer {item.last_layer}"
+    if len(standing) == 1:
+        text = f"{name} at {rate} {where}, by {leading.measure}"
+        if len(voiced) > 1:
+            text += f" and by {' and by '.join(f.measure for f in voiced if f is not leading)}"
+    else:
+        names = ", ".join(labels.get(family, family) for family in standing)
+        reason = "explain the layers equally well" if common else "are each favoured by one measure"
+        text = f"Undecided: {names} {reason}; {name} would run at {rate} {where}"
+    fallen = _explain_fallen(leading, standing, labels)
+    return Verdict(
+        standing,
+        item.rate.value,
+        (item.rate.low, item.rate.high),
+        f"{text}. {fallen}".strip(),
+        tuple(findings),
+    )
+
+
+def _explain_fallen(finding: Finding, standing: Sequence[str], labels: Mapping[str, str]) -> str:
+    families = dict.fromkeys(item.family for item in finding.evidence)
+    parts = []
+    for family in families:
+        if family not in standing:
+            item = finding.representative(family)
+            parts.append(f"{labels.get(family, family)}: {item.reason}")
+    return f"Ruled out: {'; '.join(parts)}." if parts else ""
+
+
+def _explain_none(findings: Sequence[Finding]) -> str:
+    seen = [item for finding in findings for item in finding.evidence]
+    if not seen:
+        return (
+            "None: no layer predicts the targets better than the first, so nothing can be matched."
+        )
+    best = max(seen, key=lambda item: item.constant_rate.value)
+    return f"None: of the references tried {best.name} comes closest, but {best.reason}."
