@@ -7,11 +7,18 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+from probes.references.chebyshev import Chebyshev
+from probes.references.divergence import DivergenceWarning
 from probes.references.gd import GD
+from probes.references.gdpp import GDPlusPlus
+from probes.references.heavy_ball import HeavyBall
+from probes.references.nesterov import Nesterov
 from probes.references.newton import Newton
+from probes.references.newton_schulz import NewtonSchulz
 from probes.references.ols import OLS
+from probes.references.preconditioned_gd import PreconditionedGD
 from probes.references.prefixes import Prefixes
-from probes.references.reference import DivergenceWarning, Reference, Steps
+from probes.references.reference import Reference, Steps
 from probes.references.ridge import Ridge
 from probes.references.ridge_path import RidgePath
 from probes.references.spectral import SpectralReference
@@ -23,16 +30,28 @@ REFERENCES: dict[str, Callable[..., Reference]] = {
     "gd": GD,
     "gd-adaptive": partial(GD, eta="inverse_largest"),
     "gd-optimal": partial(GD, eta="optimal"),
+    "heavy-ball": HeavyBall,
+    "nesterov": Nesterov,
+    "chebyshev": Chebyshev,
+    "preconditioned-gd": PreconditionedGD,
+    "gd++": GDPlusPlus,
     "newton": Newton,
     "newton-spectral": partial(Newton, alpha="spectral"),
+    "newton-schulz": NewtonSchulz,
 }
 
 __all__ = [
     "GD",
     "OLS",
     "REFERENCES",
+    "Chebyshev",
     "DivergenceWarning",
+    "GDPlusPlus",
+    "HeavyBall",
+    "Nesterov",
     "Newton",
+    "NewtonSchulz",
+    "PreconditionedGD",
     "Prefixes",
     "Reference",
     "Ridge",
@@ -53,7 +72,7 @@ def build_reference(name: str, **parameters: Any) -> Reference:
         raise ValueError(f"reference must be one of {', '.join(REFERENCES)}, got {name!r}")
     build = REFERENCES[name]
     default = build()
-    known = [field.name for field in fields(default)]  # type: ignore[arg-type]
+    known = [field.name for field in fields(default) if field.init]  # type: ignore[arg-type]
     if unknown := sorted(set(parameters) - set(known)):
         takes = f"it takes {', '.join(known)}" if known else "it takes none"
         raise ValueError(f"reference {name} has no parameter {', '.join(unknown)}; {takes}")

@@ -9,12 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from probes.references.divergence import warn_of_divergence
 from probes.references.prefixes import Prefixes
-from probes.references.residual_power import (
-    alternating_sign,
-    one_minus_power,
-    warn_of_divergence,
-)
+from probes.references.residual_power import alternating_sign, one_minus_power
 from probes.references.spectral import LearntFraction, SpectralReference
 
 StepSize = float | Literal["inverse_largest", "optimal"]
@@ -51,7 +48,7 @@ class GD(SpectralReference):
 
     def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
         contraction = step_sizes(self.eta, prefixes)[..., None] * prefixes.eigenvalues
-        warn_of_divergence(self.name, contraction, prefixes)
+        warn_of_divergence(self.name, contraction > 2, prefixes)
         learnt = one_minus_power(contraction)
         return lambda step: learnt(step, alternating_sign(step))
 
@@ -76,5 +73,4 @@ def step_sizes(eta: StepSize, prefixes: Prefixes) -> Float[Tensor, "prompt point
     largest = eigenvalues[..., 0]
     if eta == "inverse_largest":
         return torch.where(largest > 0, 1 / largest, 0.0)
-    smallest = torch.where(eigenvalues > 0, eigenvalues, torch.inf).amin(-1)
-    return torch.where(largest > 0, 2 / (largest + smallest), 0.0)
+    return torch.where(largest > 0, 2 / (largest + prefixes.smallest_eigenvalues), 0.0)

@@ -111,6 +111,12 @@ class Prefixes:
         return self.decomposition.singular_values.square()
 
     @cached_property
+    def smallest_eigenvalues(self) -> Float[Tensor, "prompt point"]:
+        """Smallest eigenvalue of S within the numerical rank; 0 for a prefix of zeros."""
+        smallest = torch.where(self.eigenvalues > 0, self.eigenvalues, torch.inf).amin(-1)
+        return torch.where(smallest < torch.inf, smallest, 0.0)
+
+    @cached_property
     def terms(self) -> Float[Tensor, "prompt point direction"]:
         """What each direction adds to the least-squares prediction; their sum is that of OLS."""
         return self.decomposition.coefficients * self.decomposition.queries

@@ -18,10 +18,6 @@ Steps: TypeAlias = Sequence[int | float] | Tensor | np.ndarray | None
 """Step counts at which a reference is asked for; None for one that has no steps."""
 
 
-class DivergenceWarning(UserWarning):
-    """The iteration does not converge on some prefixes; its values are the true, growing ones."""
-
-
 class Reference(ABC):
     """An algorithm that predicts each y of a prompt from the pairs before it.
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from probes.references.prefixes import Prefixes
-from probes.references.reference import DivergenceWarning
 
 
 def one_minus_power(
@@ -47,19 +43,3 @@ def one_minus_power(
 def alternating_sign(step: float) -> float:
     """(-1)^step for whole steps and cos(pi step), its real part, between them."""
     return math.cos(math.pi * math.fmod(step, 2.0))
-
-
-def warn_of_divergence(
-    name: str, contraction: Float[Tensor, "prompt point direction"], prefixes: Prefixes
-) -> None:
-    """Warns by name and number of the prefixes with a factor 1 - u below -1 that y excites."""
-    excited = prefixes.decomposition.coefficients != 0
-    n_diverging = int(((contraction > 2) & excited).any(-1).sum())
-    if n_diverging:
-        n_prefixes = prefixes.n_prompts * prefixes.n_points
-        warnings.warn(
-            f"{name} diverges on {n_diverging} of {n_prefixes} prefixes: its step size is too "
-            f"large for their largest eigenvalue (factor down to {1 - contraction.max():.4g})",
-            DivergenceWarning,
-            stacklevel=2,
-        )
