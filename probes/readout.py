@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.statistics import RegressionStatistics, accumulate
-
-RELATIVE_STRENGTHS: tuple[float, ...] = (
-    *(10.0**exponent for exponent in range(-12, 0, 2)),
-    1e-1,
-    1.0,
+from probes.accumulation import accumulate
+from probes.ridge import (
+    RidgeStrengths,
+    check_strengths,
+    relative_strengths,
+    solve_groups,
+    solve_strengths,
 )
-"""Ridge strengths tried by default, relative to the mean eigenvalue of a site's scatter."""
-
-EIGENVALUE_TOLERANCE = 8 * torch.finfo(torch.float64).eps
-"""Per feature: see `rank_threshold`."""
+from probes.statistics import RegressionStatistics
+from probes.validation import ValidationError, sum_squared_errors
 
 
 @dataclass(frozen=True)
@@ -129,22 +128,6 @@ class Readouts:
         )
 
 
-@dataclass(frozen=True)
-class ValidationError:
-    """Errors of read-outs on samples known only by their statistics."""
-
-    mse: Float[Tensor, "variant site target"]
-    """Mean squared error; digits below 1e-16 of the target's mean square are lost."""
-
-    r2: Float[Tensor, "variant site target"]
-    """1 - mse / variance of the target there; for a constant target 1 if exact, else 0."""
-
-    def best(self, *, per_target: bool = False) -> Int[Tensor, "site target"]:
-        """The variant with the highest R^2 at each site: on average over targets, or for each."""
-        r2 = self.r2 if per_target else self.r2.mean(dim=2, keepdim=True)
-        return r2.argmax(dim=0).expand(self.r2.shape[1:])
-
-
 class ReadoutFitter:
     """Fits read-outs of many targets from many sites on one pass over the samples.
 
@@ -203,7 +186,7 @@ class ReadoutFitter:
         targets: Float[Tensor, "sample target"] | Float[Tensor, "site sample target"],
         groups: Int[Tensor, " sample"] | None = None,
     ) -> ReadoutFitter:
-        """Adds samples; see `probes.statistics.accumulate` for the arguments and errors."""
+        """Adds samples; see `probes.accumulation.accumulate` for the arguments and errors."""
         accumulate(self.statistics, features, targets, groups)
         return self
 
@@ -212,32 +195,24 @@ class ReadoutFitter:
         self.statistics = self.statistics.merge(other.statistics)
         return self
 
-    def relative_strengths(
-        self, relative: Sequence[float] = RELATIVE_STRENGTHS
-    ) -> Float[Tensor, "strength site"]:
-        """Ridge strengths in units of each site's mean scatter eigenvalue."""
-        return relative_strengths(self.statistics, relative)
-
-    def solve(
-        self,
-        ridge_strengths: Sequence[float]
-        | Float[Tensor, " strength"]
-        | Float[Tensor, "strength site"],
-    ) -> Readouts:
+    def solve(self, ridge_strengths: RidgeStrengths) -> Readouts:
         """Read-outs for every ridge strength, from one eigendecomposition a site.
 
         Minimises ||t - H w - b||^2 + strength ||w||^2, b unpenalised: scikit-learn's `Ridge`.
-        See `rank_threshold` for directions without variance.
+        `probes.ridge.rank_threshold` says what becomes of directions without variance.
+
+        Raises:
+            ValueError: No samples yet, or a strength that is negative or not finite.
         """
-        return solve(self.statistics.pooled(), ridge_strengths)
+        _check_samples(self.statistics.count.sum())
+        strengths = check_strengths(ridge_strengths, self.statistics)
+        weight, bias = solve_strengths(self.statistics, strengths)
+        return Readouts(weight, bias, strengths[:, :, None].expand_as(bias))
 
     def select(
         self,
         held_out: RegressionStatistics,
-        ridge_strengths: Sequence[float]
-        | Float[Tensor, " strength"]
-        | Float[Tensor, "strength site"]
-        | None = None,
+        ridge_strengths: RidgeStrengths | None = None,
         *,
         per_target: bool = False,
     ) -> Readout:
@@ -245,12 +220,15 @@ class ReadoutFitter:
 
         Args:
             held_out: Statistics of samples this fitter has not seen.
-            ridge_strengths: Strengths to choose from, for all sites or for each; the default
-                spans `RELATIVE_STRENGTHS`.
+            ridge_strengths: Strengths to choose from, for all sites or for each; by default
+                `probes.ridge.RELATIVE_STRENGTHS` times the site's mean scatter eigenvalue.
             per_target: Choose for every target; otherwise for each site, by mean R^2.
+
+        Raises:
+            ValueError: As `solve` and `validation_error`.
         """
         if ridge_strengths is None:
-            ridge_strengths = self.relative_strengths()
+            ridge_strengths = relative_strengths(self.statistics)
         readouts = self.solve(ridge_strengths)
         return readouts.select(validation_error(readouts, held_out).best(per_target=per_target))
 
@@ -260,87 +238,24 @@ class ReadoutFitter:
         """Read-outs refitted with every group weighted, one variant a row of weights.
 
         Args:
-            weights: How often each group counts, as `bootstrap_weights` draws them.
-            ridge: Ridge strength; `Readout.ridge` of the fit on all samples is one.
+            weights: How often each group counts, as `probes.controls.bootstrap_weights` draws.
+            ridge: Ridge strength, such as the `Readout.ridge` of the fit on all samples.
+
+        Raises:
+            ValueError: Weights or strengths that are negative, not finite or of another shape.
         """
-        return resolve(self.statistics.resample(weights), ridge)
-
-
-def relative_strengths(
-    statistics: RegressionStatistics, relative: Sequence[float] = RELATIVE_STRENGTHS
-) -> Float[Tensor, "strength site"]:
-    """Ridge strengths in units of each site's mean scatter eigenvalue.
-
-    A site without any variance gets the strengths themselves.
-    """
-    scatter = statistics.pooled().feature_scatter[0]
-    scale = scatter.diagonal(dim1=1, dim2=2).mean(dim=1)
-    scale = torch.where(scale > 0, scale, 1.0)
-    return torch.tensor(list(relative), dtype=torch.float64, device=scale.device)[:, None] * scale
-
-
-def rank_threshold(
-    eigenvalues: Float[Tensor, "*batch d"],
-) -> Float[Tensor, "*batch 1"]:
-    """Eigenvalues of a scatter matrix at most this large count as zero: 8 d eps times the largest.
-
-    Directions below it vary by less than about 3e-7 of the widest one (at d = 64), which is no
-    more than the rounding of the scatter matrix. They get weight exactly 0 at every ridge
-    strength, so constant and duplicated features do no harm and strength 0 gives the minimum-norm
-    solution.
-    """
-    return EIGENVALUE_TOLERANCE * eigenvalues.shape[-1] * eigenvalues[..., -1:].clamp_min(0.0)
-
-
-def solve(
-    statistics: RegressionStatistics,
-    ridge_strengths: Sequence[float] | Float[Tensor, " strength"] | Float[Tensor, "strength site"],
-) -> Readouts:
-    """Read-outs of the pooled samples at every ridge strength; see `ReadoutFitter.solve`.
-
-    Raises:
-        ValueError: No samples, or a strength that is negative or not finite.
-    """
-    pooled = statistics.pooled()
-    _check_samples(pooled)
-    strengths = _check_strengths(ridge_strengths, pooled)
-    eigenvalues, basis = torch.linalg.eigh(pooled.feature_scatter[0])
-    rotated = basis.mT @ pooled.cross_scatter[0]
-    inverse = _filter(eigenvalues, strengths[:, :, None])
-    weight = basis @ (inverse[..., None] * rotated)
-    bias = _bias(weight, pooled.feature_mean, pooled.target_mean)
-    return Readouts(weight, bias, strengths[:, :, None].expand_as(bias))
-
-
-def resolve(
-    replicates: RegressionStatistics, ridge: Float[Tensor, "site target"] | float
-) -> Readouts:
-    """Read-outs of every replicate (group) by itself at given ridge strengths.
-
-    Raises:
-        ValueError: A group without samples, or a strength that is negative or not finite.
-    """
-    _check_samples(replicates)
-    n_sites, n_targets = replicates.n_sites, replicates.n_targets
-    ridge = torch.as_tensor(ridge, dtype=torch.float64, device=replicates.count.device)
-    ridge = ridge.expand(n_sites, n_targets)
-    if not bool((ridge.isfinite() & (ridge >= 0)).all()):
-        raise ValueError("ridge must be finite and at least 0")
-    scatter, cross = replicates.feature_scatter, replicates.cross_scatter
-    d_features = scatter.shape[-1]
-    site_ridge = ridge[:, 0]
-    largest = scatter.diagonal(dim1=2, dim2=3).sum(dim=2)
-    is_definite = bool((site_ridge > EIGENVALUE_TOLERANCE * d_features * largest).all())
-    if is_definite and bool((ridge == site_ridge[:, None]).all()):
-        penalised = scatter.clone()
-        penalised.diagonal(dim1=2, dim2=3).add_(site_ridge[:, None])
-        weight = torch.cholesky_solve(cross, torch.linalg.cholesky(penalised))
-    else:
-        eigenvalues, basis = torch.linalg.eigh(scatter)
-        inverse = _filter(eigenvalues[..., None, :], ridge[..., None]).mT
-        weight = basis @ (inverse * (basis.mT @ cross))
-    bias = _bias(weight, replicates.feature_mean, replicates.target_mean)
-    return Readouts(weight, bias, ridge.expand_as(bias))
+        replicates = self.statistics.resample(weights)
+        n_sites, n_targets = replicates.n_sites, replicates.n_targets
+        ridge = torch.as_tensor(ridge, dtype=torch.float64, device=weights.device)
+        if ridge.ndim not in (0, 2) or ridge.shape not in ((), (n_sites, n_targets)):
+            raise ValueError(
+                f"ridge must be a number or [{n_sites} sites, {n_targets} targets], "
+                f"got {list(ridge.shape)}"
+            )
+        if not bool((ridge.isfinite() & (ridge >= 0)).all()):
+            raise ValueError("ridge must be finite and at least 0")
+        weight, bias = solve_groups(replicates, ridge.expand(n_sites, n_targets))
+        return Readouts(weight, bias, ridge.expand_as(bias))
 
 
 def validation_error(
@@ -348,81 +263,38 @@ def validation_error(
 ) -> ValidationError:
     """Errors of read-outs on held-out samples, from their statistics alone.
 
+    A single read-out gives a variant axis of length 1.
+
     Raises:
         ValueError: No held-out samples, or sites, features or targets that do not fit.
     """
-    if isinstance(readouts, Readout):
-        readouts = Readouts(readouts.weight[None], readouts.bias[None], readouts.ridge[None])
-    held_out = held_out.pooled()
-    _check_samples(held_out)
-    sums = torch.stack([squared_errors(readout, held_out)[0] for readout in readouts])
-    mse = sums / held_out.count
-    variance = (held_out.target_scatter[0] / held_out.count).expand_as(mse)
-    exact = (mse == 0).to(mse)
-    return ValidationError(mse, torch.where(variance > 0, 1 - mse / variance, exact))
+    _check_samples(held_out.count.sum())
+    pooled = held_out.pooled()
+    variants = [readouts] if isinstance(readouts, Readout) else list(readouts)
+    sums = [sum_squared_errors(readout.weight, readout.bias, pooled) for readout in variants]
+    n_variants = len(variants)
+    return ValidationError.from_sums(
+        torch.cat(sums),
+        pooled.target_scatter.expand(n_variants, -1, -1),
+        pooled.count.expand(n_variants),
+    )
 
 
-def squared_errors(
-    readout: Readout, statistics: RegressionStatistics
-) -> Float[Tensor, "group site target"]:
-    """Sum of squared errors of a read-out in every group; divide by `count` for the mean.
+def resampled_error(
+    readout: Readout, held_out: RegressionStatistics, weights: Float[Tensor, "replicate group"]
+) -> ValidationError:
+    """Errors of one read-out on held-out groups weighted anew, one variant a row of weights.
 
     Raises:
-        ValueError: Sites, features or targets that do not fit the read-out.
+        ValueError: As `validation_error`, or weights that do not fit the groups.
     """
-    expected = (*statistics.feature_mean.shape[1:], statistics.n_targets)
-    if tuple(readout.weight.shape) != expected:
-        raise ValueError(
-            f"the read-out is for {list(readout.weight.shape)} (site, feature, target), "
-            f"the statistics for {list(expected)}"
-        )
-    weight = readout.weight
-    offset = (
-        statistics.target_mean
-        - torch.einsum("gsd,sdt->gst", statistics.feature_mean, weight)
-        - readout.bias
-    )
-    explained = (weight * (statistics.feature_scatter @ weight - 2 * statistics.cross_scatter)).sum(
-        dim=2
-    )
-    within = (statistics.target_scatter + explained).clamp_min(0.0)
-    return within + statistics.count[:, None, None] * offset**2
+    _check_samples(held_out.count.sum())
+    sums = sum_squared_errors(readout.weight, readout.bias, held_out)
+    targets = held_out.targets_only().resample(weights)
+    totals = (weights.to(sums) @ sums.flatten(1)).reshape(len(weights), *sums.shape[1:])
+    return ValidationError.from_sums(totals, targets.target_scatter, targets.count)
 
 
-def _filter(
-    eigenvalues: Float[Tensor, "*shape d"], strengths: Float[Tensor, "*other 1"]
-) -> Float[Tensor, "*broadcast d"]:
-    """1 / (eigenvalue + strength), and 0 for directions without variance."""
-    alive = eigenvalues > rank_threshold(eigenvalues)
-    return torch.where(alive, 1 / torch.where(alive, eigenvalues + strengths, 1.0), 0.0)
-
-
-def _bias(
-    weight: Float[Tensor, "variant site d target"],
-    feature_mean: Float[Tensor, "group site d"],
-    target_mean: Float[Tensor, "group target_site target"],
-) -> Float[Tensor, "variant site target"]:
-    return target_mean - (feature_mean[..., None, :] @ weight)[..., 0, :]
-
-
-def _check_samples(statistics: RegressionStatistics) -> None:
-    if bool((statistics.count <= 0).any()):
+def _check_samples(count: Float[Tensor, ""]) -> None:
+    if float(count) <= 0:
         raise ValueError("there are no samples to fit or score: call update() first")
-
-
-def _check_strengths(
-    ridge_strengths: Sequence[float] | Tensor, statistics: RegressionStatistics
-) -> Float[Tensor, "strength site"]:
-    strengths = torch.as_tensor(
-        ridge_strengths, dtype=torch.float64, device=statistics.count.device
-    )
-    if strengths.ndim == 1:
-        strengths = strengths[:, None].expand(-1, statistics.n_sites)
-    if strengths.ndim != 2 or strengths.shape[1] != statistics.n_sites or not len(strengths):
-        raise ValueError(
-            f"ridge_strengths must be [strength] or [strength, {statistics.n_sites} sites], "
-            f"got {list(strengths.shape)}"
-        )
-    if not bool((strengths.isfinite() & (strengths >= 0)).all()):
-        raise ValueError("ridge_strengths must be finite and at least 0")
-    return strengths

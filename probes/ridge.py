@@ -1,0 +1,120 @@
+"""Ridge regression in closed form, from statistics: every site, target and strength at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.statistics import RegressionStatistics
+
+RELATIVE_STRENGTHS: tuple[float, ...] = (1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1e-2, 1e-1, 1.0)
+"""Ridge strengths tried by default, relative to the mean eigenvalue of a site's scatter."""
+
+EIGENVALUE_TOLERANCE = 8 * torch.finfo(torch.float64).eps
+"""Per feature: see `rank_threshold`."""
+
+RidgeStrengths = Sequence[float] | Float[Tensor, " strength"] | Float[Tensor, "strength site"]
+"""Strengths for all sites, or for each."""
+
+
+def relative_strengths(
+    statistics: RegressionStatistics, relative: Sequence[float] = RELATIVE_STRENGTHS
+) -> Float[Tensor, "strength site"]:
+    """Ridge strengths in units of each site's mean scatter eigenvalue.
+
+    A site without any variance gets the strengths themselves.
+    """
+    scatter = statistics.pooled().feature_scatter[0]
+    scale = scatter.diagonal(dim1=1, dim2=2).mean(dim=1)
+    scale = torch.where(scale > 0, scale, 1.0)
+    return torch.tensor(list(relative), dtype=torch.float64, device=scale.device)[:, None] * scale
+
+
+def rank_threshold(eigenvalues: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch 1"]:
+    """Eigenvalues of a scatter matrix at most this large count as zero: 8 d eps times the largest.
+
+    Directions below it vary by less than about 3e-7 of the widest one (at d = 64), which is no
+    more than the rounding of the scatter matrix. They get weight exactly 0 at every ridge
+    strength, so constant and duplicated features do no harm and strength 0 gives the minimum-norm
+    solution.
+
+    Args:
+        eigenvalues: In ascending order.
+    """
+    return EIGENVALUE_TOLERANCE * eigenvalues.shape[-1] * eigenvalues[..., -1:].clamp_min(0.0)
+
+
+def solve_strengths(
+    statistics: RegressionStatistics, strengths: Float[Tensor, "strength site"]
+) -> tuple[Float[Tensor, "strength site d target"], Float[Tensor, "strength site target"]]:
+    """Weights and biases of the pooled samples at every strength, one `eigh` a site."""
+    pooled = statistics.pooled()
+    eigenvalues, basis = torch.linalg.eigh(pooled.feature_scatter[0])
+    inverse = _filter(eigenvalues, strengths[:, :, None])
+    weight = basis @ (inverse[..., None] * (basis.mT @ pooled.cross_scatter[0]))
+    return weight, _bias(weight, pooled)
+
+
+def solve_groups(
+    statistics: RegressionStatistics, strengths: Float[Tensor, "site target"]
+) -> tuple[Float[Tensor, "group site d target"], Float[Tensor, "group site target"]]:
+    """Weights and biases of every group by itself, by batched Cholesky where that is safe.
+
+    It is where a site has one strength for all targets and that lifts the smallest eigenvalue
+    above `rank_threshold`; elsewhere an `eigh` a group gives what `solve_strengths` would.
+    """
+    scatter, cross = statistics.feature_scatter, statistics.cross_scatter
+    site_strength = strengths[:, 0]
+    largest = scatter.diagonal(dim1=2, dim2=3).sum(dim=2)
+    threshold = EIGENVALUE_TOLERANCE * scatter.shape[-1] * largest
+    is_shared = bool((strengths == site_strength[:, None]).all())
+    if is_shared and bool((site_strength > threshold).all()):
+        penalised = scatter.clone()
+        penalised.diagonal(dim1=2, dim2=3).add_(site_strength[:, None])
+        weight = torch.cholesky_solve(cross, torch.linalg.cholesky(penalised))
+    else:
+        eigenvalues, basis = torch.linalg.eigh(scatter)
+        inverse = _filter(eigenvalues[..., None, :], strengths[..., None]).mT
+        weight = basis @ (inverse * (basis.mT @ cross))
+    return weight, _bias(weight, statistics)
+
+
+def check_strengths(
+    ridge_strengths: RidgeStrengths, statistics: RegressionStatistics
+) -> Float[Tensor, "strength site"]:
+    """Strengths of every site, on the statistics' device.
+
+    Raises:
+        ValueError: A strength is negative or not finite, or the shape does not fit.
+    """
+    strengths = torch.as_tensor(
+        ridge_strengths, dtype=torch.float64, device=statistics.count.device
+    )
+    if strengths.ndim == 1:
+        strengths = strengths[:, None].expand(-1, statistics.n_sites)
+    if strengths.ndim != 2 or strengths.shape[1] != statistics.n_sites or not len(strengths):
+        raise ValueError(
+            f"ridge_strengths must be [strength] or [strength, {statistics.n_sites} sites], "
+            f"got {list(strengths.shape)}"
+        )
+    if not bool((strengths.isfinite() & (strengths >= 0)).all()):
+        raise ValueError(f"ridge_strengths must be finite and at least 0, got {ridge_strengths}")
+    return strengths
+
+
+def _filter(
+    eigenvalues: Float[Tensor, "*shape d"], strengths: Float[Tensor, "*other 1"]
+) -> Float[Tensor, "*broadcast d"]:
+    """1 / (eigenvalue + strength), and 0 for directions without variance."""
+    alive = eigenvalues > rank_threshold(eigenvalues)
+    return torch.where(alive, 1 / torch.where(alive, eigenvalues + strengths, 1.0), 0.0)
+
+
+def _bias(
+    weight: Float[Tensor, "variant site d target"], statistics: RegressionStatistics
+) -> Float[Tensor, "variant site target"]:
+    explained = (statistics.feature_mean[..., None, :] @ weight)[..., 0, :]
+    return statistics.target_mean - explained
