@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import torch
 
 from hooks.architectures.delta_net import DeltaNet, DeltaNetConfig
+from hooks.architectures.gd_exact import GDExact, GDExactConfig
+from hooks.architectures.gdpp_exact import GDPPExact, GDPPExactConfig
 from hooks.architectures.gpt2 import GPT2, GPT2Config
 from hooks.architectures.linear_attention import LinearAttention, LinearAttentionConfig
 from hooks.architectures.looped import LoopedConfig, LoopedTransformer
 from hooks.architectures.lstm import LSTM, LSTMConfig
+from hooks.architectures.newton_exact import NewtonExact, NewtonExactConfig
 from hooks.model import ModelConfig, SequenceModel
 
 
@@ -28,6 +31,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "linear_attention": Architecture(LinearAttention, LinearAttentionConfig),
     "delta_net": Architecture(DeltaNet, DeltaNetConfig),
     "looped": Architecture(LoopedTransformer, LoopedConfig),
+    "newton-exact": Architecture(NewtonExact, NewtonExactConfig),
+    "gd-exact": Architecture(GDExact, GDExactConfig),
+    "gdpp-exact": Architecture(GDPPExact, GDPPExactConfig),
 }
 
 
