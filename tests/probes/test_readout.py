@@ -110,14 +110,15 @@ def test_chunks_and_updates_leave_no_trace() -> None:
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e4, 1e8])
-def test_a_mean_large_beside_the_spread_costs_no_digits(mean: float) -> None:
+def test_a_mean_large_beside_the_spread_costs_no_more_than_its_own_rounding(mean: float) -> None:
     features, targets = draw(2, n_sites=1, n_samples=1500, d=6, n_targets=2, mean=0.0)
     shift = mean * torch.tensor([1.0, -2.0, 0.5, 3.0, 1.0, -1.0], dtype=torch.float64)
     # What rounding leaves of the samples beside such a mean:
     features, targets = (features + shift) - shift, (targets + mean) - mean
     expected = fit(features, targets).solve([1e-3])
     shifted = fit(features + shift, targets + mean).solve([1e-3])
-    assert relative_error(shifted.weight, expected.weight) < 1e-12
+    # Raw moments would lose (mean / spread)^2 eps, all of it at 1e8.
+    assert relative_error(shifted.weight, expected.weight) < 1e-12 + 2.2e-16 * mean
 
 
 def test_samples_in_any_order_of_groups() -> None:
