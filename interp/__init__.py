@@ -1,0 +1,38 @@
+"""Which algorithm does a trained sequence model run in its forward pass, and how fast?
+
+`import interp` is enough in a notebook: every name below is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interp.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hooks.checkpoints import CheckpointError as CheckpointError
+    from hooks.checkpoints import save_checkpoint as save_checkpoint
+    from hooks.model import SequenceModel as SequenceModel
+    from hooks.sites import Site as Site
+    from interp import tasks as tasks
+    from interp import training as training
+    from interp import zoo as zoo
+    from interp.training.recipe import Recipe as Recipe
+    from interp.training.train import train as train
+    from interp.zoo.loading import load as load
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "CheckpointError": "hooks.checkpoints",
+        "Recipe": "interp.training.recipe",
+        "SequenceModel": "hooks.model",
+        "Site": "hooks.sites",
+        "load": "interp.zoo.loading",
+        "save_checkpoint": "hooks.checkpoints",
+        "tasks": "interp.tasks",
+        "train": "interp.training.train",
+        "training": "interp.training",
+        "zoo": "interp.zoo",
+    },
+)

@@ -1,0 +1,1 @@
+"""Training by recipe: resumable to the last bit, one process or several."""

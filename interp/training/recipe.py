@@ -2,90 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hooks.architectures import ARCHITECTURES
-from interp.tasks import Task, build_task
+from hooks.model import ModelConfig
+from interp.tasks import TASKS, Task
+from interp.training.entries import RecipeError, build_part, read_entry
+from interp.training.settings import Curriculum, Optimiser, Schedule, Training
 
-
-class RecipeError(ValueError):
-    """A recipe that cannot be trained as written; the message names the entry."""
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """A size that grows during training: `start`, plus `increment` every `interval` steps."""
-
-    start: int
-    end: int
-    increment: int
-    interval: int
-
-    def at(self, step: int) -> int:
-        return min(self.end, self.start + self.increment * (step // self.interval))
-
-
-@dataclass(frozen=True)
-class Curriculum:
-    """Smaller prompts first (Garg et al. 2022, Appendix A.2)."""
-
-    dims: Ramp | None = None
-    """Coordinates of x in use; the others are zero."""
-    points: Ramp | None = None
-
-    def task_at(self, task: Task, step: int) -> Task:
-        """The task whose prompts are trained on at a step."""
-        if self.dims:
-            task = replace(task, n_dims=self.dims.at(step))
-        if self.points:
-            task = replace(task, n_points=self.points.at(step))
-        return task
-
-
-@dataclass(frozen=True)
-class Optimiser:
-    """Adam or AdamW with gradient clipping."""
-
-    name: Literal["adam", "adamw"] = "adamw"
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.0
-    clip_norm: float | None = 1.0
-    """Largest norm of all gradients together; absent for no clipping."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rate against step: linear warm-up, then constant or a cosine down to zero."""
-
-    name: Literal["constant", "cosine"] = "cosine"
-    warmup_steps: int = 500
-
-    def factor(self, step: int, n_steps: int) -> float:
-        """What the learning rate is multiplied by at a step, counted from 0."""
-        warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
-        if self.name == "constant":
-            return warmup
-        done = max(0, step - self.warmup_steps) / max(1, n_steps - self.warmup_steps)
-        return warmup * 0.5 * (1 + math.cos(math.pi * done))
-
-
-@dataclass(frozen=True)
-class Training:
-    """How long, how much at once, how often saved, in which precision."""
-
-    n_steps: int
-    batch_size: int = 128
-    checkpoint_every: int = 500
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
-    """Of matrix products; weights and optimiser state are float32 always."""
-    initial_checkpoint: str | None = None
-    """Zoo name or file of a checkpoint to start from instead of random weights."""
+__all__ = ["Recipe", "RecipeError"]
 
 
 @dataclass(frozen=True)
@@ -97,15 +26,15 @@ class Recipe:
     architecture: str
     model: dict[str, Any]
     training: Training
-    optimiser: Optimiser = Optimiser()
-    schedule: Schedule = Schedule()
-    curriculum: Curriculum = Curriculum()
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    schedule: Schedule = field(default_factory=Schedule)
+    curriculum: Curriculum = field(default_factory=Curriculum)
     seed: int = 0
     description: str = ""
 
     def describe(self) -> dict[str, Any]:
         """The recipe as plain values in the layout of its TOML, the inverse of `from_mapping`."""
-        plain = {
+        plain: dict[str, Any] = {
             "name": self.name,
             "description": self.description,
             "seed": self.seed,
@@ -114,6 +43,8 @@ class Recipe:
         }
         for part in ("training", "optimiser", "schedule", "curriculum"):
             plain[part] = _without_none(asdict(getattr(self, part)))
+        if self.optimiser.clip_norm is None:
+            plain["optimiser"]["clip_norm"] = "none"
         return plain
 
     @classmethod
@@ -121,38 +52,35 @@ class Recipe:
         """Builds a recipe from the layout of its TOML.
 
         Raises:
-            RecipeError: An entry is missing, unknown or out of range.
+            RecipeError: An entry is missing, unknown, of the wrong type or out of range, or the
+                parts do not fit together.
         """
-        entries = dict(entries)
-        try:
-            model = dict(entries.pop("model"))
-            architecture = model.pop("architecture")
-            curriculum = {
-                key: _build(Ramp, f"curriculum.{key}", value)
-                for key, value in entries.pop("curriculum", {}).items()
-            }
-            recipe = {
-                "name": entries.pop("name"),
-                "task": build_task(entries.pop("task")),
-                "architecture": architecture,
-                "model": model,
-                "training": _build(Training, "training", entries.pop("training")),
-                "optimiser": _build(Optimiser, "optimiser", entries.pop("optimiser", {})),
-                "schedule": _build(Schedule, "schedule", entries.pop("schedule", {})),
-                "curriculum": _build(Curriculum, "curriculum", curriculum),
-                "seed": entries.pop("seed", 0),
-                "description": entries.pop("description", ""),
-            }
-        except KeyError as error:
-            raise RecipeError(f"recipe has no entry {error.args[0]!r}") from None
-        except ValueError as error:
-            raise RecipeError(f"recipe: {error}") from None
-        if entries:
-            raise RecipeError(f"recipe has unknown entries: {', '.join(sorted(entries))}")
-        if architecture not in ARCHITECTURES:
-            known = ", ".join(sorted(ARCHITECTURES))
-            raise RecipeError(f"model.architecture is {architecture!r}, known ones: {known}")
-        return cls(**recipe)
+        known = ("name", "description", "seed", "model", "task", "training", "optimiser",
+                 "schedule", "curriculum")  # fmt: skip
+        if unknown := sorted(set(entries) - set(known)):
+            raise RecipeError(f"{unknown[0]} is unknown; a recipe takes {', '.join(known)}")
+        tables = {
+            name: read_entry("", entries, name, dict, default)
+            for name, default in (
+                ("model", MISSING), ("task", MISSING), ("training", MISSING),
+                ("optimiser", {}), ("schedule", {}), ("curriculum", {}),
+            )
+        }  # fmt: skip
+        architecture, model, config = _read_model(tables["model"])
+        recipe = cls(
+            name=_read_name(entries),
+            task=_read_task(tables["task"]),
+            architecture=architecture,
+            model=model,
+            training=build_part(Training, "training", tables["training"]),
+            optimiser=_read_optimiser(tables["optimiser"]),
+            schedule=build_part(Schedule, "schedule", tables["schedule"]),
+            curriculum=build_part(Curriculum, "curriculum", tables["curriculum"]),
+            seed=_read_seed(entries),
+            description=read_entry("", entries, "description", str, ""),
+        )
+        _check_fit(recipe, config)
+        return recipe
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
@@ -163,22 +91,73 @@ class Recipe:
         """
         try:
             return cls.from_mapping(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecipeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise RecipeError(f"{path}: {reason}") from None
+        except OSError as error:
+            raise RecipeError(f"{path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path}: not a TOML file ({error})") from None
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from None
 
 
-def _build(part: type[Any], where: str, values: Mapping[str, Any]) -> Any:
-    known = {entry.name for entry in fields(part)}
-    if unknown := sorted(set(values) - known):
+def _read_name(entries: Mapping[str, Any]) -> str:
+    name: str = read_entry("", entries, "name", str, MISSING)
+    if not name or name.startswith(".") or set(name) & set("/\\\0"):
+        raise RecipeError(f"name must be usable as a folder name, got {name!r}")
+    return name
+
+
+def _read_seed(entries: Mapping[str, Any]) -> int:
+    seed: int = read_entry("", entries, "seed", int, 0)
+    if not 0 <= seed < 2**32 - 1:
+        raise RecipeError(f"seed must be in 0..{2**32 - 2}, got {seed}")
+    return seed
+
+
+def _read_model(table: Mapping[str, Any]) -> tuple[str, dict[str, Any], ModelConfig]:
+    architecture: str = read_entry("model", table, "architecture", str, MISSING)
+    if architecture not in ARCHITECTURES:
         raise RecipeError(
-            f"{where} has no {', '.join(unknown)}; it takes {', '.join(sorted(known))}"
+            f"model.architecture must be one of {', '.join(sorted(ARCHITECTURES))}, "
+            f"got {architecture!r}"
         )
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    try:
-        return part(**values)
-    except TypeError as error:
-        raise RecipeError(f"{where}: {error}") from None
+    sizes = {name: value for name, value in table.items() if name != "architecture"}
+    return architecture, sizes, build_part(ARCHITECTURES[architecture].config, "model", sizes)
+
+
+def _read_task(table: Mapping[str, Any]) -> Task:
+    name: str = read_entry("task", table, "name", str, MISSING)
+    if name not in TASKS:
+        raise RecipeError(f"task.name must be one of {', '.join(sorted(TASKS))}, got {name!r}")
+    return build_part(TASKS[name], "task", {k: v for k, v in table.items() if k != "name"})
+
+
+def _read_optimiser(table: Mapping[str, Any]) -> Optimiser:
+    # TOML has no null: "none" switches clipping off.
+    unclipped = table.get("clip_norm") == "none"
+    return build_part(
+        Optimiser, "optimiser", {**table, **({"clip_norm": None} if unclipped else {})}
+    )
+
+
+def _check_fit(recipe: Recipe, config: ModelConfig) -> None:
+    task, curriculum = recipe.task, recipe.curriculum
+    if task.n_dims != config.n_dims:
+        raise RecipeError(
+            f"task.n_dims is {task.n_dims}, but model.n_dims is {config.n_dims}; they must agree"
+        )
+    if task.n_points > config.n_points:
+        raise RecipeError(
+            f"task.n_points is {task.n_points}, but the model takes at most "
+            f"model.n_points = {config.n_points}"
+        )
+    for name, ramp, most in (
+        ("dims", curriculum.dims, task.n_dims),
+        ("points", curriculum.points, task.n_points),
+    ):
+        if ramp and ramp.end != most:
+            raise RecipeError(
+                f"curriculum.{name}.end is {ramp.end}, must be task.n_{name} = {most}"
+            )
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

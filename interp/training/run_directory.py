@@ -5,18 +5,23 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from hooks.atomic import atomic_write
+from interp.training.log import append_to_log
+from interp.training.recipe import Recipe
+
+LOCK_PATIENCE_SECONDS = 3.0
+"""How long a process that was just killed may take to let go of its folder."""
 
 
 class RunError(ValueError):
@@ -37,10 +42,11 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """`model.safetensors`, `training.safetensors`, `metrics.csv` and `recipe.json` in a folder.
+    """The folder that one training writes.
 
     `training.safetensors` alone decides where a run goes on: weights, optimiser, generator and
-    metrics of one instant in one atomic file. The others are written from it.
+    metrics of one instant in one atomic file. `model.safetensors` and `metrics.csv` are written
+    from it, `recipe.json` says whose run it is, `training.log` is for people.
     """
 
     path: Path
@@ -61,37 +67,59 @@ class RunDirectory:
     def recipe_file(self) -> Path:
         return self.path / "recipe.json"
 
+    @property
+    def log_file(self) -> Path:
+        return self.path / "training.log"
+
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the folder for this process.
+        """Holds the folder for this process and clears what a killed one left half-written.
 
         Raises:
             RunError: Another process trains in it.
+            OSError: The folder cannot be written.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(f"{self.path}: another process is training in it") from None
+            deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise RunError(f"{self.path}: another process is training in it") from None
+                    time.sleep(0.05)
+            for leftover in self.path.glob(".*.part"):
+                leftover.unlink()
             yield
 
-    def claim(self, recipe: Mapping[str, Any]) -> None:
+    def claim(self, recipe: Recipe) -> None:
         """Records whose run this is, or checks that it is this recipe's.
 
         Raises:
-            RunError: The folder belongs to another recipe.
+            RunError: The folder belongs to another recipe, or its `recipe.json` is damaged.
         """
-        text = json.dumps(recipe, indent=2, sort_keys=True) + "\n"
         if not self.recipe_file.exists():
+            text = json.dumps(recipe.describe(), indent=2, sort_keys=True) + "\n"
             with atomic_write(self.recipe_file) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-        elif (found := self.recipe_file.read_text(encoding="utf-8")) != text:
+            return
+        try:
+            # A recipe of an older version takes the defaults of entries that came later.
+            found = Recipe.from_mapping(json.loads(self.recipe_file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise RunError(f"{self.recipe_file}: not a recipe ({error})") from None
+        if found != recipe:
             raise RunError(
                 f"{self.path}: holds a run of a different recipe "
-                f"(differs in {_first_difference(json.loads(found), json.loads(text))}); "
+                f"({_first_difference(found.describe(), recipe.describe())}); "
                 "choose another folder or delete this one"
             )
+
+    def log(self, text: str) -> None:
+        """Adds a line to the log."""
+        append_to_log(self.log_file, text)
 
     def read_state(self) -> TrainingState | None:
         """The last saved state, or None before the first.
@@ -117,30 +145,13 @@ class RunDirectory:
         with atomic_write(self.state_file) as temporary:
             temporary.write_bytes(save(state.tensors, metadata))
         if state.metrics:
-            with atomic_write(self.metrics_file) as temporary, temporary.open("w") as file:
+            with (
+                atomic_write(self.metrics_file) as temporary,
+                temporary.open("w", encoding="utf-8") as file,
+            ):
                 writer = csv.DictWriter(file, list(state.metrics[0]), lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(state.metrics)
-
-
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's state as named tensors."""
-    return {
-        f"optimiser.{index}.{name}": value
-        for index, entries in optimiser.state_dict()["state"].items()
-        for name, value in entries.items()
-    }
-
-
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimiser_tensors`."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimiser."):
-            _, index, name = key.split(".", 2)
-            state.setdefault(int(index), {})[name] = value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _first_difference(found: Any, expected: Any, where: str = "recipe") -> str:

@@ -4,48 +4,48 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.accelerator import Accelerator
-from jaxtyping import Float
-from torch import Tensor
 from torch.nn import functional as F
 
 from hooks.architectures import build_model
 from hooks.checkpoints import save_checkpoint
 from hooks.model import SequenceModel
-from interp.tasks import Prompts, Task
 from interp.training.baseline import baseline_error
-from interp.training.recipe import Optimiser, Recipe
-from interp.training.run_directory import (
-    RunDirectory,
-    TrainingState,
-    optimiser_tensors,
-    restore_optimiser,
-)
-
-N_VALIDATION_PROMPTS = 4096
-VALIDATION_SEED = 2**32 - 1
-"""Outside the seeds people give recipes, so that validation prompts are not trained on."""
+from interp.training.log import describe_row
+from interp.training.optimiser import build_optimiser, optimiser_tensors, restore_optimiser
+from interp.training.recipe import Recipe
+from interp.training.run_directory import RunDirectory, TrainingState
+from interp.training.validation import squared_error, validation_error, validation_prompts
 
 Progress = Callable[[int, dict[str, float]], None]
-"""Called after every step with the steps done and the newest numbers."""
+"""Told, after every step, how many steps are done, with that step's `step_loss` and the newest
+metrics (none before the first checkpoint)."""
 
 
 def train(
-    recipe: Recipe, directory: str | Path, *, progress: Progress | None = None
+    recipe: Recipe,
+    directory: str | Path,
+    *,
+    stop_after: int | None = None,
+    progress: Progress | None = None,
 ) -> SequenceModel:
     """Trains a model, going on from the last checkpoint in the directory if there is one.
 
     A training that was killed and started again ends with the same weights, to the last bit, as
-    one that was not (same machine, same number of threads).
+    one that was not (same machine, same number of threads). Under `accelerate launch` every
+    process calls this; batches are shared out between them and the first one writes.
 
     Args:
         recipe: What to train, on what, how.
-        directory: Where `model.safetensors`, `training.safetensors` and `metrics.csv` go.
+        directory: Where `model.safetensors`, `metrics.csv`, `training.log` and the state go.
+        stop_after: Saves and stops after that many steps of the recipe; calling again without it
+            goes on to the end.
         progress: Told of every step.
 
     Returns:
@@ -53,54 +53,71 @@ def train(
 
     Raises:
         RunError: The directory is in use, damaged or another recipe's.
+        ValueError: `stop_after` is below 1, or the batch cannot be shared out evenly.
         FloatingPointError: The loss is no longer finite.
+        OSError: The directory cannot be written; what was saved before is untouched.
     """
+    if stop_after is not None and stop_after < 1:
+        raise ValueError(f"stop_after must be at least 1, got {stop_after}")
+    accelerator = Accelerator()
+    if recipe.training.batch_size % accelerator.num_processes:
+        raise ValueError(
+            f"training.batch_size must be a multiple of the {accelerator.num_processes} processes, "
+            f"got {recipe.training.batch_size}"
+        )
     run = RunDirectory(Path(directory))
-    with run.lock():
-        run.claim(recipe.describe())
-        return _Trainer(recipe, run, progress or (lambda step, numbers: None)).run()
+    with run.lock() if accelerator.is_main_process else nullcontext():
+        if accelerator.is_main_process:
+            run.claim(recipe)
+        accelerator.wait_for_everyone()
+        trainer = _Trainer(recipe, run, accelerator)
+        n_steps = min(recipe.training.n_steps, stop_after or recipe.training.n_steps)
+        return trainer.run(n_steps, progress or (lambda step, numbers: None))
 
 
 class _Trainer:
     """One training in one process (or one of several, through `accelerate`)."""
 
-    def __init__(self, recipe: Recipe, run: RunDirectory, progress: Progress) -> None:
-        self.recipe, self.run_directory, self.progress = recipe, run, progress
-        settings = recipe.training
-        if settings.precision == "tf32":
+    def __init__(self, recipe: Recipe, run: RunDirectory, accelerator: Accelerator) -> None:
+        self.recipe, self.run_directory, self.accelerator = recipe, run, accelerator
+        if recipe.training.precision == "tf32" and accelerator.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
-        self.accelerator = Accelerator(
-            mixed_precision="bf16" if settings.precision == "bf16" else "no"
-        )
-        self.model = initial_model(recipe)
-        self.optimiser = build_optimiser(self.model, recipe.optimiser)
+        self.model = initial_model(recipe).to(accelerator.device)
+        optimiser = build_optimiser(self.model, recipe.optimiser)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.step = 0
         self.metrics: list[dict[str, float]] = []
         if state := run.read_state():
-            self._restore(state)
-        self.model.to(self.accelerator.device)
-        self.wrapped, self.optimiser = self.accelerator.prepare(self.model, self.optimiser)
-        self.validation = validation_prompts(recipe.task)
+            self._restore(state, optimiser)
+        self.wrapped, self.optimiser = accelerator.prepare(self.model, optimiser)
+        self.validation = validation_prompts(recipe.task, recipe.training.n_validation_prompts)
         self.baseline = baseline_error(recipe.task, self.validation)
 
-    def run(self) -> SequenceModel:
+    def run(self, n_steps: int, progress: Progress) -> SequenceModel:
+        """Trains up to a step and saves."""
         settings = self.recipe.training
+        self._fill_missing_log()
+        if self.step < n_steps:
+            self._log_start()
         numbers = dict(self.metrics[-1]) if self.metrics else {}
+        started = time.perf_counter() - numbers.get("seconds", 0.0)
         losses: list[float] = []
-        started = time.perf_counter()
-        spent_before = numbers.get("seconds", 0.0)
-        while self.step < settings.n_steps:
-            losses.append(self._train_step())
+        progress(self.step, numbers)
+        while self.step < n_steps:
+            loss = self._train_step()
+            losses.append(loss)
             self.step += 1
-            if self.step % settings.checkpoint_every == 0 or self.step == settings.n_steps:
+            if self.step % settings.checkpoint_every == 0 or self.step == n_steps:
                 numbers = self._measure(sum(losses) / len(losses))
-                numbers["seconds"] = round(spent_before + time.perf_counter() - started, 1)
+                numbers["seconds"] = round(time.perf_counter() - started, 1)
+                losses.clear()
                 self.metrics.append(numbers)
-                losses = []
                 self._save()
-            self.progress(self.step, numbers | {"loss": losses[-1] if losses else numbers["loss"]})
-        self._write_model()
+                if self.step == n_steps:
+                    self._log("finished" if n_steps == settings.n_steps else "stopped as asked")
+            progress(self.step, numbers | {"step_loss": loss})
+        self._write_model()  # a kill may have come between the state and the model made from it
+        self.accelerator.wait_for_everyone()
         return self.model.eval()
 
     def _train_step(self) -> float:
@@ -110,27 +127,28 @@ class _Trainer:
         share = slice(
             self.accelerator.process_index, None, self.accelerator.num_processes
         )  # every process draws the batch and trains on its own part of it
-        device = self.accelerator.device
-        xs = F.pad(batch.xs[share], (0, recipe.task.n_dims - task.n_dims)).to(device)
-        ys = batch.ys[share].to(device)
+        device, dtype = self.accelerator.device, self.model.dtype
+        xs = F.pad(batch.xs[share], (0, recipe.task.n_dims - task.n_dims)).to(device, dtype)
+        ys = batch.ys[share].to(device, dtype)
         factor = recipe.schedule.factor(self.step, recipe.training.n_steps)
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.optimiser.learning_rate * factor
-        loss = squared_error(self.wrapped(xs, ys), ys).mean() / task.n_dims
-        if not loss.isfinite():
-            raise FloatingPointError(
-                f"the loss became {loss.item()} at step {self.step}; "
-                f"the last good state is in {self.run_directory.state_file}"
-            )
+        in_bf16 = recipe.training.precision == "bf16"
+        with torch.autocast(device.type, torch.bfloat16, enabled=in_bf16):
+            predictions = self.wrapped(xs, ys)
+        loss = squared_error(predictions.float(), ys).mean() / task.n_dims
+        mean_loss = self.accelerator.reduce(loss.detach(), "mean").item()
+        self._check_finite("loss", mean_loss)
         self.accelerator.backward(loss * task.n_dims)
         if recipe.optimiser.clip_norm is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), recipe.optimiser.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad()
-        return loss.item()
+        return mean_loss
 
     def _measure(self, loss: float) -> dict[str, float]:
         error = validation_error(self.model, self.validation) / self.recipe.task.n_dims
+        self._check_finite("error on the validation prompts", error)
         return {
             "step": self.step,
             "loss": loss,
@@ -138,6 +156,14 @@ class _Trainer:
             "baseline_error": self.baseline,
             "excess": error - self.baseline,
         }
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if value - value != 0:
+            message = f"the {what} became {value} at step {self.step}"
+            self._log(message)
+            raise FloatingPointError(
+                f"{self.run_directory.path}: {message}; a smaller learning rate may help"
+            )
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -148,6 +174,7 @@ class _Trainer:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         self.run_directory.write_state(TrainingState(self.step, tensors, self.metrics))
         self._write_model()
+        self._log(describe_row(self.metrics[-1], self.recipe.training.n_steps))
 
     def _write_model(self) -> None:
         if self.accelerator.is_main_process:
@@ -160,61 +187,56 @@ class _Trainer:
             }
             save_checkpoint(self.model, self.run_directory.model_file, provenance)
 
-    def _restore(self, state: TrainingState) -> None:
+    def _restore(self, state: TrainingState, optimiser: torch.optim.Optimizer) -> None:
         weights = {
             name.removeprefix("model."): tensor
             for name, tensor in state.tensors.items()
             if name.startswith("model.")
         }
         self.model.load_state_dict(weights)
-        restore_optimiser(self.optimiser, state.tensors)
+        restore_optimiser(optimiser, state.tensors)
         self.generator.set_state(state.tensors["generator"])
         self.step, self.metrics = state.step, list(state.metrics)
 
+    def _log(self, text: str) -> None:
+        if self.accelerator.is_main_process:
+            self.run_directory.log(text)
+
+    def _fill_missing_log(self) -> None:
+        if self.accelerator.is_main_process and not self.run_directory.log_file.exists():
+            for row in self.metrics:
+                self._log(describe_row(row, self.recipe.training.n_steps))
+
+    def _log_start(self) -> None:
+        n_parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        self._log(
+            f"{f'resumed at step {self.step}' if self.step else 'started'}: {self.recipe.name}, "
+            f"{self.recipe.training.n_steps} steps, {n_parameters} parameters, "
+            f"{self.accelerator.num_processes} process(es) on {self.accelerator.device.type}, "
+            f"{torch.get_num_threads()} thread(s), torch {version('torch')}"
+        )
+
 
 def initial_model(recipe: Recipe) -> SequenceModel:
-    """The model a recipe starts from: random weights, or those of its initial checkpoint."""
+    """The model a recipe starts from: random weights, or those of its initial checkpoint.
+
+    Raises:
+        CheckpointError: The initial checkpoint cannot be read.
+        ValueError: Its configuration is not the recipe's.
+    """
     model = build_model(recipe.architecture, recipe.model, seed=recipe.seed)
-    if recipe.training.initial_checkpoint:
+    source = recipe.training.initial_checkpoint
+    if source is not None:
         from interp.zoo import load
 
-        model.load_state_dict(load(recipe.training.initial_checkpoint).state_dict())
+        initial = load(source)
+        if type(initial) is not type(model) or initial.config != model.config:
+            raise ValueError(
+                f"training.initial_checkpoint {source} is a {type(initial).__name__} with "
+                f"{initial.describe()}, the recipe's model has {model.describe()}"
+            )
+        model.load_state_dict(initial.state_dict())
     return model
-
-
-def build_optimiser(model: SequenceModel, settings: Optimiser) -> torch.optim.Optimizer:
-    """Adam or AdamW over all of a model's parameters."""
-    optimisers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return optimisers[settings.name](
-        model.parameters(),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
-
-
-def squared_error(
-    predictions: Float[Tensor, "prompt point"], ys: Float[Tensor, "prompt point"]
-) -> Float[Tensor, "prompt point"]:
-    """Squared error of every prediction."""
-    return (predictions - ys.to(predictions.dtype)).square()
-
-
-def validation_prompts(task: Task) -> Prompts:
-    """The prompts that training progress is measured on."""
-    generator = torch.Generator().manual_seed(VALIDATION_SEED)
-    return task.sample(N_VALIDATION_PROMPTS, generator)
-
-
-@torch.inference_mode()
-def validation_error(model: SequenceModel, prompts: Prompts, batch_size: int = 1024) -> float:
-    """Mean squared error over prompts and points."""
-    total = 0.0
-    for xs, ys in zip(prompts.xs.split(batch_size), prompts.ys.split(batch_size), strict=True):
-        xs, ys = xs.to(model.device), ys.to(model.device)
-        total += squared_error(model(xs, ys), ys).double().sum().item()
-    return total / prompts.ys.numel()
 
 
 def library_versions() -> dict[str, Any]:

@@ -1,23 +1,28 @@
-"""The checkpoints that ship with the package."""
+"""The checkpoints that ship with the package.
+
+Each is a folder here: `model.safetensors`, `recipe.toml`, `metrics.csv`, `training.log`.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hooks.checkpoints import CheckpointError, load_checkpoint
-from hooks.model import SequenceModel
+from interp.lazy import lazy_names
 
-ZOO_DIRECTORY = Path(__file__).parent
+if TYPE_CHECKING:
+    from hooks.checkpoints import CheckpointError as CheckpointError
+    from interp.zoo.catalogue import ZooEntry as ZooEntry
+    from interp.zoo.catalogue import entries as entries
+    from interp.zoo.catalogue import names as names
+    from interp.zoo.loading import load as load
 
-
-def load(name_or_path: str | Path) -> SequenceModel:
-    """Loads a checkpoint by zoo name or from a file.
-
-    Raises:
-        CheckpointError: It is neither, or the file cannot be read.
-    """
-    path = ZOO_DIRECTORY / str(name_or_path) / "model.safetensors"
-    return load_checkpoint(path if path.exists() else name_or_path)
-
-
-__all__ = ["CheckpointError", "load"]
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "CheckpointError": "hooks.checkpoints",
+        "ZooEntry": "interp.zoo.catalogue",
+        "entries": "interp.zoo.catalogue",
+        "load": "interp.zoo.loading",
+        "names": "interp.zoo.catalogue",
+    },
+)

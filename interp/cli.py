@@ -1,0 +1,93 @@
+"""The command line: `interp COMMAND …`.
+
+Commands live in `interp.commands`, one a file; this module registers them and is the one place
+where errors become sentences and exit codes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from interp.commands import COMMANDS
+
+EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+"""What bad input, files and numbers raise; anything else is a defect and shows its traceback."""
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def build_app() -> typer.Typer:
+    """The application with every command of `COMMANDS`; imports none of their dependencies."""
+    app = typer.Typer(
+        name="interp",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for name, where in COMMANDS.items():
+        module, function = where.split(":")
+        app.command(name, no_args_is_help=False)(getattr(import_module(module), function))
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command and ends the process.
+
+    The exit code is 0, 2 for bad input (one sentence on stderr says what), or 130 after Ctrl-C.
+    With `--debug` anywhere among the arguments the traceback is shown as well.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        build_app()(arguments, prog_name="interp")
+    except SystemExit as ending:
+        if ending.code == EXIT_INTERRUPTED:  # typer's answer to a KeyboardInterrupt
+            print("interp: interrupted", file=sys.stderr)
+        raise
+    except EXPECTED_ERRORS as error:
+        if debug:
+            traceback.print_exc()
+        print(f"interp: {describe_error(error)}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def describe_error(error: Exception) -> str:
+    """One line that says what went wrong, with the file where there is one."""
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror[0].lower() + error.strerror[1:]
+        return f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"interp {version('icl-interp')}")
+        raise typer.Exit
+
+
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; goes anywhere.")
+    ] = False,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """Tells which algorithm a trained sequence model runs in its forward pass."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""Commands, one a file. A new one is a new file and one line in `COMMANDS`.
+
+These modules import nothing slow at their top: torch and its kin are imported in the command.
+"""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, str] = {
+    "train": "interp.commands.train:train",
+    "recipes": "interp.commands.recipes:recipes",
+    "zoo": "interp.commands.zoo:zoo",
+}
+"""For each command `module:function`, in the order in which the help lists them."""

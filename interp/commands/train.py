@@ -1,0 +1,66 @@
+"""`interp train`: trainings by recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE…", help="TOML files, or names of shipped recipes.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results; each training gets a folder in it.")
+    ] = Path("runs"),
+    jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of each training; all cores shared out by default."),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Stop after this many steps; the same command without it goes on."
+        ),
+    ] = None,
+) -> None:
+    """Train models by recipe, going on from where an earlier run was cut off."""
+    import os
+
+    from interp.recipes import find_recipe
+
+    files = [find_recipe(recipe) for recipe in recipes]
+
+    from rich.console import Console
+
+    from interp.training.display import TrainingTable
+    from interp.training.queue import Job, run_here, run_queue
+    from interp.training.recipe import Recipe
+
+    queue = [Job(recipe, out / recipe.name) for recipe in map(Recipe.read, files)]
+    n_threads = threads or max(1, (os.cpu_count() or 1) // min(jobs, len(queue)))
+    is_first_process = os.environ.get("RANK", "0") == "0"  # of those that accelerate started
+    table = TrainingTable([job.recipe for job in queue], Console(quiet=not is_first_process))
+    with table:
+        if len(queue) == 1:
+            run_here(queue[0], table, n_threads=n_threads, stop_after=steps)
+            failures = {}
+        else:
+            failures = run_queue(
+                queue, table, n_workers=jobs, n_threads=n_threads, stop_after=steps
+            )
+    if is_first_process:
+        for index, job in enumerate(queue):
+            if index not in failures:
+                print(job.directory / "model.safetensors")
+    if failures:
+        raise ValueError(
+            f"{len(failures)} of {len(queue)} trainings failed: "
+            + "; ".join(f"{queue[index].recipe.name}: {why}" for index, why in failures.items())
+        )
