@@ -22,6 +22,17 @@ class LinearAttentionConfig(AttentionConfig):
 
     n_layers: int = 4
     d_model: int = 32
+    clip: float = 10.0
+    """Largest absolute value a layer leaves in the stream.
+
+    A layer is cubic in its input, so a rare long x explodes in a few of them; typical prompts
+    stay below and their network is exactly linear attention.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.clip > 0:
+            raise ValueError(f"clip must be above 0, got {self.clip}")
 
 
 class LinearSelfAttention(nn.Module):
@@ -54,10 +65,11 @@ class LinearSelfAttention(nn.Module):
 
 
 class LinearAttentionBlock(nn.Module):
-    """One linear self-attention, added to the residual stream."""
+    """One linear self-attention, added to the residual stream, which is clipped."""
 
     def __init__(self, config: LinearAttentionConfig) -> None:
         super().__init__()
+        self.clip = config.clip
         self.attn = LinearSelfAttention(config)
         self.hook_resid_pre = HookPoint()
         self.hook_attn_out = HookPoint()
@@ -67,7 +79,8 @@ class LinearAttentionBlock(nn.Module):
         self, resid: Float[Tensor, "row token d_model"]
     ) -> Float[Tensor, "row token d_model"]:
         resid = self.hook_resid_pre(resid)
-        return self.hook_resid_post(resid + self.hook_attn_out(self.attn(resid)))
+        resid = resid + self.hook_attn_out(self.attn(resid))
+        return self.hook_resid_post(resid.clamp(-self.clip, self.clip))
 
 
 class LinearAttention(SequenceModel):
@@ -99,7 +112,6 @@ class LinearAttention(SequenceModel):
                 nn.init.normal_(module.weight, std=std, generator=generator)
         with torch.no_grad():
             for block in blocks:
-                # A layer is cubic in its input: full-sized weights would explode in a few layers.
                 block.attn.W_QKV.weight *= 0.4
                 block.attn.W_O.weight /= config.n_layers
         self.setup()
