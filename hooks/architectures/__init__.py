@@ -28,8 +28,8 @@ class Architecture(NamedTuple):
 ARCHITECTURES: dict[str, Architecture] = {
     "gpt2": Architecture(GPT2, GPT2Config),
     "lstm": Architecture(LSTM, LSTMConfig),
-    "linear_attention": Architecture(LinearAttention, LinearAttentionConfig),
-    "delta_net": Architecture(DeltaNet, DeltaNetConfig),
+    "linear-attention": Architecture(LinearAttention, LinearAttentionConfig),
+    "delta-net": Architecture(DeltaNet, DeltaNetConfig),
     "looped": Architecture(LoopedTransformer, LoopedConfig),
     "newton-exact": Architecture(NewtonExact, NewtonExactConfig),
     "gd-exact": Architecture(GDExact, GDExactConfig),
