@@ -179,6 +179,13 @@ class ReadoutFitter:
             device=device,
         )
 
+    @classmethod
+    def from_statistics(cls, statistics: RegressionStatistics) -> ReadoutFitter:
+        """A fitter that has seen what the statistics describe; later updates change them too."""
+        fitter = cls.__new__(cls)
+        fitter.statistics = statistics
+        return fitter
+
     @torch.no_grad()
     def update(
         self,

@@ -15,7 +15,8 @@ class RegressionStatistics:
     """All that a ridge regression needs of its samples, group by group, in float64.
 
     Moments are kept about each group's own mean, so a mean that is large beside the spread costs
-    no more digits than rounding that mean does. The axis `target_site` has length 1 where all sites share their targets.
+    no more digits than rounding that mean does. The axis `target_site` has length 1 where all
+    sites share their targets.
     """
 
     count: Float[Tensor, " group"]
