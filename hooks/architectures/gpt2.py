@@ -63,13 +63,11 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch token d_model"]
     ) -> Float[Tensor, "batch token d_model"]:
-        qkv = rearrange(
-            self.W_QKV(x), "batch token (three head d) -> three batch token head d",
-            three=3, head=self.n_heads,
-        )  # fmt: skip
         q, k, v = (
-            rearrange(hook(part), "batch token head d -> batch head token d")
-            for hook, part in zip((self.hook_q, self.hook_k, self.hook_v), qkv, strict=True)
+            rearrange(hook(self._split_heads(part)), "batch token head d -> batch head token d")
+            for hook, part in zip(
+                (self.hook_q, self.hook_k, self.hook_v), self.W_QKV(x).chunk(3, -1), strict=True
+            )
         )
         z = (
             self._attend_in_the_open(q, k, v)
@@ -78,6 +76,11 @@ class Attention(nn.Module):
         )
         z = self.hook_z(rearrange(z, "batch head token d -> batch token head d"))
         return self.W_O(rearrange(z, "batch token head d -> batch token (head d)"))
+
+    def _split_heads(
+        self, x: Float[Tensor, "batch token d_model"]
+    ) -> Float[Tensor, "batch token head d"]:
+        return rearrange(x, "batch token (head d) -> batch token head d", head=self.n_heads)
 
     def _pattern_is_wanted(self) -> bool:
         hooks = (self.hook_attn_scores, self.hook_pattern)
