@@ -7,21 +7,33 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+from probes.references.averaging import Averaging
+from probes.references.bayes import Bayes
+from probes.references.bfgs import BFGS
 from probes.references.chebyshev import Chebyshev
+from probes.references.conjugate_gradient import ConjugateGradient
+from probes.references.discrete_prior import DiscretePrior
 from probes.references.divergence import DivergenceWarning
+from probes.references.eigenbasis import EigenbasisIteration
 from probes.references.gd import GD
 from probes.references.gdpp import GDPlusPlus
 from probes.references.heavy_ball import HeavyBall
+from probes.references.lasso import Lasso
+from probes.references.lbfgs import LBFGS
+from probes.references.nearest_neighbours import NearestNeighbours
 from probes.references.nesterov import Nesterov
 from probes.references.newton import Newton
 from probes.references.newton_schulz import NewtonSchulz
 from probes.references.ols import OLS
+from probes.references.online_gd import OnlineGD
 from probes.references.preconditioned_gd import PreconditionedGD
 from probes.references.prefixes import Prefixes
+from probes.references.recursive_least_squares import RecursiveLeastSquares
 from probes.references.reference import Reference, Steps
 from probes.references.ridge import Ridge
 from probes.references.ridge_path import RidgePath
 from probes.references.spectral import SpectralReference
+from probes.references.without_steps import WithoutSteps
 
 REFERENCES: dict[str, Callable[..., Reference]] = {
     "ols": OLS,
@@ -38,26 +50,49 @@ REFERENCES: dict[str, Callable[..., Reference]] = {
     "newton": Newton,
     "newton-spectral": partial(Newton, alpha="spectral"),
     "newton-schulz": NewtonSchulz,
+    "cg": ConjugateGradient,
+    "bfgs": BFGS,
+    "l-bfgs": LBFGS,
+    "ogd": OnlineGD,
+    "ogd-fixed": partial(OnlineGD, eta=0.01),
+    "rls": RecursiveLeastSquares,
+    "averaging": Averaging,
+    "knn": NearestNeighbours,
+    "lasso": Lasso,
+    "bayes": Bayes,
+    "dmmse": DiscretePrior,
 }
 
 __all__ = [
+    "BFGS",
     "GD",
+    "LBFGS",
     "OLS",
     "REFERENCES",
+    "Averaging",
+    "Bayes",
     "Chebyshev",
+    "ConjugateGradient",
+    "DiscretePrior",
     "DivergenceWarning",
+    "EigenbasisIteration",
     "GDPlusPlus",
     "HeavyBall",
+    "Lasso",
+    "NearestNeighbours",
     "Nesterov",
     "Newton",
     "NewtonSchulz",
+    "OnlineGD",
     "PreconditionedGD",
     "Prefixes",
+    "RecursiveLeastSquares",
     "Reference",
     "Ridge",
     "RidgePath",
     "SpectralReference",
     "Steps",
+    "WithoutSteps",
     "build_reference",
 ]
 

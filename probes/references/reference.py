@@ -22,7 +22,7 @@ class Reference(ABC):
     """An algorithm that predicts each y of a prompt from the pairs before it.
 
     Subclasses are frozen dataclasses whose fields are the algorithm's parameters. Point 0 has seen
-    nothing and is predicted as 0 by all of them.
+    nothing and is predicted as 0, except under a prior whose mean is not 0.
     """
 
     key: ClassVar[str]
@@ -59,7 +59,6 @@ class Reference(ABC):
                 algorithm needs whole ones.
         """
 
-    @abstractmethod
     def stream_weights(
         self, prefixes: Prefixes, steps: Steps = None
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point dim"]]]:
@@ -68,6 +67,7 @@ class Reference(ABC):
         Raises:
             ValueError: As `stream_predictions`; or the predictions are not linear in x_t.
         """
+        raise ValueError(f"{self.name} has no weights: its predictions are not linear in x")
 
     def predictions(
         self, prefixes: Prefixes, steps: Steps = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,4 +38,4 @@ class RidgePath(SpectralReference):
         return torch.full_like(prefixes.ys, 1 / self._penalty(step))
 
     def _penalty(self, step: float) -> float:
-        return self.start * 2.0 ** -min(step, 900.0)
+        return self.start * math.pow(2.0, -min(step, 900.0))

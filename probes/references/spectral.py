@@ -43,7 +43,10 @@ class SpectralReference(Reference):
         self, prefixes: Prefixes, steps: Steps = None
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point"]]]:
         for step, learnt in self._learnt_fractions(prefixes, steps):
-            yield step, _weighted(prefixes.terms, learnt).sum(-1)
+            predictions = torch.linalg.vecdot(prefixes.terms, learnt)
+            if predictions.isnan().any():
+                predictions = _weighted(prefixes.terms, learnt).sum(-1)
+            yield step, predictions
 
     def stream_weights(
         self, prefixes: Prefixes, steps: Steps = None

@@ -8,56 +8,81 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Residual = Callable[[float], Tensor]
+
 
 def two_term_recurrence(
     trace: Float[Tensor, "prompt point direction"],
     product: Float[Tensor, "prompt point direction"],
     discriminant: Float[Tensor, "prompt point direction"],
-) -> Callable[[float], Float[Tensor, "prompt point direction"]]:
+) -> Residual:
     """Solves p_{k+1} = trace p_k - product p_{k-1} with p_0 = 1, p_1 = trace - product.
 
-    p_k = p_1 h_k - product h_{k-1} with h_k = (r^k - s^k) / (r - s) and r, s the roots of
-    z^2 - trace z + product. h is computed from the ratio of the roots where they are real and from
-    their angle where they are complex, so a double root needs no special case.
-
     Args:
-        trace: Sum of the roots.
-        product: Their product; negative where they are real and of opposite sign.
+        trace: Sum of the roots of z^2 - trace z + product.
+        product: Product of the roots; negative where they are real and of opposite sign.
         discriminant: trace^2 - 4 product, from a form that keeps its digits near 0.
 
     Returns:
         p_k as a function of a whole k.
     """
-    is_real = discriminant >= 0
-    distance = discriminant.abs().sqrt()
-    tiny = torch.finfo(trace.dtype).tiny
-    modulus = torch.where(is_real, (trace.abs() + distance) / 2, product.abs().sqrt())
-    log_modulus = modulus.clamp(min=tiny).log()
+    # a negative trace turns the sign of every other term of the recurrence of |trace|
     sign = torch.where(trace < 0, -1.0, 1.0)
-    # real roots: the smaller over the larger is 1 - gap, from -1 to 1
-    gap = torch.where(is_real, distance / modulus.clamp(min=tiny), 0.0)
-    alternates = gap > 1
-    log_ratio = torch.log1p(torch.where(alternates, gap - 2, -gap).clamp(min=-1))
-    log_ratio.clamp_(min=torch.finfo(trace.dtype).min)
-    angle = torch.where(is_real, 0.0, torch.atan2(distance, trace.abs()))
+    first = sign * (trace - product)
+    any_negative = bool((sign < 0).any())
+    is_complex = discriminant <= 0
+    of_complex = torch.nonzero(is_complex.flatten())[:, 0]
+    of_real = torch.nonzero(~is_complex.flatten())[:, 0]
 
-    def geometric_sum(k: float) -> Tensor:
-        """h_k / r^(k-1) for real roots, h_k / |r|^(k-1) for complex ones, up to sign^(k-1)."""
-        of_real = torch.expm1(k * log_ratio).neg()
-        if k % 2:
-            of_real = torch.where(alternates, 2 - of_real, of_real)
-        of_real = torch.where(gap > 0, of_real / gap, k)
-        of_complex = torch.where(angle > 0, (k * angle).sin() / angle.sin(), k)
-        return torch.where(is_real, of_real, of_complex)
-
-    def h(k: float) -> Tensor:
-        parity = 1.0 if k % 2 else sign
-        return parity * ((k - 1) * log_modulus).exp() * geometric_sum(k)
+    sums, distances = trace.abs().flatten(), discriminant.abs().sqrt().flatten()
+    firsts, products = first.flatten(), product.flatten()
+    complex_roots = _complex_roots(
+        sums[of_complex], products[of_complex], distances[of_complex], firsts[of_complex]
+    )
+    real_roots = _real_roots(sums[of_real], distances[of_real], firsts[of_real])
 
     def residual(k: float) -> Tensor:
-        if k == 0:
-            return torch.ones_like(trace)
-        return (trace - product) * h(k) - product * h(k - 1) if k > 1 else trace - product
+        if not len(of_real):
+            values = complex_roots(k).reshape(trace.shape)
+        else:
+            values = torch.empty_like(trace)
+            values.view(-1)[of_complex] = complex_roots(k)
+            values.view(-1)[of_real] = real_roots(k)
+        return sign * values if any_negative and k % 2 else values
+
+    return residual
+
+
+def _complex_roots(trace: Tensor, product: Tensor, distance: Tensor, first: Tensor) -> Residual:
+    """|r|^k (cos(k angle) + tilt sin(k angle)); a double root is a vanishing angle."""
+    modulus = product.sqrt().clamp(min=1e-100)
+    angle = torch.atan2(distance, trace).clamp(min=1e-150)
+    log_modulus = modulus.log()
+    tilt = (first / modulus - angle.cos()) / angle.sin()
+
+    def residual(k: float) -> Tensor:
+        turned = k * angle
+        return (k * log_modulus).exp_() * turned.cos().addcmul_(tilt, turned.sin())
+
+    return residual
+
+
+def _real_roots(trace: Tensor, distance: Tensor, first: Tensor) -> Residual:
+    """r^k (1 + slope (1 - (s / r)^k)) with r the larger root and s / r from -1 to 1."""
+    larger = (trace + distance) / 2
+    gap = distance / larger  # 1 - s / r, from 0 to 2
+    alternates = gap > 1
+    log_larger = larger.log()
+    log_ratio = torch.log1p(torch.where(alternates, gap - 2, -gap).clamp(min=-1))
+    log_ratio.clamp_(min=torch.finfo(trace.dtype).min)
+    slope = (first / larger - 1) / gap
+    any_alternates = bool(alternates.any())
+
+    def residual(k: float) -> Tensor:
+        vanished = (k * log_ratio).expm1_().neg_()
+        if any_alternates and k % 2:
+            vanished = torch.where(alternates, 2 - vanished, vanished)
+        return (k * log_larger).exp_() * vanished.mul_(slope).add_(1)
 
     return residual
 

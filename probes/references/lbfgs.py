@@ -1,0 +1,96 @@
+"""Limited-memory BFGS."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.references.bfgs import CONVERGED, check_line_search
+from probes.references.conjugate_gradient import ConjugateGradient
+from probes.references.eigenbasis import EigenbasisIteration
+from probes.references.line_search import LineSearch, wolfe_length
+from probes.references.prefixes import Prefixes
+
+
+@dataclass(frozen=True)
+class LBFGS(EigenbasisIteration):
+    """BFGS from the last `memory` steps, on half the sum of squares, from w = 0 (Nocedal 1980).
+
+    The initial inverse Hessian of each step is (s·y / y·y) I of the step before. With line search
+    "scipy" it takes the steps of `scipy.optimize.minimize(method="L-BFGS-B")` without bounds and
+    with `maxcor=memory`: strong Wolfe conditions with 1e-3 and 0.9, first trial 1, and 1 / |g| at
+    the first step. With an exact line search the iterates on a quadratic are those of conjugate
+    gradients in exact arithmetic, for any memory, and are computed by them.
+    """
+
+    memory: int = 10
+    line_search: LineSearch = "scipy"
+
+    key: ClassVar[str] = "l-bfgs"
+
+    def __post_init__(self) -> None:
+        check_line_search(self.line_search)
+        if self.memory < 1:
+            raise ValueError(f"memory must be at least 1, got {self.memory}")
+
+    def iterates(self, prefixes: Prefixes) -> Iterator[Float[Tensor, "prompt point direction"]]:
+        if self.line_search == "exact":
+            yield from ConjugateGradient().iterates(prefixes)
+        eigenvalues, solution = prefixes.eigenvalues, prefixes.decomposition.coefficients
+        error = solution  # kept instead of the iterate: it has the digits of a small gradient
+        initial_energy = (eigenvalues * error.square()).sum(-1)
+        yield torch.zeros_like(solution)
+        history: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.memory)
+        while True:
+            gradient = -eigenvalues * error
+            direction = _two_loops(-gradient, history)
+            slope = (gradient * direction).sum(-1)
+            bending = (eigenvalues * direction.square()).sum(-1)
+            energy = (eigenvalues * error.square()).sum(-1)
+            descends = (slope < 0) & (bending > 0) & (energy > CONVERGED * initial_energy)
+            minimiser = torch.where(descends, -slope / bending, 1.0)
+            first = torch.ones_like(slope)
+            if not history:
+                first = torch.where(descends, 1 / direction.norm(dim=-1), 1.0)
+            length = wolfe_length(first, minimiser, decrease=1e-3, curvature=0.9)
+            step = torch.where(descends, length, 0.0)[..., None] * direction
+            error = error - step
+            yield solution - error
+            history.append((step, eigenvalues * step))
+
+
+def _two_loops(
+    vector: Float[Tensor, "prompt point direction"], history: deque[tuple[Tensor, Tensor]]
+) -> Float[Tensor, "prompt point direction"]:
+    """The inverse Hessian of these (step, change of gradient) pairs, times a vector.
+
+    Each of its oblique projections is applied twice, as one leaves behind rounding that a large
+    condition number amplifies.
+    """
+    along: list[Tensor] = []
+    for step, change in reversed(history):
+        first = _coefficient(step, vector, step, change)
+        vector = vector - first * change
+        second = _coefficient(step, vector, step, change)
+        vector = vector - second * change
+        along.append(first + second)
+    if history:
+        step, change = history[-1]
+        vector = vector * _coefficient(step, change, change, change, otherwise=1.0)
+    for (step, change), already in zip(history, reversed(along), strict=True):
+        for _ in range(2):
+            vector = vector - _coefficient(change, vector, step, change) * step
+        vector = vector + already * step
+    return vector
+
+
+def _coefficient(a: Tensor, b: Tensor, c: Tensor, d: Tensor, *, otherwise: float = 0.0) -> Tensor:
+    """a·b / c·d; `otherwise` where c·d is not above 0, as where no step was taken."""
+    divisor = (c * d).sum(-1, keepdim=True)
+    return torch.where(divisor > 0, (a * b).sum(-1, keepdim=True) / divisor, otherwise)

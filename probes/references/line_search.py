@@ -1,0 +1,45 @@
+"""How far to go along a descent direction of a quadratic."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LineSearch = Literal["exact", "scipy"]
+
+
+def wolfe_length(
+    first: Float[Tensor, "*batch"],
+    minimiser: Float[Tensor, "*batch"],
+    *,
+    decrease: float,
+    curvature: float,
+) -> Float[Tensor, "*batch"]:
+    """The length that MINPACK's `dcsrch` accepts, which SciPy's BFGS and L-BFGS-B search with.
+
+    On a quadratic with its minimiser at length a, the strong Wolfe conditions say that a trial is
+    at most 2 (1 - decrease) a and within curvature * a of a. Moré and Thuente's interpolations
+    are exact, so a trial that is too long is followed by a itself (by (1 - decrease) a if its
+    value is below that at 0 but fails the first condition), and one that is too short by a or
+    by the largest extrapolation allowed, whichever is shorter: the last trial plus 4 times the
+    last increment.
+
+    Args:
+        first: First trial, above 0.
+        minimiser: Length a at which the quadratic is smallest, above 0.
+        decrease: Constant of the sufficient-decrease condition (ftol, c1).
+        curvature: Constant of the curvature condition (gtol, c2).
+    """
+    trial, before = first, torch.zeros_like(first)
+    too_short = trial < (1 - curvature) * minimiser
+    while bool(too_short.any()):
+        longer = torch.minimum(minimiser, trial + 4 * (trial - before))
+        before = torch.where(too_short, trial, before)
+        trial = torch.where(too_short, longer, trial)
+        too_short = trial < (1 - curvature) * minimiser
+    insufficient = (trial > 2 * (1 - decrease) * minimiser) & (trial <= 2 * minimiser)
+    interpolated = torch.where(insufficient, (1 - decrease) * minimiser, minimiser)
+    return torch.where(trial > (1 + curvature) * minimiser, interpolated, trial)
