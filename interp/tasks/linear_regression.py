@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.tasks.prompts import Prompts, Task, standard_normal_rows
+from interp.tasks.prompts import Prompts, Task, inner_products, standard_normal_rows
 
 Normalisation = Literal["none", "trace", "largest"]
 
@@ -69,15 +69,24 @@ class LinearRegression(Task):
         weights, xs, noise, basis = rows.split((d, n * d, n, basis_size), dim=1)
         xs = xs.reshape(n_prompts, n, d)
         if basis_size:
-            xs = (xs * self.eigenvalues().sqrt()) @ _haar(basis.reshape(n_prompts, d, d)).mT
+            xs = xs * self.eigenvalues().sqrt()
+            xs = inner_products(xs[:, :, None], _haar(basis.reshape(n_prompts, d, d)).mT[:, None])
         xs = xs * self.x_scale
-        ys = (xs @ weights[:, :, None])[..., 0] + self.noise_std * noise
+        ys = inner_products(xs, weights[:, None]) + self.noise_std * noise
         return Prompts(xs, ys * self.y_scale, weights * self.y_scale)
 
 
 def _haar(
     gaussian: Float[Tensor, "prompt dim dim"],
 ) -> Float[Tensor, "prompt dim dim"]:
-    """Uniformly distributed orthogonal matrices: QR with the diagonal of R made positive."""
-    q, r = torch.linalg.qr(gaussian)
-    return q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]
+    """Uniformly distributed orthogonal matrices: Gram-Schmidt on Gaussian rows, projected twice.
+
+    LAPACK's QR rounds a matrix differently at different places in memory, and so in a batch.
+    """
+    basis = torch.zeros_like(gaussian)
+    for index, vector in enumerate(gaussian.unbind(1)):
+        for _ in range(2):
+            overlaps = inner_products(basis, vector[:, None])
+            vector = vector - inner_products(basis.mT, overlaps[:, None])
+        basis[:, index] = vector / vector.square().sum(1, keepdim=True).sqrt()
+    return basis

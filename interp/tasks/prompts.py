@@ -68,3 +68,13 @@ def standard_normal_rows(
     padded = -(-n_columns // 16) * 16
     rows = torch.randn(n_rows, padded, dtype=torch.float64, generator=generator)
     return rows[:, :n_columns]
+
+
+def inner_products(
+    left: Float[Tensor, "prompt ..."], right: Float[Tensor, "prompt ..."]
+) -> Float[Tensor, "prompt ..."]:
+    """Sums of products over the last axis; other axes broadcast.
+
+    Unlike those of a matrix product, their last digits do not depend on how many prompts there are.
+    """
+    return (left * right).contiguous().sum(-1)

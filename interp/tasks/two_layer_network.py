@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from einops import einsum
 
-from interp.tasks.prompts import Prompts, Task, standard_normal_rows
+from interp.tasks.prompts import Prompts, Task, inner_products, standard_normal_rows
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,10 @@ class TwoLayerNetwork(Task):
         d, n, h = self.n_dims, self.n_points, self.n_hidden
         rows = standard_normal_rows(n_prompts, h * d + h + n * d + n, generator)
         first, second, xs, noise = rows.split((h * d, h, n * d, n), dim=1)
-        xs = xs.unflatten(1, (n, d))
-        pre = einsum(
-            xs,
-            first.unflatten(1, (h, d)),
-            "prompt point dim, prompt hidden dim -> prompt point hidden",
-        )
+        xs, first = xs.unflatten(1, (n, d)), first.unflatten(1, (h, d))
+        pre = torch.zeros(n_prompts, n, h, dtype=torch.float64)
+        for x, w in zip(xs.unbind(2), first.unbind(2), strict=True):  # one dimension at a time
+            pre += x[:, :, None] * w[:, None]
         hidden = pre.relu() if self.activation == "relu" else pre.tanh()
-        ys = einsum(hidden, second, "prompt point hidden, prompt hidden -> prompt point")
+        ys = inner_products(hidden, second[:, None])
         return Prompts(xs, math.sqrt(2 / h) * ys + self.noise_std * noise)
