@@ -25,10 +25,14 @@ class ModelConfig:
     n_layers: int = 8
     d_model: int = 64
 
+    may_be_zero: ClassVar[frozenset[str]] = frozenset()
+    """Whole-number fields of an architecture's own that need not be at least 1."""
+
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            least = 0 if name in self.may_be_zero else 1
+            if isinstance(value, int) and not isinstance(value, bool) and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 class SequenceModel(HookedRootModule):
@@ -87,7 +91,8 @@ class SequenceModel(HookedRootModule):
         """Takes what a site's hook saw at the prediction positions of points out of its output.
 
         A model that runs once per prefix of a prompt has more rows than prompts and overrides
-        this; everybody who reads or averages hook outputs goes through it.
+        this; everybody who reads or averages hook outputs goes through it. Where the hook fires
+        several times in a pass, each firing gives the next of the points.
 
         Args:
             activations: What the hook of a site was given during one forward pass.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from hooks.architectures.delta_net import DeltaNet, DeltaNetConfig
+from hooks.architectures.early_exit import EarlyExit, EarlyExitConfig
 from hooks.architectures.gd_exact import GDExact, GDExactConfig
 from hooks.architectures.gdpp_exact import GDPPExact, GDPPExactConfig
 from hooks.architectures.gpt2 import GPT2, GPT2Config
@@ -15,6 +16,8 @@ from hooks.architectures.linear_attention import LinearAttention, LinearAttentio
 from hooks.architectures.looped import LoopedConfig, LoopedTransformer
 from hooks.architectures.lstm import LSTM, LSTMConfig
 from hooks.architectures.newton_exact import NewtonExact, NewtonExactConfig
+from hooks.architectures.planted import Planted
+from hooks.architectures.planted_config import PlantedConfig
 from hooks.model import ModelConfig, SequenceModel
 
 
@@ -27,6 +30,7 @@ class Architecture(NamedTuple):
 
 ARCHITECTURES: dict[str, Architecture] = {
     "gpt2": Architecture(GPT2, GPT2Config),
+    "early-exit": Architecture(EarlyExit, EarlyExitConfig),
     "lstm": Architecture(LSTM, LSTMConfig),
     "linear-attention": Architecture(LinearAttention, LinearAttentionConfig),
     "delta-net": Architecture(DeltaNet, DeltaNetConfig),
@@ -34,6 +38,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "newton-exact": Architecture(NewtonExact, NewtonExactConfig),
     "gd-exact": Architecture(GDExact, GDExactConfig),
     "gdpp-exact": Architecture(GDPPExact, GDPPExactConfig),
+    "planted": Architecture(Planted, PlantedConfig),
 }
 
 

@@ -1,6 +1,8 @@
 """Checkpoints in and out, one format a file."""
 
 from hooks.checkpoints.error import CheckpointError
-from hooks.checkpoints.native import load_checkpoint, save_checkpoint
+from hooks.checkpoints.formats import FORMATS, load_checkpoint
+from hooks.checkpoints.fu_run import load_fu_run
+from hooks.checkpoints.native import save_checkpoint
 
-__all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
+__all__ = ["FORMATS", "CheckpointError", "load_checkpoint", "load_fu_run", "save_checkpoint"]

@@ -43,7 +43,12 @@ def save_checkpoint(
         temporary.write_bytes(save(tensors, metadata))
 
 
-def load_checkpoint(path: str | Path) -> SequenceModel:
+def is_native(path: Path) -> bool:
+    """Whether a path is a safetensors file, which is taken for one of ours until it is read."""
+    return path.is_file() and path.suffix == ".safetensors"
+
+
+def load_native(path: str | Path) -> SequenceModel:
     """Reads a file that `save_checkpoint` wrote.
 
     Returns:

@@ -1,0 +1,45 @@
+"""The formats that can be opened. A new one is a new file and one line in `FORMATS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from hooks.checkpoints.error import CheckpointError
+from hooks.checkpoints.fu_run import is_fu_run, load_fu_run
+from hooks.checkpoints.native import is_native, load_native
+from hooks.model import SequenceModel
+
+
+class Format(NamedTuple):
+    """A kind of checkpoint: what it looks like to a person, to the program, and its loader."""
+
+    description: str
+    recognises: Callable[[Path], bool]
+    load: Callable[[Path], SequenceModel]
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("*.safetensors of this toolkit", is_native, load_native),
+    Format("config.yaml with state.pt or model_<step>.pt", is_fu_run, load_fu_run),
+)
+
+
+def load_checkpoint(path: str | Path) -> SequenceModel:
+    """Loads a checkpoint of any known format, which is told from the files.
+
+    Returns:
+        The model in evaluation mode; its `provenance` has at least the `path`.
+
+    Raises:
+        CheckpointError: Nothing is there, no format fits, or the one that does is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file or folder")
+    for format_ in FORMATS:
+        if format_.recognises(path):
+            return format_.load(path)
+    known = "; ".join(format_.description for format_ in FORMATS)
+    raise CheckpointError(f"{path}: none of the known formats ({known})")

@@ -1,0 +1,38 @@
+"""PyTorch's pickled files, opened without running anything that is in them."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hooks.checkpoints.error import CheckpointError
+
+
+def read_pickled(path: Path) -> Mapping[str, Any]:
+    """Reads what `torch.save` wrote, tensors and plain containers only.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, no mapping, or needs more than
+            `weights_only=True` allows, such as a whole pickled model.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"asks for {wanted.group(1)}" if wanted else "holds more than tensors"
+        raise CheckpointError(
+            f"{path}: refused, because it {what} and opening it could run code that it carries; "
+            "expected a state_dict saved with torch.save"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError):
+        raise CheckpointError(f"{path}: not a file of torch.save, or truncated") from None
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a state_dict")
+    return content
