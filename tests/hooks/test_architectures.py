@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hooks.architectures import ARCHITECTURES, architecture_of, build_model
+from hooks.architectures.constructed import ConstructedModel
+from hooks.architectures.early_exit import EarlyExit
 from hooks.checkpoints import load_checkpoint, save_checkpoint
 from hooks.model import SequenceModel
 
@@ -27,7 +29,11 @@ class Variant:
         return build_model(self.architecture, SIZES | self.options, seed=seed).double().eval()
 
 
-TRAINABLE = [name for name in ARCHITECTURES if not name.endswith("-exact")]
+TRAINABLE = [
+    name
+    for name, (model, _) in ARCHITECTURES.items()
+    if not issubclass(model, (ConstructedModel, EarlyExit))
+]
 VARIANTS = {name: Variant(name, {}) for name in TRAINABLE} | {
     "gpt2, one head": Variant("gpt2", {"n_heads": 1}),
     "gpt2, attention only": Variant("gpt2", {"attn_only": True}),
