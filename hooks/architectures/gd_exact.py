@@ -9,16 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hooks.architectures.constructed import (
-    ConstructedConfig,
-    ConstructedModel,
-    Slots,
-    Sublayer,
-    Target,
-    read_slot,
-    write_slot,
-)
+from hooks.architectures.constructed import ConstructedConfig, ConstructedModel, Sublayer, Target
+from hooks.architectures.exact import ExactConfig, ExactModel
 from hooks.architectures.prefix_attention import PrefixAttention
+from hooks.architectures.slots import Slots, read_slot, write_slot
 from hooks.architectures.spectral_bound import largest_singular_value, power_of_two_below
 
 
@@ -28,7 +22,7 @@ def default_eta(n_dims: int, n_points: int) -> float:
 
 
 @dataclass(frozen=True)
-class GDExactConfig(ConstructedConfig):
+class GDExactConfig(ExactConfig):
     """Sizes of a GD transformer: one step a layer."""
 
     n_layers: int = 12
@@ -51,7 +45,7 @@ def gd_slots(n_dims: int) -> Slots:
     return Slots({"x": n_dims, "x_example": n_dims, "residual": 1})
 
 
-class GDExact(ConstructedModel):
+class GDExact(ExactModel):
     """One step of gradient descent from w = 0 in each layer, by linear self-attention alone.
 
     Every token holds its running residual y - x·w_k; queries, which have no y, hold minus the
@@ -68,11 +62,15 @@ class GDExact(ConstructedModel):
 
     def __init__(self, config: GDExactConfig, generator: torch.Generator | None = None) -> None:
         super().__init__(config, generator)
-        parts = GDParts(config, config.eta)
+        parts = self.parts()
         parts.set_ends(self)
         names = ["step" if config.looped else str(layer) for layer in range(config.n_layers)]
         self.set_layers({name: parts.step() for name in dict.fromkeys(names)}, names)
         self.finish()
+
+    def parts(self) -> GDParts:
+        """What the layers are made of."""
+        return GDParts(self.config, self.config.eta)
 
     def steps_done(self, target: Target = "prediction") -> Float[Tensor, " layer"]:
         layers = torch.arange(self.n_layers + 1, dtype=torch.float64)

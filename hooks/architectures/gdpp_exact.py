@@ -5,19 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from hooks.architectures.constructed import (
-    ConstructedModel,
-    Sublayer,
-    Target,
-    read_slot,
-    write_slot,
-)
-from hooks.architectures.gd_exact import GDExactConfig, GDParts, default_eta
+from hooks.architectures.constructed import ConstructedConfig, Sublayer
+from hooks.architectures.gd_exact import GDExact, GDExactConfig, GDParts, default_eta
 from hooks.architectures.prefix_attention import PrefixAttention
+from hooks.architectures.slots import read_slot, write_slot
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ def default_gamma(n_dims: int, n_points: int) -> float:
     return default_eta(n_dims, n_points) / 2
 
 
-class GDPPExact(ConstructedModel):
+class GDPPExact(GDExact):
     """One step of GD++ in each layer, by linear self-attention alone.
 
     Beside the step of `GDExact`, and from the same data, every x becomes (I - gamma S_k) x with
@@ -52,25 +43,15 @@ class GDPPExact(ConstructedModel):
     """
 
     config: GDPPExactConfig
-    site_kinds = ("resid_post", "resid_pre", "attn_out", "z")
 
-    def __init__(self, config: GDPPExactConfig, generator: torch.Generator | None = None) -> None:
-        super().__init__(config, generator)
-        parts = GDPPParts(config, config.eta, config.gamma)
-        parts.set_ends(self)
-        names = ["step" if config.looped else str(layer) for layer in range(config.n_layers)]
-        self.set_layers({name: parts.step() for name in dict.fromkeys(names)}, names)
-        self.finish()
-
-    def steps_done(self, target: Target = "prediction") -> Float[Tensor, " layer"]:
-        layers = torch.arange(self.n_layers + 1, dtype=torch.float64)
-        return layers if target == "prediction" else torch.full_like(layers, torch.nan)
+    def parts(self) -> GDPPParts:
+        return GDPPParts(self.config, self.config.eta, self.config.gamma)
 
 
 class GDPPParts(GDParts):
     """The sub-layer that GD++ is made of, for a stream of `gd_slots`."""
 
-    def __init__(self, config: GDExactConfig, eta: float, gamma: float) -> None:
+    def __init__(self, config: ConstructedConfig, eta: float, gamma: float) -> None:
         super().__init__(config, eta)
         self.gamma = gamma
 

@@ -10,17 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hooks.architectures.constructed import (
-    ConstructedConfig,
-    ConstructedModel,
-    RectifiedMLP,
-    Slots,
-    Sublayer,
-    Target,
-    read_slot,
-    write_slot,
-)
+from hooks.architectures.constructed import ConstructedConfig, ConstructedModel, Sublayer, Target
+from hooks.architectures.exact import ExactConfig, ExactModel
 from hooks.architectures.prefix_attention import PrefixAttention
+from hooks.architectures.rectified_mlp import RectifiedMLP
+from hooks.architectures.slots import Slots, read_slot, write_slot
 from hooks.architectures.spectral_bound import largest_singular_value, power_of_two_below
 
 
@@ -30,7 +24,7 @@ def default_alpha(n_dims: int, n_points: int) -> float:
 
 
 @dataclass(frozen=True)
-class NewtonExactConfig(ConstructedConfig):
+class NewtonExactConfig(ExactConfig):
     """Sizes of a Newton transformer: `n_layers` - 2 iterations, between set-up and read-out."""
 
     n_layers: int = 14
@@ -67,7 +61,7 @@ def newton_slots(n_dims: int) -> Slots:
     )
 
 
-class NewtonExact(ConstructedModel):
+class NewtonExact(ExactModel):
     """Iterates M <- 2M - M S M in its forward pass, from M_0 = alpha S, and predicts x_t·M_k X^T y.
 
     Layer 1 sets up n M_0 x at every token, layers 2 to k + 1 iterate, layer k + 2 reads out. In an
@@ -143,12 +137,12 @@ class NewtonParts:
         model.W_read_out.data[self.slots["prediction"]] = 1
 
     def set_up(self) -> Sublayer:
-        """Writes n M_0 x = n alpha S x."""
+        """Writes n M_0 x = n alpha S x; its MLP has nothing to do."""
         attn = self._attention(queries=("x", "x_example"), keys="x_example", values="x_example")
         n_squared = self.config.n_points**2
         self._write(attn, 0, "m", factor=self.alpha * n_squared)
         self._write(attn, 1, "m_example", factor=self.alpha * n_squared)
-        return Sublayer(attn, self._mlp({}))
+        return Sublayer(attn, self._mlp(MOVE_PREDICTION))
 
     def iterate(self, *, readable: bool) -> Sublayer:
         """Turns M into 2M - M S M; if readable, writes first the prediction that M makes."""
@@ -156,42 +150,46 @@ class NewtonParts:
         self._write(attn, 0, "m", factor=-0.5)
         self._write(attn, 1, "m_example", factor=-0.5)
         if readable:
-            self._write_prediction(attn)
+            self._write_prediction(attn, start=self.config.n_dims)
         double = {"m": {"m": 1.0}, "m_example": {"m_example": 1.0}}
         return Sublayer(attn, self._mlp(double | MOVE_PREDICTION if readable else double))
 
     def read_out(self) -> Sublayer:
         """Writes the prediction that M makes, in place of the one that was there."""
-        attn = self._attention(queries=("x",), keys="m_example", values="m_example")
-        self._write_prediction(attn)
+        attn = self._attention(queries=("x",), keys="m_example", values=None)
+        self._write_prediction(attn, start=0)
         return Sublayer(attn, self._mlp(MOVE_PREDICTION))
 
-    def _attention(self, *, queries: tuple[str, ...], keys: str, values: str) -> PrefixAttention:
-        """A pair of heads for each slot of queries; what they write is left to set."""
+    def _attention(
+        self, *, queries: tuple[str, ...], keys: str, values: str | None
+    ) -> PrefixAttention:
+        """A pair of heads for each slot of queries; y is the last value, what they write not set."""
         config, slots = self.config, self.slots
+        d_slot = config.n_dims if values else 0
         attn = PrefixAttention(
             config.d_model,
             n_heads=2 * len(queries),
             d_head=config.n_dims,
-            d_value=config.n_dims + 1,
+            d_value=d_slot + 1,
             n_points=config.n_points,
             rectified=True,
         )
         for head in range(attn.n_heads):
             read_slot(attn.W_Q[head], slots[queries[head // 2]])
             read_slot(attn.W_K[head], slots[keys], factor=_sign(head))
-            read_slot(attn.W_V[head], slots[values])
-            read_slot(attn.W_V[head], slots["y"], start=config.n_dims)
+            if values:
+                read_slot(attn.W_V[head], slots[values])
+            read_slot(attn.W_V[head], slots["y"], start=d_slot)
         return attn
 
     def _write(self, attn: PrefixAttention, pair: int, slot: str, *, factor: float) -> None:
         for head in (2 * pair, 2 * pair + 1):
             write_slot(attn.W_O[head], self.slots[slot], factor=_sign(head) * factor)
 
-    def _write_prediction(self, attn: PrefixAttention) -> None:
+    def _write_prediction(self, attn: PrefixAttention, *, start: int) -> None:
         for head in (0, 1):
             slot = self.slots["new_prediction"]
-            write_slot(attn.W_O[head], slot, factor=_sign(head), start=self.config.n_dims)
+            write_slot(attn.W_O[head], slot, factor=_sign(head), start=start)
 
     def _mlp(self, additions: Mapping[str, Mapping[str, float]]) -> RectifiedMLP:
         """An MLP that adds multiples of slots to others, as the difference of their two parts.
@@ -201,7 +199,7 @@ class NewtonParts:
         """
         config, slots = self.config, self.slots
         reads = [(name, sign) for name in additions for sign in (1, -1)]
-        mlp = RectifiedMLP(config.d_model, 4 * config.n_dims + 4)
+        mlp = RectifiedMLP(config.d_model, sum(slots.size(name) for name, _ in reads))
         start = 0
         for name, sign in reads:
             size = slots.size(name)

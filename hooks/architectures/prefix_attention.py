@@ -16,6 +16,17 @@ from hooks.architectures.prefix_segments import PrefixSegments
 # times as fast as a batched matrix product for each of them. Hooks see the usual order.
 
 
+def mix_coordinates(
+    weight: Float[Tensor, "d_out d_in"], values: Float[Tensor, "d_in token prompt"]
+) -> Float[Tensor, "d_out token prompt"]:
+    """Applies a matrix to the coordinates of every token, as one matrix product.
+
+    The weight is made contiguous: BLAS multiplies a transposed one several times as slowly here.
+    """
+    flat = weight.contiguous() @ rearrange(values, "d_in token prompt -> d_in (token prompt)")
+    return rearrange(flat, "d_out (token prompt) -> d_out token prompt", prompt=values.shape[2])
+
+
 def call_hook(
     hook: HookPoint, values: Float[Tensor, "d token prompt"]
 ) -> Float[Tensor, "d token prompt"]:
@@ -177,13 +188,17 @@ class PrefixAttention(nn.Module):
     def _write(
         self, z: Float[Tensor, "head d_value token prompt"]
     ) -> Float[Tensor, "d_model token prompt"]:
-        return einsum(self.W_O, z, "head d d_model, head d token prompt -> d_model token prompt")
+        return mix_coordinates(
+            rearrange(self.W_O, "head d d_model -> d_model (head d)"),
+            rearrange(z, "head d token prompt -> (head d) token prompt"),
+        )
 
 
 def _project(
     resid: Float[Tensor, "d_model token prompt"], weight: Float[Tensor, "head d_model d"]
 ) -> Float[Tensor, "head d token prompt"]:
-    return einsum(weight, resid, "head d_model d, d_model token prompt -> head d token prompt")
+    flat = mix_coordinates(rearrange(weight, "head d_model d -> (head d) d_model"), resid)
+    return rearrange(flat, "(head d) token prompt -> head d token prompt", head=len(weight))
 
 
 def _mix(
