@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import torch
-
 from interp.tasks import LinearRegression, Prompts, Task
+from interp.training.validation import squared_error
+from probes.references import OLS, Prefixes, Reference, Ridge
 
 
-def baseline_error(task: Task, prompts: Prompts) -> float:
-    """Mean squared error / n_dims, over prompts and points, of the best predictor known for a task.
+def baseline(task: Task) -> Reference:
+    """The best predictor known for a task, among the references.
 
     Ridge with lambda = sigma^2 (the posterior mean under w ~ N(0, I)) on noisy linear regression,
     minimum-norm OLS otherwise.
     """
-    ridge = 0.0
-    if isinstance(task, LinearRegression):
-        ridge = task.noise_std**2
-    total = prompts.ys[:, 0].square().sum()
-    for point in range(1, prompts.ys.shape[1]):
-        x, y, query = prompts.xs[:, :point], prompts.ys[:, :point, None], prompts.xs[:, point]
-        gram = x.mT @ x + ridge * torch.eye(x.shape[2], dtype=x.dtype)
-        weights = torch.linalg.pinv(gram, hermitian=True) @ (x.mT @ y)
-        prediction = (query[:, None] @ weights)[:, 0, 0]
-        total = total + (prediction - prompts.ys[:, point]).square().sum()
-    return (total / prompts.ys.numel() / prompts.xs.shape[2]).item()
+    if isinstance(task, LinearRegression) and task.noise_std > 0:
+        return Ridge(task.noise_std**2)
+    return OLS()
+
+
+def baseline_error(task: Task, prompts: Prompts, batch_size: int = 512) -> float:
+    """Mean squared error / n_dims of the baseline, over prompts and points."""
+    reference = baseline(task)
+    total = 0.0
+    for xs, ys in zip(prompts.xs.split(batch_size), prompts.ys.split(batch_size), strict=True):
+        predictions = reference.predictions(Prefixes(xs, ys), None)[0]
+        total += squared_error(predictions, ys).sum().item()
+    return total / prompts.ys.numel() / prompts.xs.shape[2]

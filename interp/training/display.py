@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from interp.training.log import describe_row
+from interp.training.metrics import Metrics, describe_row
 from interp.training.recipe import Recipe
 
 
@@ -61,7 +61,7 @@ class TrainingTable:
     def started(self, index: int) -> None:
         self._change_state(index, "starting")
 
-    def progressed(self, index: int, step: int, numbers: dict[str, float]) -> None:
+    def progressed(self, index: int, step: int, numbers: Metrics) -> None:
         started, first_step = self._starts.setdefault(index, (time.monotonic(), step))
         n_steps = self.recipes[index].training.n_steps
         seconds_left = None

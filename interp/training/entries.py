@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -62,7 +62,19 @@ def _read(path: str, value: Any, hint: Any) -> Any:
             return build_part(option, path, value)
     if not _conforms(value, hint):
         raise RecipeError(f"{path} must be {_describe(hint)}, got {value!r}")
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, (list, tuple)):
+        return tuple(
+            _read(path, item, part) for item, part in zip(value, _items(hint, value), strict=True)
+        )
+    if isinstance(value, int) and float in _options(hint) and int not in _options(hint):
+        return float(value)
+    return value
+
+
+def _items(hint: Any, value: Sequence[Any]) -> tuple[Any, ...]:
+    """The type of each item of a tuple."""
+    arguments = next(get_args(option) for option in _options(hint) if get_origin(option) is tuple)
+    return (arguments[0],) * len(value) if arguments[-1] is Ellipsis else arguments
 
 
 def _options(hint: Any) -> tuple[Any, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,13 +20,3 @@ def append_to_log(file: Path, text: str) -> None:
         os.write(handle, line)
     finally:
         os.close(handle)
-
-
-def describe_row(row: Mapping[str, float], n_steps: int) -> str:
-    """One row of a training's metrics in words."""
-    return (
-        f"step {int(row['step']):>{len(str(n_steps))}} of {n_steps}: "
-        f"loss {row['loss']:.5f}, error {row['error']:.5f}, "
-        f"baseline {row['baseline_error']:.5f}, excess {row['excess']:+.5f}, "
-        f"{row['seconds']:.0f} s"
-    )

@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
+from interp.training.metrics import Metrics
 from interp.training.recipe import Recipe
 
 REPORT_EVERY_SECONDS = 0.25
@@ -30,12 +31,13 @@ class Job:
     directory: Path
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Whoever is told how the jobs fare, by their index."""
 
     def started(self, index: int) -> None: ...
 
-    def progressed(self, index: int, step: int, numbers: dict[str, float]) -> None: ...
+    def progressed(self, index: int, step: int, numbers: Metrics) -> None: ...
 
     def finished(self, index: int) -> None: ...
 
@@ -48,7 +50,7 @@ class Message:
 
     kind: Literal["progressed", "finished", "failed"]
     step: int = 0
-    numbers: dict[str, float] | None = None
+    numbers: Metrics | None = None
     reason: str = ""
 
 
@@ -135,10 +137,18 @@ class _Worker:
     """The process of one job, seen from the queue."""
 
     def __init__(self, job: Job, n_threads: int, stop_after: int | None) -> None:
-        context = multiprocessing.get_context("spawn")
+        # All workers are forked from one server that has imported torch once, and with it what
+        # every optimiser imports when it is built.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["interp.training.train", "torch._dynamo"])
         self.connection, theirs = context.Pipe(duplex=False)
         self.process = context.Process(target=_work, args=(job, n_threads, stop_after, theirs))
-        self.process.start()
+        # Ctrl-C reaches every process of a terminal, but only the queue answers it.
+        outside = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, outside)
         theirs.close()
 
     def messages(self) -> list[Message]:
@@ -164,14 +174,12 @@ class _Worker:
 
 
 def _work(job: Job, n_threads: int, stop_after: int | None, connection: Connection) -> None:
-    # Ctrl-C reaches every process of a terminal; the queue decides and says so by SIGTERM, which
-    # ends a training as Ctrl-C would: files being written are removed.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The queue ends a worker by SIGTERM, which acts as Ctrl-C would: files being written go.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     last_report = 0.0
 
-    def report(step: int, numbers: dict[str, float]) -> None:
+    def report(step: int, numbers: Metrics) -> None:
         nonlocal last_report
         if time.monotonic() - last_report > REPORT_EVERY_SECONDS:
             last_report = time.monotonic()

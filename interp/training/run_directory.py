@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hooks.atomic import atomic_write
 from interp.training.log import append_to_log
+from interp.training.metrics import Metrics
 from interp.training.recipe import Recipe
 
 LOCK_PATIENCE_SECONDS = 3.0
@@ -36,7 +37,7 @@ class TrainingState:
     """Steps done."""
     tensors: dict[str, Tensor]
     """Weights as `model.*`, optimiser state as `optimiser.*`, generator state as `generator`."""
-    metrics: list[dict[str, float]]
+    metrics: list[Metrics]
     """One row per checkpoint so far."""
 
 

@@ -17,13 +17,14 @@ from hooks.architectures import build_model
 from hooks.checkpoints import save_checkpoint
 from hooks.model import SequenceModel
 from interp.training.baseline import baseline_error
-from interp.training.log import describe_row
+from interp.training.metrics import Metrics, describe_row
 from interp.training.optimiser import build_optimiser, optimiser_tensors, restore_optimiser
 from interp.training.recipe import Recipe
 from interp.training.run_directory import RunDirectory, TrainingState
 from interp.training.validation import squared_error, validation_error, validation_prompts
+from interp.zoo.catalogue import read_entry
 
-Progress = Callable[[int, dict[str, float]], None]
+Progress = Callable[[int, Metrics], None]
 """Told, after every step, how many steps are done, with that step's `step_loss` and the newest
 metrics (none before the first checkpoint)."""
 
@@ -86,7 +87,7 @@ class _Trainer:
         optimiser = build_optimiser(self.model, recipe.optimiser)
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.step = 0
-        self.metrics: list[dict[str, float]] = []
+        self.metrics: list[Metrics] = []
         if state := run.read_state():
             self._restore(state, optimiser)
         self.wrapped, self.optimiser = accelerator.prepare(self.model, optimiser)
@@ -116,7 +117,7 @@ class _Trainer:
                 if self.step == n_steps:
                     self._log("finished" if n_steps == settings.n_steps else "stopped as asked")
             progress(self.step, numbers | {"step_loss": loss})
-        self._write_model()  # a kill may have come between the state and the model made from it
+        self._write_missing_model()
         self.accelerator.wait_for_everyone()
         return self.model.eval()
 
@@ -146,7 +147,7 @@ class _Trainer:
         self.optimiser.zero_grad()
         return mean_loss
 
-    def _measure(self, loss: float) -> dict[str, float]:
+    def _measure(self, loss: float) -> Metrics:
         error = validation_error(self.model, self.validation) / self.recipe.task.n_dims
         self._check_finite("error on the validation prompts", error)
         return {
@@ -186,6 +187,17 @@ class _Trainer:
                 "versions": library_versions(),
             }
             save_checkpoint(self.model, self.run_directory.model_file, provenance)
+
+    def _write_missing_model(self) -> None:
+        # A kill may have come between the last state and the model made from it.
+        if not self.accelerator.is_main_process:
+            return
+        try:
+            is_current = read_entry(self.run_directory.path).step == self.step
+        except (OSError, ValueError):
+            is_current = False
+        if not is_current:
+            self._write_model()
 
     def _restore(self, state: TrainingState, optimiser: torch.optim.Optimizer) -> None:
         weights = {
