@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +13,13 @@ from transformer_lens.hook_points import HookPoint
 from hooks.architectures.attention_config import AttentionConfig
 from hooks.architectures.gpt2 import MLP, Attention
 from hooks.model import SequenceModel, init_gpt2_weights
-from hooks.tokens import make_tokens
+from hooks.tokens import (
+    TokenLayout,
+    check_token_layout,
+    make_tokens,
+    token_width,
+    tokens_per_point,
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,12 @@ class LoopedConfig(AttentionConfig):
 
     input_injection: bool = True
     """Whether the embedding is added to the stream again before every loop."""
+    tokens: TokenLayout = "interleaved"
+    """Whether x and y are tokens of their own, or a query and the pair before it are one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_token_layout(self.tokens)
 
 
 class SharedBlock(nn.Module):
@@ -67,15 +80,20 @@ class LoopedTransformer(SequenceModel):
 
     def __init__(self, config: LoopedConfig, generator: torch.Generator | None = None) -> None:
         super().__init__(config)
-        self.read_in = nn.Linear(config.n_dims, config.d_model)
-        self.W_pos = nn.Embedding(2 * config.n_points, config.d_model)
+        self.read_in = nn.Linear(token_width(config.tokens, config.n_dims), config.d_model)
+        n_tokens = tokens_per_point(config.tokens) * config.n_points
+        self.W_pos = nn.Embedding(n_tokens, config.d_model)
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()
         self.shared_block = SharedBlock(config)
         self.blocks = nn.ModuleList(Loop() for _ in range(config.n_layers))
         self.ln_final = nn.LayerNorm(config.d_model)
         self.read_out = nn.Linear(config.d_model, 1)
-        init_gpt2_weights(self, std=0.02, generator=generator)
+        init_gpt2_weights(self, std=1 / math.sqrt(config.d_model), generator=generator)
+        for last in (self.shared_block.attn.W_O, self.shared_block.mlp.W_out):
+            # Every loop adds the same update, so it starts as a small share of the stream.
+            std = 0.5 / (config.n_layers * math.sqrt(config.d_model))
+            nn.init.normal_(last.weight, std=std, generator=generator)
         self.setup()
 
     def forward(
@@ -95,9 +113,12 @@ class LoopedTransformer(SequenceModel):
         self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
     ) -> Float[Tensor, "prompt token d_model"]:
         """The read-in tokens and their positions, which enter every loop."""
-        tokens = make_tokens("interleaved", xs, ys)
+        tokens = make_tokens(self.config.tokens, xs, ys)
         positions = torch.arange(tokens.shape[1], device=tokens.device)
         return self.hook_embed(self.read_in(tokens)) + self.hook_pos_embed(self.W_pos(positions))
+
+    def prediction_tokens(self, n_points: int) -> slice:
+        return slice(None, None, tokens_per_point(self.config.tokens))
 
     def with_loops(self, n_loops: int) -> LoopedTransformer:
         """A copy of this network that applies its block another number of times.

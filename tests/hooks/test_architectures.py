@@ -41,6 +41,7 @@ VARIANTS = {name: Variant(name, {}) for name in TRAINABLE} | {
     "gpt2, joined tokens": Variant("gpt2", {"tokens": "joined"}),
     "lstm, residual": Variant("lstm", {"residual": True}),
     "looped, without injection": Variant("looped", {"input_injection": False}),
+    "looped, joined tokens": Variant("looped", {"tokens": "joined"}),
 }
 every_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS.keys())
 
