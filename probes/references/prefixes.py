@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -128,11 +128,15 @@ class Prefixes:
 
     @cached_property
     def null_queries(self) -> Float[Tensor, "prompt point dim"]:
-        """The part of each query that no example of its prefix has a component along."""
+        """The part of each query that no example of its prefix has a component along.
+
+        What is within rounding of 0 (8 d eps of the query's norm) is 0.
+        """
         d = self.decomposition
-        spanned = (d.queries[..., None, :] @ d.right_vectors)[..., 0, :]
-        full_rank: Bool[Tensor, "prompt point 1"] = (self.rank == self.n_dims)[..., None]
-        return torch.where(full_rank, 0.0, self.xs - spanned)
+        null = self.xs - (d.queries[..., None, :] @ d.right_vectors)[..., 0, :]
+        tolerance = 8 * self.n_dims * torch.finfo(null.dtype).eps
+        is_null = null.norm(dim=-1) > tolerance * self.xs.norm(dim=-1)
+        return torch.where((is_null & (self.rank < self.n_dims))[..., None], null, 0.0)
 
     def __repr__(self) -> str:
         return f"Prefixes(prompts={self.n_prompts}, points={self.n_points}, dims={self.n_dims})"
