@@ -10,26 +10,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hooks.architectures import ARCHITECTURES as ARCHITECTURES
     from hooks.architectures import build_model as build_model
+    from hooks.attach import attach as attach
+    from hooks.attached_model import AttachedModel as AttachedModel
     from hooks.capture import Captured as Captured
     from hooks.capture import NonFiniteError as NonFiniteError
     from hooks.capture import capture as capture
     from hooks.checkpoints import CheckpointError as CheckpointError
     from hooks.checkpoints import load_checkpoint as load_checkpoint
+    from hooks.checkpoints import load_fu_run as load_fu_run
     from hooks.checkpoints import save_checkpoint as save_checkpoint
     from hooks.model import ModelConfig as ModelConfig
     from hooks.model import SequenceModel as SequenceModel
+    from hooks.module_names import PatternError as PatternError
     from hooks.sites import Site as Site
 
 _MODULES = {
     "ARCHITECTURES": "hooks.architectures",
+    "AttachedModel": "hooks.attached_model",
     "Captured": "hooks.capture",
     "CheckpointError": "hooks.checkpoints",
     "ModelConfig": "hooks.model",
     "NonFiniteError": "hooks.capture",
     "SequenceModel": "hooks.model",
+    "PatternError": "hooks.module_names",
     "Site": "hooks.sites",
+    "attach": "hooks.attach",
     "build_model": "hooks.architectures",
     "capture": "hooks.capture",
+    "load_fu_run": "hooks.checkpoints",
     "load_checkpoint": "hooks.checkpoints",
     "save_checkpoint": "hooks.checkpoints",
 }

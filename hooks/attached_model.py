@@ -1,0 +1,196 @@
+"""A foreign module behind the interface of our own models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformer_lens.hook_points import HookPoint
+
+from hooks.layer_output import find_activation
+from hooks.model import ModelConfig, SequenceModel
+
+Predict = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""Runs a module on xs [prompt, point, dim] and ys [prompt, point]; returns [prompt, point]."""
+
+Points = slice | Tensor | Callable[[int], slice | Tensor]
+"""Where predictions are made on the layers' sequence axis; a callable is given n_points."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a module's layers hold a sequence."""
+
+    points: Points
+    is_batch_first: bool = True
+    is_causal: bool = True
+
+
+class _Block(nn.Module):
+    """The hook points of one layer, under TransformerLens's names."""
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        super().__init__()
+        for kind in ("resid_pre", *kinds):
+            self.add_module(f"hook_{kind}", HookPoint())
+
+
+class AttachedModel(SequenceModel):
+    """Routes the activations of a foreign module's layers through hook points of its own.
+
+    The module is touched only while this model runs, and only where a hook point is in use: a
+    forward hook hands the layer's output to the hook point and takes back what comes out of it,
+    so reading and intervening work as on our own models. The layers' arrays reach the hooks as
+    [prompt, token, …], whichever way round the module has them.
+
+    A module that is not causal runs once for every prefix, with the y of its last point set to
+    zero, and every hook then fires once for every prefix.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        predict: Predict,
+        config: ModelConfig,
+        modules: Mapping[str, tuple[str, ...]],
+        layout: Layout,
+        final_norm: str | None = None,
+    ) -> None:
+        super().__init__(config)
+        self.site_kinds = tuple(modules)
+        self.is_causal = layout.is_causal  # type: ignore[misc]  # of the class where it is known
+        self.predict = predict
+        self.layout = layout
+        self.modules_of_kind = modules
+        """Names of the modules whose output is read, for every kind of site, by layer."""
+        self.final_norm_name = final_norm
+        self._n_running_points = 0
+        self.blocks = nn.ModuleList(_Block(self.site_kinds) for _ in range(config.n_layers))
+        self.setup()  # before the module is added: its names and hook points are its own
+        self.module = module
+        self.training = module.training
+
+    def forward(
+        self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
+    ) -> Float[Tensor, "prompt point"]:
+        self.check_prompts(xs, ys)
+        xs, ys = xs.to(self.dtype), ys.to(self.dtype)
+        with ExitStack() as stack:
+            for handle in self._connect():
+                stack.callback(handle.remove)
+            if self.layout.is_causal:
+                return self._run(xs, ys)
+            return torch.stack(
+                [self._run_prefix(xs, ys, point) for point in range(xs.shape[1])], dim=1
+            )
+
+    def _run(self, xs: Tensor, ys: Tensor) -> Float[Tensor, "prompt point"]:
+        self._n_running_points = ys.shape[1]
+        try:
+            predictions = self.predict(self.module, xs, ys)
+        finally:
+            self._n_running_points = 0
+        if not isinstance(predictions, Tensor) or predictions.shape != ys.shape:
+            found = (
+                f"shape {tuple(predictions.shape)}"
+                if isinstance(predictions, Tensor)
+                else type(predictions).__name__
+            )
+            raise ValueError(
+                f"predict returned {found}, expected a tensor [prompt, point] of shape "
+                f"{tuple(ys.shape)}"
+            )
+        return predictions
+
+    def _run_prefix(self, xs: Tensor, ys: Tensor, point: int) -> Float[Tensor, " prompt"]:
+        known = ys[:, : point + 1].clone()
+        known[:, point] = 0
+        return self._run(xs[:, : point + 1], known)[:, -1]
+
+    def _connect(self) -> list[torch.utils.hooks.RemovableHandle]:
+        handles = []
+        entry = self.blocks[0].get_submodule("hook_resid_pre")
+        if _is_used(entry):
+            first = self.module.get_submodule(self.modules_of_kind["resid_post"][0])
+            handles.append(
+                first.register_forward_pre_hook(self._input_router(entry), with_kwargs=True)
+            )
+        for kind, names in self.modules_of_kind.items():
+            for block, name in zip(self.blocks, names, strict=True):
+                point = block.get_submodule(f"hook_{kind}")
+                if _is_used(point):
+                    layer = self.module.get_submodule(name)
+                    handles.append(layer.register_forward_hook(self._output_router(point, name)))
+        return handles
+
+    def _output_router(self, point: nn.Module, name: str) -> Callable[..., Any]:
+        def route(layer: nn.Module, inputs: Any, output: Any) -> Any:
+            del layer, inputs
+            return self._through(point, output, f"layer {name} returned")
+
+        return route
+
+    def _input_router(self, point: nn.Module) -> Callable[..., Any]:
+        def route(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            del layer
+            if args:
+                changed = self._through(point, args, "the first layer was given")
+                return None if changed is None else (changed, kwargs)
+            changed = self._through(point, kwargs, "the first layer was given")
+            return None if changed is None else (args, changed)
+
+        return route
+
+    def _through(self, point: nn.Module, output: Any, what: str) -> Any:
+        """Sends the activation in an output through a hook point; None if it came out the same."""
+        found = find_activation(output)
+        if found is None or found[0].ndim < 3:
+            shape = tuple(found[0].shape) if found else type(output).__name__
+            raise ValueError(f"{what} {shape}, expected an activation [prompt, token, d_model]")
+        activation, replace = found
+        seen = activation if self.layout.is_batch_first else activation.transpose(0, 1)
+        changed = point(seen)
+        if changed is seen:
+            return None
+        return replace(changed if self.layout.is_batch_first else changed.transpose(0, 1))
+
+    def prediction_tokens(self, n_points: int) -> slice | Tensor:
+        points = self.layout.points
+        if callable(points):
+            return points(n_points)
+        return points if isinstance(points, slice) else points[:n_points].to(self.device)
+
+    def read_site(
+        self, activations: Float[Tensor, "row token *width"], n_prompts: int, n_points: int
+    ) -> Float[Tensor, "prompt point *width"]:
+        n_points = self._n_running_points or n_points
+        rows = activations[:, self.prediction_tokens(n_points)]
+        return rows if self.layout.is_causal else rows[:, -1:]
+
+    def final_norm(
+        self, activations: Float[Tensor, "*batch d_model"]
+    ) -> Float[Tensor, "*batch d_model"]:
+        if self.final_norm_name is None:
+            return activations
+        # Not through __call__: the user's own hooks on it are for the module's runs.
+        return self.module.get_submodule(self.final_norm_name).forward(activations)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(
+            (part.dtype for part in self.module.parameters() if part.is_floating_point()),
+            torch.get_default_dtype(),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return next((part.device for part in self.module.parameters()), torch.device("cpu"))
+
+
+def _is_used(point: nn.Module) -> bool:
+    return bool(point._forward_hooks or point._backward_hooks or point._forward_pre_hooks)
