@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float
+from numpy.polynomial.hermite_e import hermegauss
+from torch import Tensor
 
 from interp.tasks.prompts import Prompts, Task, inner_products, standard_normal_rows
 
@@ -49,3 +52,42 @@ class TwoLayerNetwork(Task):
         hidden = pre.relu() if self.activation == "relu" else pre.tanh()
         ys = inner_products(hidden, second[:, None])
         return Prompts(xs, math.sqrt(2 / h) * ys + self.noise_std * noise)
+
+    def covariance(
+        self, xs: Float[Tensor, "prompt point dim"]
+    ) -> Float[Tensor, "prompt point point"]:
+        """Covariance of a prompt's ys given its xs, over the networks, without the noise.
+
+        It is the same for every width: 2 E[activation(w·x) activation(w·x')]. For ReLU that is the
+        arc-cosine kernel (Cho and Saul 2009), for Tanh a Gauss-Hermite quadrature.
+        """
+        norms = xs.norm(dim=2)
+        scale = norms[:, :, None] * norms[:, None]
+        cosine = ((xs @ xs.mT) / scale).clamp(-1, 1)
+        if self.activation == "relu":
+            angle = cosine.acos()
+            return scale / math.pi * (angle.sin() + (math.pi - angle) * cosine)
+        nodes, weights = (torch.from_numpy(part) for part in hermegauss(40))
+        weights = weights / weights.sum()
+        sine = (1 - cosine.square()).sqrt()
+        total = torch.zeros_like(cosine)
+        for first, first_weight in zip(nodes, weights, strict=True):
+            inner = torch.zeros_like(cosine)
+            for second, second_weight in zip(nodes, weights, strict=True):
+                pre = norms[:, None] * (cosine * first + sine * second)
+                inner += second_weight * pre.tanh()
+            total += first_weight * (norms[:, :, None] * first).tanh() * inner
+        return total + total.mT
+
+    def posterior_mean(
+        self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
+    ) -> Float[Tensor, "prompt point"]:
+        """The best prediction of every y that is linear in the ys before it."""
+        covariance = self.covariance(xs)
+        jitter = self.noise_std**2 + 1e-9 * self.n_dims
+        predictions = torch.zeros_like(ys)
+        for point in range(1, ys.shape[1]):
+            seen = covariance[:, :point, :point] + jitter * torch.eye(point, dtype=ys.dtype)
+            weights = torch.linalg.solve(seen, covariance[:, :point, point])
+            predictions[:, point] = inner_products(weights, ys[:, :point])
+        return predictions

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from interp.tasks import TASKS, LinearRegression, Prompts, Task, TwoLayerNetwork, build_task
 from interp.tasks.prompts import standard_normal_rows
+from probes.references import Prefixes, Ridge
 
 VARIANTS: dict[str, Task] = {name: task() for name, task in TASKS.items()} | {
     "ill-conditioned": LinearRegression(condition_number=100.0),
@@ -143,6 +144,30 @@ def test_networks_have_the_stated_scale_and_noise(activation: Any) -> None:
     pre = pre * torch.randn(200_000, generator=generator)
     expected = 2 * getattr(pre, activation)().square().mean().item()
     assert ys.square().mean().item() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("n_hidden", [1, 20])
+def test_covariance_of_a_network_is_that_of_its_outputs(activation: Any, n_hidden: int) -> None:
+    task = TwoLayerNetwork(n_dims=3, n_points=4, activation=activation)
+    xs = draw(task, 1).xs
+    generator = torch.Generator().manual_seed(2)
+    first = torch.randn(100_000, n_hidden, 3, dtype=torch.float64, generator=generator)
+    second = torch.randn(100_000, n_hidden, dtype=torch.float64, generator=generator)
+    hidden = getattr(first @ xs[0].T, activation)()  # [network, hidden, point]
+    ys = (2 / n_hidden) ** 0.5 * (second[:, :, None] * hidden).sum(1)
+    measured, stated = ys.T @ ys / len(ys), task.covariance(xs)[0]
+    torch.testing.assert_close(measured, stated, rtol=0.03, atol=0.03 * stated.max().item())
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_no_ridge_beats_the_posterior_mean_of_networks(activation: Any) -> None:
+    task = TwoLayerNetwork(activation=activation, noise_std=0.1)
+    prompts = draw(task, 1_000)
+    best = (task.posterior_mean(prompts.xs, prompts.ys) - prompts.ys).square().mean()
+    for strength in (0.3, 1.0, 3.0, 10.0):
+        ridge = Ridge(strength).predictions(Prefixes(prompts.xs, prompts.ys), None)[0]
+        assert best < (ridge - prompts.ys).square().mean()
 
 
 def test_a_network_is_a_function_of_x_and_not_a_linear_one() -> None:
