@@ -28,7 +28,7 @@ format: $(VENV)/installed-dev  ## Rewrite the source in the project's style
 	$(BIN)/ruff format
 
 bench: $(VENV)/installed-dev  ## Measure every speed claim beside a named peer (minutes)
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit; done
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit; done
 
 docs: $(VENV)/installed-docs  ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict

@@ -71,7 +71,7 @@ def describe_error(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool | None) -> None:
     if wanted:
         print(f"interp {version('icl-interp')}")
         raise typer.Exit
@@ -82,9 +82,9 @@ def _options(
         bool, typer.Option("--debug", help="Show the traceback of an error; goes anywhere.")
     ] = False,
     show_version: Annotated[
-        bool,
+        bool | None,
         typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
-    ] = False,
+    ] = None,
 ) -> None:
     """Tells which algorithm a trained sequence model runs in its forward pass."""
 

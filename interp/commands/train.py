@@ -16,7 +16,10 @@ def train(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder for the results; each training gets a folder in it.")
+        Path,
+        typer.Option(
+            readable=False, help="Folder for the results; each training gets a folder in it."
+        ),
     ] = Path("runs"),
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
     threads: Annotated[

@@ -50,6 +50,11 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in ZOO_DIRECTORY.glob("*/model.safetensors"))
 
 
+def model_file(name: str) -> Path:
+    """The file of a shipped checkpoint."""
+    return ZOO_DIRECTORY / name / "model.safetensors"
+
+
 def entries() -> list[ZooEntry]:
     """Every shipped checkpoint, sorted by name."""
     return [read_entry(ZOO_DIRECTORY / name) for name in names()]

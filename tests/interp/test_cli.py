@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import Command, Ending, limit_file_size
+from tiny import tiny, write_recipe
+
+from hooks.checkpoints import load_checkpoint
+from interp.cli import describe_error
+from interp.commands import COMMANDS
+from interp.recipes import recipe_names
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run(*arguments: object, folder: Path, **keywords: object) -> Ending:
+    return Command(*arguments, folder=folder, **keywords).end()
+
+
+def assert_one_sentence(ending: Ending, *parts: str) -> None:
+    """The process ended with code 2 and a single line on stderr that says these things."""
+    assert ending.code == 2, ending
+    assert ending.stderr.startswith("interp: ")
+    assert ending.stderr.count("\n") == 1
+    for part in parts:
+        assert part in ending.stderr
+
+
+def half_written(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.endswith(".part")]
+
+
+def test_help_lists_every_command_with_its_purpose(tmp_path: Path):
+    ending = run("--help", folder=tmp_path)
+    assert ending.code == 0
+    for name in COMMANDS:
+        assert re.search(rf"^│ {name} +\w+", ending.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(tmp_path: Path, command: str):
+    ending = run(command, "--help", folder=tmp_path)
+    assert ending.code == 0
+    assert f"interp {command}" in ending.stdout
+
+
+def test_the_module_runs_as_a_program_and_tells_its_version():
+    result = subprocess.run(
+        [sys.executable, "-m", "interp.cli", "--version"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert re.fullmatch(r"interp \d+\.\d+\.\d+\n", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["tarin"], "Did you mean 'train'?"),
+        (["train"], "Missing argument"),
+        (["train", "x", "--jobs", "0"], "--jobs"),
+        (["zoo", "--jsn"], "No such option"),
+    ],
+)
+def test_a_mistyped_command_line_ends_with_code_2(tmp_path: Path, arguments: list[str], part: str):
+    ending = run(*arguments, folder=tmp_path)
+    assert ending.code == 2
+    assert part in ending.stderr
+
+
+def test_recipes_as_table_and_as_json(tmp_path: Path):
+    table = run("recipes", folder=tmp_path).stdout
+    listed = [
+        recipe["name"] for recipe in json.loads(run("recipes", "--json", folder=tmp_path).stdout)
+    ]
+    assert listed == recipe_names()
+    assert all(name in table for name in listed)
+
+
+def test_an_unknown_recipe(tmp_path: Path):
+    ending = run("train", "gtp2-d5", folder=tmp_path)
+    assert_one_sentence(ending, "gtp2-d5: no such file", "closest: gpt2-d5")
+
+
+def test_a_recipe_that_is_wrong(tmp_path: Path):
+    recipe = write_recipe(tmp_path, tiny(n_steps=-1))
+    assert_one_sentence(
+        run("train", recipe, folder=tmp_path),
+        str(recipe),
+        "training.n_steps must be at least 1, got -1",
+    )
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path, position: int):
+    arguments = ["train", "nothing"]
+    arguments.insert(position, "--debug")
+    ending = run(*arguments, folder=tmp_path)
+    assert ending.code == 2
+    assert "Traceback (most recent call last)" in ending.stderr
+    assert ending.stderr.splitlines()[-1].startswith("interp: nothing: no such file")
+
+
+def test_an_output_folder_that_is_a_file(tmp_path: Path):
+    (tmp_path / "out").touch()
+    ending = run(
+        "train", write_recipe(tmp_path, tiny()), "--out", tmp_path / "out", folder=tmp_path
+    )
+    assert_one_sentence(ending, str(tmp_path / "out"), "not a directory")
+
+
+def test_an_output_folder_without_permission(tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir(mode=0o555)
+    ending = run(
+        "train", write_recipe(tmp_path, tiny()), "--out", out,
+        folder=tmp_path, prepare=become_nobody, prepare_with=(tmp_path,),
+    )  # fmt: skip
+    assert_one_sentence(ending, str(out), "permission denied")
+    assert not list(out.iterdir())
+
+
+def become_nobody(folder: Path) -> None:
+    """Gives up root's right to write everywhere."""
+    if os.getuid() == 0:
+        for parent in (folder, *folder.parents[:2]):
+            parent.chmod(0o755)
+        os.setuid(65534)
+
+
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written(tmp_path: Path):
+    recipe = write_recipe(tmp_path, tiny())
+    ending = run(
+        "train", recipe, "--out", tmp_path,
+        folder=tmp_path, prepare=limit_file_size, prepare_with=(5000,),
+    )  # fmt: skip
+    state = tmp_path / "tiny" / "training.safetensors"
+    assert_one_sentence(ending, str(state), "file too large")
+    assert not state.exists()
+    assert not half_written(tmp_path)
+    assert run("train", recipe, "--out", tmp_path, folder=tmp_path).code == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 kB."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if libc.mount(b"tmpfs", bytes(folder), b"tmpfs", 0, b"size=32k"):
+        pytest.skip(f"cannot mount a small disk ({os.strerror(ctypes.get_errno())})")
+    yield folder
+    libc.umount2(bytes(folder), 2)
+
+
+def test_a_disk_that_is_full_keeps_the_last_checkpoint(tmp_path: Path, small_disk: Path):
+    recipe = write_recipe(tmp_path, tiny(n_steps=400, checkpoint_every=1))
+    ending = run("train", recipe, "--out", small_disk, folder=tmp_path)
+    assert_one_sentence(ending, str(small_disk), os.strerror(errno.ENOSPC).lower())
+    assert not half_written(small_disk)
+    for file in small_disk.rglob("model.safetensors"):
+        load_checkpoint(file)
+
+
+def test_ctrl_c_at_random_instants(tmp_path: Path):
+    recipe = write_recipe(tmp_path, tiny(n_steps=10**6, checkpoint_every=1))
+    for attempt in range(6):
+        out = tmp_path / str(attempt)
+        command = Command("train", recipe, "--out", out, folder=tmp_path)
+        wait_for(out / "tiny" / "model.safetensors")
+        time.sleep(random.uniform(0, 0.2))
+        os.kill(command.process.pid, signal.SIGINT)
+        ending = command.end(timeout=20)
+        assert (ending.code, ending.stderr) == (130, "interp: interrupted\n")
+        assert not half_written(out)
+        load_checkpoint(out / "tiny" / "model.safetensors")
+
+
+def test_ctrl_c_in_a_terminal_ends_a_queue_and_all_its_workers(tmp_path: Path):
+    recipes = [write_recipe(tmp_path, tiny(name, n_steps=10**6)) for name in ("a", "b", "c")]
+    queue = subprocess.Popen(
+        [sys.executable, "-m", "interp.cli", "train", *recipes, "--jobs", "2", "--out", tmp_path],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    for name in ("a", "b"):
+        wait_for(tmp_path / name / "model.safetensors", seconds=60)
+    os.killpg(queue.pid, signal.SIGINT)
+    _, stderr = queue.communicate(timeout=30)
+    assert (queue.returncode, stderr.decode()) == (130, "interp: interrupted\n")
+    assert not half_written(tmp_path)
+    assert not (tmp_path / "c").exists()
+    with pytest.raises(ProcessLookupError):
+        wait_until_gone(queue.pid)
+
+
+def wait_for(file: Path, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not file.exists():
+        assert time.monotonic() < deadline, f"{file} never came"
+        time.sleep(0.01)
+
+
+def wait_until_gone(group: int, seconds: float = 10) -> None:
+    """Raises a `ProcessLookupError` once a process group has no members."""
+    for _ in range(int(seconds / 0.05)):
+        os.killpg(group, 0)
+        time.sleep(0.05)
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    result = subprocess.run(
+        f"'{sys.executable}' -m interp.cli recipes --json | head -c 1",
+        shell=True, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (result.stdout, result.stderr) == ("[", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError("a\n  b"), "a b"),
+        (ValueError(), "ValueError"),
+        (OSError(28, "No space left on device"), "no space left on device"),
+        (OSError(28, "No space left on device", "x.nc"), "x.nc: no space left on device"),
+        (OSError("odd"), "odd"),
+    ],
+)
+def test_an_error_becomes_one_line(error: Exception, sentence: str):
+    assert describe_error(error) == sentence
