@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ class ExactModel(ConstructedModel):
             resid = block(resid, self.sublayers[name], segments)
         return resid
 
-    def with_loops(self, n_loops: int) -> Self:
+    def with_loops(self, n_loops: int) -> ExactModel:
         """The same weights, their loop run another number of times.
 
         Raises:

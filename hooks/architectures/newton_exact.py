@@ -163,7 +163,7 @@ class NewtonParts:
     def _attention(
         self, *, queries: tuple[str, ...], keys: str, values: str | None
     ) -> PrefixAttention:
-        """A pair of heads for each slot of queries; y is the last value, what they write not set."""
+        """A pair of heads for each slot of queries, y their last value, writing nothing yet."""
         config, slots = self.config, self.slots
         d_slot = config.n_dims if values else 0
         attn = PrefixAttention(
@@ -198,7 +198,7 @@ class NewtonParts:
             additions: For each slot that is read, the slots that it is added to and how often.
         """
         config, slots = self.config, self.slots
-        reads = [(name, sign) for name in additions for sign in (1, -1)]
+        reads = [(name, sign) for name in additions for sign in (1.0, -1.0)]
         mlp = RectifiedMLP(config.d_model, sum(slots.size(name) for name, _ in reads))
         start = 0
         for name, sign in reads:

@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from einops import einsum
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
@@ -20,6 +19,7 @@ from hooks.architectures.planted_config import PlantedConfig
 from hooks.architectures.prefix_attention import call_hook
 from hooks.architectures.prefix_segments import PrefixSegments, prefix_segments
 from hooks.architectures.rotation import random_rotation, rotate_stream
+from hooks.architectures.standard_prompts import standard_prompts
 from hooks.architectures.stream_noise import PromptNoise
 
 
@@ -69,7 +69,7 @@ class Planted(ConstructedModel):
             rotate_stream(self, random_rotation(config.d_model, config.rotation_seed))
         self.finish()
         if config.noise:
-            self.calibrate_noise(*_standard_prompts(config))
+            self.calibrate_noise(*standard_prompts(config, 256))
 
     def _parts(self) -> dict[str, Sublayer]:
         config = self.config
@@ -207,13 +207,3 @@ def build_planted(**dials: Any) -> Planted:
 def truth(model: ConstructedModel, target: Target = "prediction") -> Float[Tensor, " layer"]:
     """Steps that each layer of a constructed model's stream holds, see `steps_done`."""
     return model.steps_done(target)
-
-
-def _standard_prompts(
-    config: PlantedConfig,
-) -> tuple[Float[Tensor, "prompt point dim"], Float[Tensor, "prompt point"]]:
-    generator = torch.Generator().manual_seed(0)
-    shape = (256, config.n_points, config.n_dims)
-    xs = torch.randn(shape, dtype=torch.float64, generator=generator)
-    weights = torch.randn(shape[0], config.n_dims, dtype=torch.float64, generator=generator)
-    return xs, einsum(xs, weights, "prompt point dim, prompt dim -> prompt point")
