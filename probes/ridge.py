@@ -37,9 +37,10 @@ def rank_threshold(eigenvalues: Float[Tensor, "*batch d"]) -> Float[Tensor, "*ba
     """Eigenvalues of a scatter matrix at most this large count as zero: 8 d eps times the largest.
 
     Directions below it vary by less than about 3e-7 of the widest one (at d = 64), which is no
-    more than the rounding of the scatter matrix. They get weight exactly 0 at every ridge
-    strength, so constant and duplicated features do no harm and strength 0 gives the minimum-norm
-    solution.
+    more than the rounding of the scatter matrix and of float32 activations. They get weight exactly
+    0 at every ridge strength, so constant and duplicated features do no harm and strength 0 gives
+    the minimum-norm solution. scikit-learn's `Ridge` fits the rounding in such directions: the two
+    agree wherever the strength is well above the threshold or no eigenvalue is below it.
 
     Args:
         eigenvalues: In ascending order.
