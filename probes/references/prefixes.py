@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from probes.references.single_thread import single_thread
+
 
 @dataclass(frozen=True)
 class Decomposition:
@@ -94,7 +96,8 @@ class Prefixes:
         singular_values, coefficients = self.xs.new_zeros(shape), self.xs.new_zeros(shape)
         right_vectors = self.xs.new_zeros(*shape, n_dims)
         for t in range(1, n_points):
-            left, values, right = torch.linalg.svd(self.xs[:, :t], full_matrices=False)
+            with single_thread():
+                left, values, right = torch.linalg.svd(self.xs[:, :t], full_matrices=False)
             n = values.shape[-1]
             threshold = max(t, n_dims) * torch.finfo(values.dtype).eps * values[:, :1]
             counts = values > threshold

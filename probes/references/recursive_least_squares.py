@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
+from probes.references.single_thread import single_thread
 from probes.references.without_steps import WithoutSteps
 
 
@@ -47,8 +48,9 @@ class RecursiveLeastSquares(WithoutSteps):
         for t in range(1, n_points):
             example = torch.cat([prefixes.xs[:, t - 1], prefixes.ys[:, t - 1, None]], dim=-1)
             rows = torch.cat([decay * triangle, example[:, None]], dim=1)
-            triangle = torch.linalg.qr(rows, mode="r").R[:, :n_dims]
-            weights[:, t] = torch.linalg.solve_triangular(
-                triangle[:, :, :n_dims], triangle[:, :, n_dims:], upper=True
-            )[..., 0]
+            with single_thread():
+                triangle = torch.linalg.qr(rows, mode="r").R[:, :n_dims]
+                weights[:, t] = torch.linalg.solve_triangular(
+                    triangle[:, :, :n_dims], triangle[:, :, n_dims:], upper=True
+                )[..., 0]
         return weights
