@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from hooks.checkpoints import CheckpointError as CheckpointError
     from hooks.checkpoints import load_checkpoint as load_checkpoint
     from hooks.checkpoints import load_fu_run as load_fu_run
+    from hooks.checkpoints import load_huggingface as load_huggingface
     from hooks.checkpoints import save_checkpoint as save_checkpoint
+    from hooks.checkpoints import save_ends as save_ends
+    from hooks.huggingface import HuggingFaceModel as HuggingFaceModel
+    from hooks.huggingface import train_ends as train_ends
+    from hooks.huggingface import wrap_huggingface as wrap_huggingface
     from hooks.model import ModelConfig as ModelConfig
     from hooks.model import SequenceModel as SequenceModel
     from hooks.module_names import PatternError as PatternError
@@ -29,6 +34,7 @@ _MODULES = {
     "AttachedModel": "hooks.attached_model",
     "Captured": "hooks.capture",
     "CheckpointError": "hooks.checkpoints",
+    "HuggingFaceModel": "hooks.huggingface",
     "ModelConfig": "hooks.model",
     "NonFiniteError": "hooks.capture",
     "SequenceModel": "hooks.model",
@@ -37,9 +43,13 @@ _MODULES = {
     "attach": "hooks.attach",
     "build_model": "hooks.architectures",
     "capture": "hooks.capture",
-    "load_fu_run": "hooks.checkpoints",
     "load_checkpoint": "hooks.checkpoints",
+    "load_fu_run": "hooks.checkpoints",
+    "load_huggingface": "hooks.checkpoints",
     "save_checkpoint": "hooks.checkpoints",
+    "save_ends": "hooks.checkpoints",
+    "train_ends": "hooks.huggingface",
+    "wrap_huggingface": "hooks.huggingface",
 }
 """Public names and where they live; imported when first asked for, as TransformerLens is slow."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hooks.checkpoints.error import CheckpointError
 from hooks.checkpoints.fu_run import is_fu_run, load_fu_run
+from hooks.checkpoints.huggingface import is_huggingface, load_huggingface
 from hooks.checkpoints.native import is_native, load_native
 from hooks.model import SequenceModel
 
@@ -21,6 +22,7 @@ class Format(NamedTuple):
 
 
 FORMATS: tuple[Format, ...] = (
+    Format("a directory of Hugging Face", is_huggingface, load_huggingface),
     Format("*.safetensors of this toolkit", is_native, load_native),
     Format("config.yaml with state.pt or model_<step>.pt", is_fu_run, load_fu_run),
 )

@@ -1,0 +1,128 @@
+"""Directories of Hugging Face, with our read-in and read-out beside the weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from hooks.atomic import atomic_write
+from hooks.checkpoints.error import CheckpointError
+from hooks.huggingface import HuggingFaceModel, wrap_huggingface
+
+ENDS_FILE = "read_in_out.safetensors"
+
+
+def is_huggingface(path: Path) -> bool:
+    """Whether a path is a folder in Hugging Face's format, or the weights in one."""
+    return (path / "config.json").is_file() or (
+        path.name == "model.safetensors" and (path.parent / "config.json").is_file()
+    )
+
+
+def load_huggingface(
+    path: str | Path,
+    *,
+    n_dims: int | None = None,
+    n_points: int | None = None,
+    read_in: nn.Module | None = None,
+    read_out: nn.Module | None = None,
+    seed: int = 0,
+) -> HuggingFaceModel:
+    """Loads a local directory that `save_pretrained` wrote; nothing is looked up on the network.
+
+    Without sizes, read-in and read-out come from the `read_in_out.safetensors` that `save_ends`
+    put into the directory; with `n_dims` and `n_points` they are as in `wrap_huggingface`.
+
+    Raises:
+        CheckpointError: The directory is damaged, or holds no read-in and read-out and none is
+            asked for.
+        ValueError: As `wrap_huggingface`.
+    """
+    directory = Path(path) if Path(path).is_dir() else Path(path).parent
+    backbone = _read_backbone(directory)
+    if n_dims is not None and n_points is not None:
+        model = wrap_huggingface(
+            backbone,
+            n_dims=n_dims,
+            n_points=n_points,
+            read_in=read_in,
+            read_out=read_out,
+            seed=seed,
+        )
+    elif (directory / ENDS_FILE).is_file():
+        model = _with_saved_ends(backbone, directory / ENDS_FILE)
+    else:
+        raise CheckpointError(
+            f"{directory}: has no {ENDS_FILE}, so nothing says how prompts go in and predictions "
+            "come out; give n_dims and n_points to hooks.load_huggingface, train the ends with "
+            "hooks.train_ends and keep them with hooks.save_ends"
+        )
+    model.provenance["path"] = str(path)
+    return model
+
+
+def save_ends(model: HuggingFaceModel, directory: str | Path) -> None:
+    """Writes read-in and read-out, affine ones, beside a backbone, atomically.
+
+    Raises:
+        ValueError: One of them is no `Linear`.
+        OSError: The file cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, end in (("read_in", model.read_in), ("read_out", model.read_out)):
+        if type(end) is not nn.Linear:
+            raise ValueError(f"{name} is a {type(end).__name__}; only a Linear can be saved")
+        tensors |= {f"{name}.{key}": value.contiguous() for key, value in end.state_dict().items()}
+    metadata = {
+        "n_points": str(model.config.n_points),
+        "provenance": json.dumps(model.provenance),
+    }
+    with atomic_write(Path(directory) / ENDS_FILE) as temporary:
+        temporary.write_bytes(save(tensors, metadata))
+
+
+def _read_backbone(directory: Path) -> PreTrainedModel:
+    try:
+        return AutoModelForCausalLM.from_pretrained(directory, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{directory}: not a readable Hugging Face model ({reason})"
+        ) from None
+
+
+def _with_saved_ends(backbone: PreTrainedModel, file: Path) -> HuggingFaceModel:
+    try:
+        with safe_open(file, framework="pt") as content:
+            metadata: dict[str, Any] = content.metadata() or {}
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+        n_points = int(metadata["n_points"])
+        provenance = json.loads(metadata["provenance"])
+        ends = {name: _linear(tensors, name) for name in ("read_in", "read_out")}
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{file}: not a read-in and read-out ({error})") from None
+    try:
+        model = wrap_huggingface(
+            backbone,
+            n_dims=ends["read_in"].in_features,
+            n_points=n_points,
+            read_in=ends["read_in"],
+            read_out=ends["read_out"],
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{file}: does not fit the model beside it ({error})") from None
+    model.provenance |= provenance
+    return model
+
+
+def _linear(tensors: dict[str, Tensor], name: str) -> nn.Linear:
+    weight, bias = tensors[f"{name}.weight"], tensors.get(f"{name}.bias")
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None).to(weight)
+    linear.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}))
+    return linear

@@ -1,0 +1,254 @@
+"""Hugging Face models through the bridge: their own hidden states, offline, unchanged."""
+
+from __future__ import annotations
+
+import copy
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from hooks import (
+    CheckpointError,
+    Site,
+    capture,
+    load_checkpoint,
+    load_huggingface,
+    save_ends,
+    train_ends,
+    wrap_huggingface,
+)
+
+N_DIMS, N_POINTS, WIDTH = 3, 5, 16
+ATTENTION = {
+    "hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 24, "vocab_size": 7, "max_position_embeddings": 32,
+    "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
+}  # fmt: skip
+MAMBA = {"hidden_size": WIDTH, "num_hidden_layers": 2, "state_size": 4, "vocab_size": 7}
+GPT2 = {
+    "n_positions": 16, "n_embd": WIDTH, "n_layer": 2, "n_head": 2, "vocab_size": 7,
+    "bos_token_id": 0, "eos_token_id": 0,
+}  # fmt: skip
+KINDS = {
+    "GPT2": (GPT2, {"attn_out", "mlp_out", "z"}),
+    "Llama": (ATTENTION | {"num_key_value_heads": 1}, {"attn_out", "mlp_out", "z"}),
+    "GPTNeoX": (ATTENTION, {"attn_out", "mlp_out", "z"}),
+    "Mamba": (MAMBA, {"mixer_out"}),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def language_model(kind: str) -> transformers.PreTrainedModel:
+    torch.manual_seed(0)
+    sizes, _ = KINDS[kind]
+    config = getattr(transformers, f"{kind}Config")(**sizes)
+    name = f"{kind}LMHeadModel" if kind == "GPT2" else f"{kind}ForCausalLM"
+    model = getattr(transformers, name)(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def prompts(n: int = 4, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    xs = torch.randn(n, N_POINTS, N_DIMS, generator=generator)
+    return xs, torch.randn(n, N_POINTS, generator=generator)
+
+
+def own_streams(model: transformers.PreTrainedModel, embeds: torch.Tensor) -> list[torch.Tensor]:
+    """What enters the first layer, leaves each layer, and leaves the final norm; plain hooks.
+
+    `output_hidden_states` will not do: Mamba's leaves out what enters the first layer.
+    """
+    base = model.base_model
+    layers = base.h if hasattr(base, "h") else base.layers
+    seen: list[torch.Tensor] = []
+    handles = [
+        layers[0].register_forward_pre_hook(lambda layer, args: seen.append(args[0].clone())),
+        *(
+            layer.register_forward_hook(
+                lambda layer, args, out: seen.append(
+                    (out[0] if isinstance(out, tuple) else out).clone()
+                )
+            )
+            for layer in layers
+        ),
+    ]
+    with torch.no_grad():
+        seen.append(base(inputs_embeds=embeds).last_hidden_state)
+    for handle in handles:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bare", [True, False], ids=["backbone", "language model"])
+def test_hidden_states_are_the_models_own(kind: str, bare: bool) -> None:
+    theirs = language_model(kind)
+    model = wrap_huggingface(
+        theirs.base_model if bare else theirs, n_dims=N_DIMS, n_points=N_POINTS
+    )
+    xs, ys = prompts()
+    tokens = torch.zeros(4, 2 * N_POINTS, N_DIMS)
+    tokens[:, ::2] = xs
+    tokens[:, 1::2, 0] = ys
+    with torch.no_grad():
+        embeds = model.read_in(tokens)
+    *streams, normed = own_streams(theirs, embeds)
+    [captured] = capture(model, (xs, ys), model.sites(), final_norm="none", positions="tokens")
+    torch.testing.assert_close(captured.activations, torch.stack(streams), rtol=0, atol=1e-5)
+    [captured] = capture(model, (xs, ys), model.sites(), positions="tokens")
+    torch.testing.assert_close(captured.activations[-1], normed, rtol=0, atol=1e-5)
+    with torch.no_grad():
+        expected = model.read_out(normed)[:, ::2, 0]
+    torch.testing.assert_close(captured.predictions, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_further_sites_make_up_the_layer(kind: str) -> None:
+    model = wrap_huggingface(language_model(kind), n_dims=N_DIMS, n_points=N_POINTS)
+    extra = KINDS[kind][1]
+    assert extra <= set(model.site_kinds)
+    parts = [name for name in extra if name.endswith("_out")]
+    sites = [Site(0), Site(1), *(Site(1, name) for name in parts)]
+    [captured] = capture(model, prompts(), sites)
+    before, after, *rest = captured.activations
+    torch.testing.assert_close(before + sum(rest), after, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_never_see_the_future(kind: str) -> None:
+    model = wrap_huggingface(language_model(kind), n_dims=N_DIMS, n_points=N_POINTS)
+    xs, ys = prompts()
+    with torch.no_grad():
+        before = model(xs, ys)
+        ys[:, 2:] += 3
+        xs[:, 3:] -= 1
+        after = model(xs, ys)
+    torch.testing.assert_close(before[:, :3], after[:, :3], rtol=0, atol=1e-5)
+    assert not torch.allclose(before[:, 3:], after[:, 3:], atol=1e-4)
+
+
+def test_interventions_and_transformer_lens_names() -> None:
+    model = wrap_huggingface(language_model("GPT2"), n_dims=N_DIMS, n_points=N_POINTS)
+    xs, ys = prompts()
+    with torch.no_grad():
+        before, cache = model.run_with_cache(xs, ys)
+        assert "blocks.1.attn.hook_pattern" in cache
+        dropped = model.run_with_hooks(
+            xs, ys, fwd_hooks=[("blocks.1.hook_mlp_out", lambda out, hook: out * 0)]
+        )
+        after = model(xs, ys)
+    assert not torch.allclose(before, dropped)
+    assert torch.equal(before, after)
+
+
+def test_the_wrapped_model_is_left_as_it_is() -> None:
+    theirs = language_model("Llama")
+    before = copy.deepcopy(theirs)
+    state = torch.get_rng_state()
+    model = wrap_huggingface(theirs, n_dims=N_DIMS, n_points=N_POINTS)
+    list(capture(model, prompts(), model.sites()))
+    train_ends(model, [prompts()])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert str(before) == str(theirs)
+    assert before.config.to_dict() == theirs.config.to_dict()
+    for name, value in before.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name])
+    assert all(parameter.grad is None for parameter in theirs.parameters())
+    tokens = torch.arange(6)[None]
+    with torch.no_grad():
+        assert torch.equal(before(tokens).logits, theirs(tokens).logits)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ends_are_trained_on_a_frozen_backbone(kind: str) -> None:
+    model = wrap_huggingface(language_model(kind), n_dims=N_DIMS, n_points=N_POINTS)
+    frozen = copy.deepcopy(model.backbone.state_dict())
+
+    def batches(n: int) -> Any:
+        for seed in range(n):
+            xs, _ = prompts(64, seed)
+            yield xs, xs[..., 0] + 2
+
+    losses = train_ends(model, batches(40), learning_rate=0.03)
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+    for name, value in model.backbone.state_dict().items():
+        assert torch.equal(value, frozen[name]), name
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_directories_with_saved_ends(kind: str, tmp_path: Path) -> None:
+    theirs = language_model(kind)
+    theirs.save_pretrained(tmp_path)
+    model = load_huggingface(tmp_path, n_dims=N_DIMS, n_points=N_POINTS)
+    train_ends(model, [prompts(seed=1)])
+    task = {"name": "linear_regression", "n_dims": N_DIMS, "n_points": N_POINTS}
+    model.provenance["task"] = task
+    save_ends(model, tmp_path)
+    for path in (tmp_path, tmp_path / "model.safetensors"):
+        again = load_checkpoint(path)
+        with torch.no_grad():
+            assert torch.equal(again(*prompts()), model(*prompts()))
+        assert again.provenance["task"] == task
+        assert again.provenance["path"] == str(path)
+        assert again.config == model.config
+
+
+def test_given_ends_are_used() -> None:
+    read_in, read_out = nn.Linear(N_DIMS, WIDTH), nn.Sequential(nn.Linear(WIDTH, 1))
+    model = wrap_huggingface(
+        language_model("GPT2"), n_dims=N_DIMS, n_points=N_POINTS, read_in=read_in, read_out=read_out
+    )
+    assert model.read_in is read_in
+    [captured] = capture(model, prompts(), model.sites())
+    with torch.no_grad():
+        expected = read_out(captured.activations[-1])[..., 0]
+    torch.testing.assert_close(captured.predictions, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_points": 9}, "n_points=9 needs 18 positions, the model has 16"),
+        ({"read_in": nn.Linear(4, WIDTH)}, "read_in does not take tokens of width 3"),
+        ({"read_in": nn.Linear(3, 8)}, r"read_in maps \[1, 2, 3\] to \[1, 2, 8\]"),
+        ({"read_out": nn.Linear(WIDTH, 2)}, r"read_out maps .* not to \[1, 2, 1\]"),
+    ],
+)
+def test_ends_and_sizes_that_do_not_fit(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        wrap_huggingface(
+            language_model("GPT2"), **({"n_dims": N_DIMS, "n_points": N_POINTS} | change)
+        )
+
+
+def test_directories_that_cannot_be_loaded(tmp_path: Path) -> None:
+    language_model("GPT2").save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"has no read_in_out\.safetensors.*load_huggingface"):
+        load_checkpoint(tmp_path)
+    (tmp_path / "read_in_out.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"read_in_out\.safetensors: not a read-in"):
+        load_checkpoint(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="not a readable Hugging Face model"):
+        load_checkpoint(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="not a readable Hugging Face model"):
+        load_checkpoint(tmp_path)
