@@ -2,7 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench docs clean
@@ -47,12 +47,12 @@ $(BIN)/python:
 	echo "python3 and python3-venv), or name one: make PYTHON=/path/to/python" >&2; exit 1
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing into $(VENV) …"
+	@echo "Installing into $(VENV); this takes a few minutes …"
 	$(PIP) --editable .
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing into $(VENV), with the development tools …"
+	@echo "Installing into $(VENV), with the development tools; this takes a few minutes …"
 	$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/installed
 

@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -73,6 +72,8 @@ def describe_error(error: Exception) -> str:
 
 def _show_version(wanted: bool | None) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(f"interp {version('icl-interp')}")
         raise typer.Exit
 
