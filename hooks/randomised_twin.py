@@ -27,8 +27,8 @@ def randomised_twin(model: SequenceModel, seed: int) -> SequenceModel:
 
     An architecture that is trained gets its own initialisation. A constructed model gets normal
     weights, each matrix with the norm of the one that it replaces. As random attention of that size
-    would feed on itself from layer to layer, what the layers write is quartered until the stream stays
-    small (`LARGEST_GROWTH`) even on large prompts (`INPUT_SCALE`).
+    would feed on itself from layer to layer, what the layers write is quartered until the stream
+    stays small (`LARGEST_GROWTH`) even on large prompts (`INPUT_SCALE`).
 
     Args:
         model: Stays as it is.
@@ -63,7 +63,7 @@ def _randomise(model: ConstructedModel, generator: torch.Generator) -> None:
             elif isinstance(module, RectifiedMLP):
                 module.W_out.mul_(0.25)
     if isinstance(model, Planted):
-        model.calibrate_noise(*standard_prompts(model.config, 64))
+        model.calibrate_noise(*standard_prompts(model.config, 32))
 
 
 def _growth(model: ConstructedModel) -> float:
@@ -74,7 +74,7 @@ def _growth(model: ConstructedModel) -> float:
         sizes.append(activations.double().square().mean().sqrt())
 
     names = [model.hook_name(site) for site in model.sites()]
-    xs, ys = (INPUT_SCALE * values for values in standard_prompts(model.config, 64))
+    xs, ys = (INPUT_SCALE * values for values in standard_prompts(model.config, 32))
     model.run_with_hooks(xs, ys, fwd_hooks=[(name, measure) for name in names])
     growth = float((torch.stack(sizes) / sizes[0]).max())
     return torch.inf if math.isnan(growth) else growth

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plain_loops import gd_by_loop
+from plain_loops import gd_by_loop, streams
 
 from hooks.architectures.gd_exact import GDExact, GDExactConfig
 from hooks.architectures.gdpp_exact import GDPPExact, GDPPExactConfig
@@ -24,14 +24,11 @@ def test_every_layer_equals_the_loop(algorithm, looped, d, n_points, n_prompts):
     xs, ys = standard_prompts(config, n_prompts)
     expected = gd_by_loop(xs, ys, 12, config.eta, getattr(config, "gamma", 0.0))
     model = model_class(config)
-    predictions, cache = model.run_with_cache(xs, ys)
-    torch.testing.assert_close(predictions, expected[12], rtol=0, atol=1e-8)
+    torch.testing.assert_close(model(xs, ys), expected[12], rtol=0, atol=1e-8)
     residual = config.slots()["residual"]
-    for site, k in zip(model.sites(), model.steps_done(), strict=True):
-        held = model.read_site(cache[model.hook_name(site)], n_prompts, n_points)
-        torch.testing.assert_close(
-            -held[..., residual][..., 0], expected[int(k)], rtol=0, atol=1e-8
-        )
+    for held, k in zip(streams(model, xs, ys), model.steps_done(), strict=True):
+        minus_prediction = held[..., residual][..., 0]
+        torch.testing.assert_close(-minus_prediction, expected[int(k)], rtol=0, atol=1e-8)
     single = model_class(config_class(**sizes))
     assert (single(xs, ys) - expected[12]).abs().max() < 1e-3
 
