@@ -166,3 +166,58 @@ def test_error_falls_as_chebyshev_bounds_it(reference) -> None:
     for step, weights in reference.stream_weights(prefixes, range(4)):
         bound = 2 * ((root - 1) / (root + 1)) ** step * norm(solution)
         assert (norm(weights[:, -1] - solution) <= bound).all()
+
+
+@pytest.mark.parametrize(
+    ("case", "memory", "last"),
+    [
+        ("tall, kappa 1e2", 2, 24),
+        ("square, kappa 1e2", 2, 24),
+        ("tall, kappa 1e6", 10, 24),
+        ("square, kappa 1e6", 10, 24),
+    ],
+)
+def test_lbfgs_keeps_its_digits_as_far_as_it_says(case: str, memory: int, last: int) -> None:
+    xs, ys = hard_prompts(case)
+    predicted = LBFGS(memory).predictions(Prefixes(xs, ys), range(last + 1))
+    for step in sorted({1, 3, 5, last}):
+        for point in (2, D, xs.shape[1] - 1):
+            iteration = exact_lbfgs(step, memory)
+            assert exact.relative_error(predicted[step], xs, ys, point, iteration) < 1e-8
+
+
+def exact_lbfgs(step: int, memory: int) -> exact.Iteration:
+    """L-BFGS with L-BFGS-B's first trial and MINPACK's search, at 50 digits."""
+
+    def iterate(gram, b):
+        mp = exact.mp
+        weights, gradient = mp.zeros(gram.rows, 1), -b
+        history = []
+        for k in range(step):
+            if exact.dot(gradient, gradient) <= exact.dot(b, b) * mp.mpf(10) ** -60:
+                break
+            direction, along = -gradient, []
+            for moved, change in reversed(history):
+                along.append(exact.dot(moved, direction) / exact.dot(moved, change))
+                direction = direction - along[-1] * change
+            if history:
+                moved, change = history[-1]
+                direction = direction * exact.dot(moved, change) / exact.dot(change, change)
+            for (moved, change), before in zip(history, reversed(along), strict=True):
+                rest = before - exact.dot(change, direction) / exact.dot(moved, change)
+                direction = direction + rest * moved
+            slope = exact.dot(gradient, direction)
+            best = -slope / exact.dot(direction, gram * direction)
+            trial = 1 / mp.sqrt(exact.dot(direction, direction)) if k == 0 else mp.mpf(1)
+            before = mp.mpf(0)
+            while trial < best / 10:
+                trial, before = min(best, trial + 4 * (trial - before)), trial
+            if trial > mp.mpf("1.9") * best:
+                trial = best
+            moved = trial * direction
+            change = gram * moved
+            weights, gradient = weights + moved, gradient + change
+            history = [*history, (moved, change)][-memory:]
+        return weights
+
+    return iterate
