@@ -1,4 +1,7 @@
-"""Directories of Hugging Face, with our read-in and read-out beside the weights."""
+"""Directories of Hugging Face, with our read-in and read-out beside the weights.
+
+The bridge takes seconds to import, so that waits until such a directory is really loaded.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,10 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from hooks.atomic import atomic_write
 from hooks.checkpoints.error import CheckpointError
-from hooks.huggingface import HuggingFaceModel, wrap_huggingface
+from hooks.model import SequenceModel
 
 ENDS_FILE = "read_in_out.safetensors"
 
@@ -33,7 +35,7 @@ def load_huggingface(
     read_in: nn.Module | None = None,
     read_out: nn.Module | None = None,
     seed: int = 0,
-) -> HuggingFaceModel:
+) -> SequenceModel:
     """Loads a local directory that `save_pretrained` wrote; nothing is looked up on the network.
 
     Without sizes, read-in and read-out come from the `read_in_out.safetensors` that `save_ends`
@@ -44,8 +46,11 @@ def load_huggingface(
             asked for.
         ValueError: As `wrap_huggingface`.
     """
+    from hooks.huggingface import wrap_huggingface
+
     directory = Path(path) if Path(path).is_dir() else Path(path).parent
     backbone = _read_backbone(directory)
+    model: SequenceModel
     if n_dims is not None and n_points is not None:
         model = wrap_huggingface(
             backbone,
@@ -67,7 +72,7 @@ def load_huggingface(
     return model
 
 
-def save_ends(model: HuggingFaceModel, directory: str | Path) -> None:
+def save_ends(model: SequenceModel, directory: str | Path) -> None:
     """Writes read-in and read-out, affine ones, beside a backbone, atomically.
 
     Raises:
@@ -75,7 +80,8 @@ def save_ends(model: HuggingFaceModel, directory: str | Path) -> None:
         OSError: The file cannot be written.
     """
     tensors: dict[str, Tensor] = {}
-    for name, end in (("read_in", model.read_in), ("read_out", model.read_out)):
+    for name in ("read_in", "read_out"):
+        end = getattr(model, name, None)
         if type(end) is not nn.Linear:
             raise ValueError(f"{name} is a {type(end).__name__}; only a Linear can be saved")
         tensors |= {f"{name}.{key}": value.contiguous() for key, value in end.state_dict().items()}
@@ -87,7 +93,9 @@ def save_ends(model: HuggingFaceModel, directory: str | Path) -> None:
         temporary.write_bytes(save(tensors, metadata))
 
 
-def _read_backbone(directory: Path) -> PreTrainedModel:
+def _read_backbone(directory: Path) -> Any:
+    from transformers import AutoModelForCausalLM
+
     try:
         return AutoModelForCausalLM.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -97,7 +105,9 @@ def _read_backbone(directory: Path) -> PreTrainedModel:
         ) from None
 
 
-def _with_saved_ends(backbone: PreTrainedModel, file: Path) -> HuggingFaceModel:
+def _with_saved_ends(backbone: Any, file: Path) -> SequenceModel:
+    from hooks.huggingface import wrap_huggingface
+
     try:
         with safe_open(file, framework="pt") as content:
             metadata: dict[str, Any] = content.metadata() or {}
