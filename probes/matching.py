@@ -72,7 +72,7 @@ class Match:
     whole_step: Float[Tensor, "*batch layer"]
     """The best among whole steps, as in the paper."""
     similarity: Float[Tensor, "*batch layer"]
-    """At the real-valued best step."""
+    """At the real-valued best step; never above 1, which no cosine and no R^2 exceeds."""
 
 
 def best_match(similarity: Float[Tensor, "*batch layer step"], grid: StepGrid) -> Match:
@@ -102,7 +102,7 @@ def best_match(similarity: Float[Tensor, "*batch layer step"], grid: StepGrid) -
     return Match(
         step=grid.at(coordinates[best] + offset),
         whole_step=grid.tensor()[whole_best],
-        similarity=peak + gain,
+        similarity=torch.maximum(peak, (peak + gain).clamp(max=1)),
     )
 
 

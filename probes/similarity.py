@@ -39,14 +39,19 @@ def error_directions(
         raise ValueError(
             f"prompts of {ys.shape[-1]} point(s) leave none under the {convention!r} convention"
         )
-    residuals = (predictions.double() - ys.double())[..., first:]
-    finite = residuals.isfinite().all(-1)
-    if not finite.all():
-        where = tuple((~finite).nonzero()[0].tolist())
-        raise ValueError(f"predictions hold NaN or infinity, first at [*predictor, prompt] {where}")
-    # Scaled by the largest entry first: squares of tiny or huge residuals would leave the range.
-    scaled = residuals / _or_one(residuals.abs().amax(-1, keepdim=True))
-    return scaled / _or_one(scaled.norm(dim=-1, keepdim=True))
+    residuals = (predictions[..., first:] - ys[..., first:]).double()
+    norms = residuals.norm(dim=-1, keepdim=True)
+    if not norms.isfinite().all() or (norms < 1e-150).any():
+        # Squares may have left the range: scaled by the largest entry they cannot.
+        largest = residuals.abs().amax(-1, keepdim=True)
+        if not largest.isfinite().all():
+            where = tuple((~largest[..., 0].isfinite()).nonzero()[0].tolist())
+            raise ValueError(
+                f"predictions hold NaN or infinity, first at [*predictor, prompt] {where}"
+            )
+        residuals = residuals / _or_one(largest)
+        norms = residuals.norm(dim=-1, keepdim=True)
+    return residuals.div_(_or_one(norms))
 
 
 def error_cosines(

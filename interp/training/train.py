@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from interp.training.optimiser import build_optimiser, optimiser_tensors, restor
 from interp.training.recipe import Recipe
 from interp.training.run_directory import RunDirectory, TrainingState
 from interp.training.validation import squared_error, validation_error, validation_prompts
+from interp.versions import library_versions
 from interp.zoo.catalogue import read_entry
 
 Progress = Callable[[int, Metrics], None]
@@ -225,7 +225,7 @@ class _Trainer:
             f"{f'resumed at step {self.step}' if self.step else 'started'}: {self.recipe.name}, "
             f"{self.recipe.training.n_steps} steps, {n_parameters} parameters, "
             f"{self.accelerator.num_processes} process(es) on {self.accelerator.device.type}, "
-            f"{torch.get_num_threads()} thread(s), torch {version('torch')}"
+            f"{torch.get_num_threads()} thread(s), torch {torch.__version__}"
         )
 
 
@@ -249,8 +249,3 @@ def initial_model(recipe: Recipe) -> SequenceModel:
             )
         model.load_state_dict(initial.state_dict())
     return model
-
-
-def library_versions() -> dict[str, Any]:
-    """Versions of what decides a result, for its provenance."""
-    return {name: version(name) for name in ("torch", "transformer-lens", "numpy")}

@@ -1,0 +1,163 @@
+"""The direct protocol: what of each iterate can be read linearly from the activations?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.analyses.comparisons import Comparison
+from probes.readout import Readout
+from probes.references import Prefixes, SpectralReference
+
+TARGETS: dict[str, str] = {
+    "prediction": "the iterate's prediction",
+    "weights": "the iterate's weight vector w_k",
+    "filtered_query": "the filtered query phi_k(S) x",
+}
+"""What of an iterate is regressed onto, and how reports call it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns of the target matrix that belong together."""
+
+    comparison: str
+    target: str
+    n_steps: int
+    width: int
+    """Numbers per step: 1 for a prediction, n_dims for a vector."""
+    columns: slice
+
+
+@dataclass(frozen=True)
+class DirectTargets:
+    """All iterates of all comparisons, side by side as columns of one target matrix.
+
+    Points that have seen nothing are left out: there every iterate is 0.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    n_dims: int
+    targets: tuple[str, ...]
+    """Which of `TARGETS`."""
+
+    @classmethod
+    def predictions(cls, comparisons: Sequence[Comparison], n_dims: int) -> DirectTargets:
+        """One column a step, on the fine grid."""
+        return cls(tuple(comparisons), n_dims, ("prediction",))
+
+    @classmethod
+    def vectors(cls, comparisons: Sequence[Comparison], n_dims: int) -> DirectTargets:
+        """`n_dims` columns a step, on the coarse grid: weights and filtered queries."""
+        spectral = [c for c in comparisons if isinstance(c.reference, SpectralReference)]
+        return cls(tuple(spectral), n_dims, ("weights", "filtered_query"))
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        blocks, start = [], 0
+        for comparison in self.comparisons:
+            for target in self.targets:
+                n_steps = len(comparison.grid_of(target).steps)
+                width = 1 if target == "prediction" else self.n_dims
+                end = start + n_steps * width
+                columns = slice(start, end)
+                blocks.append(Block(comparison.name, target, n_steps, width, columns))
+                start = end
+        return tuple(blocks)
+
+    @property
+    def n_targets(self) -> int:
+        return self.blocks[-1].columns.stop
+
+    def compute(self, prefixes: Prefixes) -> Float[Tensor, "prompt point target"]:
+        """The target matrix at every point that has seen at least one pair."""
+        columns = []
+        for comparison in self.comparisons:
+            reference = comparison.reference
+            for target in self.targets:
+                steps = comparison.grid_of(target).steps
+                if target == "prediction":
+                    iterates = reference.predictions(prefixes, steps)[..., None]
+                elif target == "weights":
+                    iterates = reference.weights(prefixes, steps)
+                else:
+                    assert isinstance(reference, SpectralReference)
+                    iterates = reference.filtered_queries(prefixes, steps)
+                columns.append(
+                    rearrange(iterates, "step prompt point dim -> prompt point (step dim)")
+                )
+        return torch.cat(columns, -1)[:, 1:]
+
+
+@dataclass
+class ExplainedVariance:
+    """Held-out R^2 of every iterate from every site, from sums kept per group of prompts."""
+
+    targets: DirectTargets
+    squared_error: Float[Tensor, "group site target"]
+    total: Float[Tensor, "group target"]
+    total_square: Float[Tensor, "group target"]
+    count: Float[Tensor, " group"]
+
+    @classmethod
+    def empty(cls, targets: DirectTargets, n_groups: int, n_sites: int) -> ExplainedVariance:
+        n_targets = targets.n_targets
+        zeros = torch.zeros(n_groups, n_targets, dtype=torch.float64)
+        errors = torch.zeros(n_groups, n_sites, n_targets, dtype=torch.float64)
+        return cls(targets, errors, zeros, zeros.clone(), zeros[:, 0].clone())
+
+    def add(
+        self,
+        first_group: int,
+        n_groups: int,
+        readout: Readout,
+        activations: Float[Tensor, "site prompt point d_model"],
+        values: Float[Tensor, "prompt point target"],
+    ) -> None:
+        """Adds a batch whose prompts fill `n_groups` consecutive groups, in order."""
+        groups = slice(first_group, first_group + n_groups)
+        grouped = rearrange(
+            values, "(group prompt) point target -> group (prompt point) target", group=n_groups
+        )
+        self.total[groups] += grouped.sum(1)
+        self.total_square[groups] += grouped.square().sum(1)
+        self.count[groups] += grouped.shape[1]
+        for site in range(activations.shape[0]):
+            predicted = readout.at(site)(activations[site : site + 1, :, 1:])[0]
+            error = rearrange(
+                predicted.sub_(values),
+                "(group prompt) point target -> group (prompt point) target",
+                group=n_groups,
+            )
+            self.squared_error[groups, site] += torch.linalg.vector_norm(error, dim=1).square()
+
+    def r2(
+        self, weights: Float[Tensor, "replicate group"]
+    ) -> dict[tuple[str, str], Float[Tensor, "replicate site step"]]:
+        """R^2 by (comparison, target) under resampling weights; 0 where a target never varies."""
+        squared_error = torch.einsum("rg,gst->rst", weights, self.squared_error)
+        total, square = weights @ self.total, weights @ self.total_square
+        count = (weights @ self.count)[:, None]
+        variance = (square - total.square() / count).clamp(min=0)
+        # What is left of a constant after the subtraction is rounding, not variance.
+        variance = torch.where(variance > 1e-12 * square, variance, 0.0)
+        result = {}
+        for block in self.targets.blocks:
+            error = _sum_width(squared_error[..., block.columns], block)
+            spread = _sum_width(variance[..., block.columns], block)[:, None]
+            safe = torch.where(spread > 0, spread, 1.0)
+            r2 = torch.where(spread > 0, 1 - error / safe, 0.0)
+            result[block.comparison, block.target] = r2
+        return result
+
+
+def _sum_width(
+    values: Float[Tensor, "*batch target"], block: Block
+) -> Float[Tensor, "*batch step"]:
+    return values.unflatten(-1, (block.n_steps, block.width)).sum(-1)

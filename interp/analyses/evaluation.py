@@ -1,0 +1,247 @@
+"""Scores of layers and references on prompts that no read-out has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import torch
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor
+
+from hooks.capture import FinalNorm
+from hooks.model import SequenceModel
+from hooks.sites import Site
+from interp.analyses.comparisons import Comparison
+from interp.analyses.direct import ExplainedVariance
+from interp.analyses.fitting import (
+    BATCH_SIZE,
+    FittedReadouts,
+    Progress,
+    PromptBudget,
+    batches,
+    first_prompts,
+    leading,
+    other_prompts,
+)
+from interp.tasks import Task
+from probes.readout import Readout
+from probes.references import Prefixes
+from probes.similarity import FIRST_POINT, Convention, error_directions, group_similarity
+
+Matching = Literal["matched", "raw"]
+"""Whether an iterate gets its own affine read-out of y, as the layer has, or is taken as it is."""
+
+COMPARED: tuple[tuple[Matching, Convention], ...] = (
+    ("matched", "paper"),
+    ("raw", "paper"),
+    ("raw", "official"),
+)
+"""Treatments of the iterates and conventions under which SimE is computed."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means within groups of prompts, from which every score and its replicates follow."""
+
+    n_groups: int
+    direct: tuple[ExplainedVariance, ...]
+    """Of the iterates' predictions, and of their weights and filtered queries."""
+    similarity: dict[tuple[str, str, str], Float[Tensor, "group site step"]]
+    """SimE by (comparison, treatment, convention), see `COMPARED`."""
+    layer_error: Float[Tensor, "group site point"]
+    """Squared error of each site's read-out."""
+    shuffled_error: Float[Tensor, "group site point"]
+    """Of the read-out of other prompts' y, as a prediction of those."""
+    reference_error: dict[str, Float[Tensor, "group step point"]]
+    """Of the iterates as they are …"""
+    matched_error: dict[str, Float[Tensor, "group step point"]]
+    """… and with their own read-out of y."""
+    error_product: dict[str, Float[Tensor, "group site step point"]]
+    """Product of a layer's error and that of a matched iterate."""
+    model_error: Float[Tensor, "group point"]
+    target_square: Float[Tensor, "group point"]
+    """Mean of y^2: the error of predicting 0."""
+    change: Float[Tensor, " site"]
+    """Largest relative change from the site before, over prompts and points."""
+
+
+def evaluate(
+    model: SequenceModel,
+    task: Task,
+    sites: Sequence[Site],
+    comparisons: Sequence[Comparison],
+    readouts: FittedReadouts,
+    budget: PromptBudget,
+    seed: int,
+    n_groups: int,
+    *,
+    final_norm: FinalNorm = "official",
+    progress: Progress = lambda stage, done, total: None,
+) -> Evaluation:
+    """Scores fitted read-outs on fresh prompts, batch by batch.
+
+    Every batch is a whole number of groups, so memory does not grow with the prompts.
+
+    Args:
+        model: The model.
+        task: Where the prompts come from.
+        sites: The sites that the read-outs were fitted on.
+        comparisons: The references that they were fitted for.
+        readouts: What `fit_readouts` gave.
+        budget: How many prompts to use, each number a multiple of the group size.
+        seed: Of the prompts.
+        n_groups: Groups of prompts, the units of the bootstrap.
+        final_norm: See `hooks.capture`.
+        progress: Told of every batch.
+    """
+    group_size = budget.n_evaluate // n_groups
+    batch_size = max(1, BATCH_SIZE // group_size) * group_size
+    protocols = (
+        (readouts.predictions, budget.n_predictions),
+        (readouts.vectors, budget.n_vectors),
+    )
+    direct = tuple(
+        ExplainedVariance.empty(item.targets, min(n, budget.n_evaluate) // group_size, item.n_sites)
+        for item, n in protocols
+    )
+    parts: list[_Batch] = []
+    done = 0
+    for prefixes, activations, predictions in batches(
+        model, task, sites, budget.n_evaluate, seed, final_norm, batch_size
+    ):
+        n_prompts = prefixes.n_prompts
+        parts.append(
+            _Batch.of(
+                prefixes, activations, predictions, comparisons, readouts, n_prompts // group_size
+            )
+        )
+        for variance, (item, n) in zip(direct, protocols, strict=True):
+            if n_direct := leading(n, done, prefixes):
+                variance.add(
+                    done // group_size,
+                    n_direct // group_size,
+                    item.readout,
+                    activations[: item.n_sites, :n_direct],
+                    item.targets.compute(first_prompts(prefixes, n_direct)),
+                )
+        done += n_prompts
+        progress("comparing with references", done, budget.n_evaluate)
+    return Evaluation(n_groups, direct, **_joined(parts))
+
+
+def _joined(parts: Sequence[_Batch]) -> dict[str, Any]:
+    """The fields of all batches, joined along their groups."""
+    joined: dict[str, Any] = {}
+    for entry in fields(_Batch):
+        values = [getattr(part, entry.name) for part in parts]
+        if entry.name == "change":
+            joined["change"] = torch.stack(values).amax(0)
+        elif isinstance(values[0], dict):
+            joined[entry.name] = {key: torch.cat([v[key] for v in values]) for key in values[0]}
+        else:
+            joined[entry.name] = torch.cat(values)
+    return joined
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """The part of an `Evaluation` that one batch of prompts gives."""
+
+    similarity: dict[tuple[str, str, str], Float[Tensor, "group site step"]]
+    layer_error: Float[Tensor, "group site point"]
+    shuffled_error: Float[Tensor, "group site point"]
+    reference_error: dict[str, Float[Tensor, "group step point"]]
+    matched_error: dict[str, Float[Tensor, "group step point"]]
+    error_product: dict[str, Float[Tensor, "group site step point"]]
+    model_error: Float[Tensor, "group point"]
+    target_square: Float[Tensor, "group point"]
+    change: Float[Tensor, " site"]
+
+    @classmethod
+    def of(
+        cls,
+        prefixes: Prefixes,
+        activations: Float[Tensor, "site prompt point d_model"],
+        predictions: Float[Tensor, "prompt point"],
+        comparisons: Sequence[Comparison],
+        readouts: FittedReadouts,
+        n_groups: int,
+    ) -> _Batch:
+        ys = prefixes.ys
+        said = readouts.layers(activations)[..., 0]  # [site, prompt, point]
+        others = other_prompts(ys)
+        directions = {name: error_directions(said, ys, name) for name in FIRST_POINT}
+        layer_residuals = said - ys
+        similarity, reference_error, matched_error, error_product = {}, {}, {}, {}
+        for item in comparisons:
+            raw = item.reference.predictions(prefixes, item.grid.steps)
+            reference_error[item.name] = _group_error(raw, ys, n_groups)
+            iterates = {"raw": raw, "matched": _matched(raw, readouts.references[item.name])}
+            residuals = iterates["matched"] - ys
+            matched_error[item.name] = _group_mean(residuals.square(), n_groups)
+            error_product[item.name] = _group_product(layer_residuals, residuals, n_groups)
+            for readout, convention in COMPARED:
+                similarity[item.name, readout, convention] = group_similarity(
+                    directions[convention],
+                    error_directions(iterates[readout], ys, convention),
+                    n_groups,
+                )
+        return cls(
+            similarity=similarity,
+            layer_error=_group_error(said, ys, n_groups),
+            shuffled_error=_group_error(readouts.shuffled(activations)[..., 0], others, n_groups),
+            reference_error=reference_error,
+            matched_error=matched_error,
+            error_product=error_product,
+            model_error=_group_error(predictions[None].double(), ys, n_groups)[:, 0],
+            target_square=_group_error(torch.zeros_like(ys)[None], ys, n_groups)[:, 0],
+            change=_relative_change(activations),
+        )
+
+
+def _matched(
+    iterates: Float[Tensor, "step prompt point"], readout: Readout
+) -> Float[Tensor, "step prompt point"]:
+    return iterates * readout.weight[:, :, 0, None] + readout.bias[:, :, None]
+
+
+def _group_error(
+    predictions: Float[Tensor, "predictor prompt point"],
+    ys: Float[Tensor, "prompt point"],
+    n_groups: int,
+) -> Float[Tensor, "group predictor point"]:
+    return _group_mean((predictions - ys).square(), n_groups)
+
+
+def _group_mean(
+    values: Float[Tensor, "predictor prompt point"], n_groups: int
+) -> Float[Tensor, "group predictor point"]:
+    return reduce(
+        values,
+        "predictor (group prompt) point -> group predictor point",
+        "mean",
+        group=n_groups,
+    )
+
+
+def _group_product(
+    layers: Float[Tensor, "site prompt point"],
+    iterates: Float[Tensor, "step prompt point"],
+    n_groups: int,
+) -> Float[Tensor, "group site step point"]:
+    """Mean over a group's prompts of the product of errors, point by point."""
+    a = rearrange(layers, "site (group p) point -> group point site p", group=n_groups)
+    b = rearrange(iterates, "step (group p) point -> group point p step", group=n_groups)
+    return rearrange(a @ b / a.shape[-1], "group point site step -> group site step point")
+
+
+def _relative_change(
+    activations: Float[Tensor, "site prompt point d_model"],
+) -> Float[Tensor, " site"]:
+    """Largest change of each site from the one before, relative to the site's root mean square."""
+    scale = activations.square().mean((1, 2, 3)).sqrt().clamp(min=1e-30)
+    change = activations.diff(dim=0).abs().amax((1, 2, 3)) / scale[1:]
+    return torch.cat([torch.full((1,), torch.inf), change.float()])

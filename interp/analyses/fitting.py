@@ -1,0 +1,227 @@
+"""Fitting every read-out on one pass over the prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from hooks.capture import FinalNorm, capture
+from hooks.model import SequenceModel
+from hooks.sites import Site
+from interp.analyses.comparisons import Comparison
+from interp.analyses.direct import DirectTargets
+from interp.tasks import Task
+from probes.readout import Readout, ReadoutFitter
+from probes.references import Prefixes
+
+Progress = Callable[[str, int, int], None]
+"""Told of a stage's name, the prompts done and the prompts in all."""
+
+BATCH_SIZE = 512
+
+
+@dataclass(frozen=True)
+class PromptBudget:
+    """How many prompts each part of an analysis sees."""
+
+    n_fit: int
+    """For the read-outs of y."""
+    n_held_out: int
+    """For the choice of ridge strengths."""
+    n_evaluate: int
+    """For every score; never seen by a read-out."""
+    n_predictions: int
+    """Of each of these, at most how many serve regressions onto the iterates' predictions …"""
+    n_vectors: int
+    """… and onto their weights and filtered queries."""
+
+
+@dataclass(frozen=True)
+class DirectReadouts:
+    """Read-outs of iterates, for the first `n_sites` sites."""
+
+    targets: DirectTargets
+    readout: Readout
+
+    @property
+    def n_sites(self) -> int:
+        return self.readout.weight.shape[0]
+
+
+@dataclass(frozen=True)
+class FittedReadouts:
+    """Read-outs that are held fixed while scores are computed."""
+
+    layers: Readout
+    """Of y, from every site."""
+    shuffled: Readout
+    """Of other prompts' y, from every site: a control."""
+    references: dict[str, Readout]
+    """Of y, from each iterate's own prediction: a comparison's steps take the place of sites."""
+    predictions: DirectReadouts
+    """Of the iterates' predictions, from every site."""
+    vectors: DirectReadouts
+    """Of the iterates' weights and filtered queries, from the sites of the first kind."""
+
+
+def fit_readouts(
+    model: SequenceModel,
+    task: Task,
+    sites: Sequence[Site],
+    comparisons: Sequence[Comparison],
+    budget: PromptBudget,
+    seeds: tuple[int, int],
+    *,
+    final_norm: FinalNorm = "official",
+    progress: Progress = lambda stage, done, total: None,
+) -> FittedReadouts:
+    """Streams prompts through the model once and solves for all read-outs.
+
+    Args:
+        model: The model.
+        task: Where the prompts come from.
+        sites: Where the model is read.
+        comparisons: What it is compared with.
+        budget: How many prompts to use.
+        seeds: Of the prompts to fit on, and of those to choose ridge strengths on.
+        final_norm: See `hooks.capture`.
+        progress: Told of every batch.
+    """
+    fitted = _Fitters(model, task, sites, comparisons)
+    held_out = _Fitters(model, task, sites, comparisons)
+    total, done = budget.n_fit + budget.n_held_out, 0
+    sizes = ((budget.n_fit, fitted, seeds[0]), (budget.n_held_out, held_out, seeds[1]))
+    for n_prompts, fitters, seed in sizes:
+        start = 0
+        for prefixes, activations, _ in batches(model, task, sites, n_prompts, seed, final_norm):
+            fitters.update_layers(prefixes, activations)
+            if n_direct := leading(budget.n_predictions, start, prefixes):
+                fitters.predictions.update(prefixes, activations, n_direct)
+                if fitters is fitted:
+                    fitters.update_references(prefixes, n_direct)
+            if n_direct := leading(budget.n_vectors, start, prefixes):
+                fitters.vectors.update(prefixes, activations, n_direct)
+            start += prefixes.n_prompts
+            done += prefixes.n_prompts
+            progress("fitting read-outs", done, total)
+    return fitted.solve(held_out)
+
+
+def leading(budget: int, start: int, prefixes: Prefixes) -> int:
+    """How many prompts of a batch that begins at `start` lie within a budget."""
+    return min(prefixes.n_prompts, max(0, budget - start))
+
+
+def batches(
+    model: SequenceModel,
+    task: Task,
+    sites: Sequence[Site],
+    n_prompts: int,
+    seed: int,
+    final_norm: FinalNorm,
+    batch_size: int = BATCH_SIZE,
+) -> Iterator[
+    tuple[Prefixes, Float[Tensor, "site prompt point d_model"], Float[Tensor, "prompt point"]]
+]:
+    """Prefixes, activations and the model's own predictions, batch by batch."""
+    prompts = task.stream(n_prompts, seed=seed, batch_size=batch_size)
+    for batch in capture(model, prompts, sites, final_norm=final_norm):
+        yield Prefixes(batch.xs, batch.ys), batch.activations.cpu(), batch.predictions.cpu()
+
+
+class _DirectFitter:
+    """Statistics of regressions onto iterates, from the first `n_sites` sites."""
+
+    def __init__(self, targets: DirectTargets, n_sites: int, d_model: int) -> None:
+        self.targets, self.n_sites = targets, n_sites
+        self.fitter = ReadoutFitter(n_sites, d_model, targets.n_targets)
+
+    def update(
+        self,
+        prefixes: Prefixes,
+        activations: Float[Tensor, "site prompt point d_model"],
+        n_prompts: int,
+    ) -> None:
+        iterates = self.targets.compute(first_prompts(prefixes, n_prompts))
+        self.fitter.update(
+            _samples(activations[: self.n_sites, :n_prompts, 1:]),
+            rearrange(iterates, "prompt point target -> (prompt point) target"),
+        )
+
+    def solve(self, held_out: _DirectFitter) -> DirectReadouts:
+        return DirectReadouts(self.targets, self.fitter.select(held_out.fitter.statistics))
+
+
+class _Fitters:
+    """The statistics of all read-outs."""
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        task: Task,
+        sites: Sequence[Site],
+        comparisons: Sequence[Comparison],
+    ) -> None:
+        d_model = model.config.d_model
+        self.comparisons = comparisons
+        self.layers = ReadoutFitter(len(sites), d_model, 1)
+        self.shuffled = ReadoutFitter(len(sites), d_model, 1)
+        self.references = {
+            item.name: ReadoutFitter(len(item.grid.steps), 1, 1) for item in comparisons
+        }
+        n_first_kind = sum(site.kind == sites[0].kind for site in sites)
+        self.predictions = _DirectFitter(
+            DirectTargets.predictions(comparisons, task.n_dims), len(sites), d_model
+        )
+        self.vectors = _DirectFitter(
+            DirectTargets.vectors(comparisons, task.n_dims), n_first_kind, d_model
+        )
+
+    def update_layers(
+        self, prefixes: Prefixes, activations: Float[Tensor, "site prompt point d_model"]
+    ) -> None:
+        samples = _samples(activations)
+        self.layers.update(samples, _column(prefixes.ys))
+        self.shuffled.update(samples, _column(other_prompts(prefixes.ys)))
+
+    def update_references(self, prefixes: Prefixes, n_prompts: int) -> None:
+        prefixes = first_prompts(prefixes, n_prompts)
+        for item in self.comparisons:
+            iterates = item.reference.predictions(prefixes, item.grid.steps)
+            samples = rearrange(iterates, "step prompt point -> step (prompt point) 1")
+            self.references[item.name].update(samples, _column(prefixes.ys))
+
+    def solve(self, held_out: _Fitters) -> FittedReadouts:
+        return FittedReadouts(
+            layers=self.layers.select(held_out.layers.statistics),
+            shuffled=self.shuffled.select(held_out.shuffled.statistics),
+            references={name: fitter.solve([0.0])[0] for name, fitter in self.references.items()},
+            predictions=self.predictions.solve(held_out.predictions),
+            vectors=self.vectors.solve(held_out.vectors),
+        )
+
+
+def first_prompts(prefixes: Prefixes, n_prompts: int) -> Prefixes:
+    """The first prompts of a batch, decomposed once for the batch."""
+    if n_prompts == prefixes.n_prompts:
+        return prefixes
+    return Prefixes(prefixes.xs[:n_prompts], prefixes.ys[:n_prompts])
+
+
+def other_prompts(ys: Float[Tensor, "prompt point"]) -> Float[Tensor, "prompt point"]:
+    """Every prompt's neighbour's y: targets that its activations cannot know."""
+    return ys.roll(1, 0)
+
+
+def _samples(
+    activations: Float[Tensor, "site prompt point d_model"],
+) -> Float[Tensor, "site sample d_model"]:
+    return rearrange(activations, "site prompt point d_model -> site (prompt point) d_model")
+
+
+def _column(ys: Float[Tensor, "prompt point"]) -> Float[Tensor, "sample 1"]:
+    return rearrange(ys, "prompt point -> (prompt point) 1")

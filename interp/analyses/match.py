@@ -1,0 +1,350 @@
+"""Which algorithm do a model's layers run?"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import xarray
+from jaxtyping import Float
+from torch import Tensor
+
+from hooks.capture import FinalNorm
+from hooks.model import SequenceModel
+from hooks.randomised_twin import randomised_twin
+from hooks.sites import Site
+from interp.analyses.comparisons import LABELS, Comparison, default_comparisons
+from interp.analyses.direct import TARGETS
+from interp.analyses.evaluation import evaluate
+from interp.analyses.fitting import Progress, PromptBudget, fit_readouts
+from interp.analyses.scores import Scores
+from interp.analyses.tables import control_table, layer_table, reference_table
+from interp.result import MatchResult, make_result
+from interp.tasks import Task, build_task
+from interp.versions import library_versions
+from probes.controls.bootstrap import bootstrap_weights
+from probes.verdict import Contender, Finding, Verdict, conclude, weigh
+
+N_REPLICATES = 200
+N_GROUPS = 128
+N_CONTROL_PROMPTS = 512
+MAX_PREDICTION_PROMPTS = 2048
+MAX_VECTOR_PROMPTS = 512
+STARTED = 0.95
+"""A layer has begun once its read-out's error is below this share of the first layer's …"""
+MIN_DIRECT_R2 = 0.1
+"""… or, for the direct protocol, once some iterate's R^2 is above this."""
+WELL_READ = 0.7
+"""The direct protocol looks at the target that most layers hold with a higher R^2 than this."""
+DEAD = 1e-4
+"""A layer that changes the residual stream by less, relatively, does nothing."""
+
+
+@dataclass(frozen=True)
+class MatchSettings:
+    """Options of `match`, with the defaults of the command line."""
+
+    site_kinds: tuple[str, ...] = ("resid_post", "attn_out")
+    """Kinds of site to read; the verdict is about the first."""
+    readout: Literal["matched", "raw"] = "matched"
+    """Whether references get a read-out of their own (see `interp.analyses.evaluation`)."""
+    n_prompts: int = 4096
+    """Prompts to evaluate on; as many more are used to fit read-outs."""
+    seed: int = 0
+    final_norm: FinalNorm = "official"
+    """See `hooks.capture`."""
+
+    def __post_init__(self) -> None:
+        if self.n_prompts < 128:
+            raise ValueError(f"n_prompts must be at least 128, got {self.n_prompts}")
+        if self.readout not in ("matched", "raw"):
+            raise ValueError(f"readout must be 'matched' or 'raw', got {self.readout!r}")
+        if not self.site_kinds:
+            raise ValueError("site_kinds must name at least one kind, for example resid_post")
+
+
+def match(
+    model: SequenceModel,
+    task: Task | None = None,
+    settings: MatchSettings | None = None,
+    *,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Progress = lambda stage, done, total: None,
+    **options: Any,
+) -> MatchResult:
+    """Compares every layer of a model with reference algorithms and says which one it runs.
+
+    Args:
+        model: Any hooked model: from `interp.load`, trained here, or attached.
+        task: Where prompts come from; by default what the model was trained on.
+        settings: Options; further keyword arguments replace single ones of them.
+        parameters: Parameters of references, see `interp.analyses.comparisons`.
+        progress: Told of every batch of prompts.
+        **options: Fields of `MatchSettings`.
+
+    Returns:
+        Every score with its interval, controls, the verdict and the provenance.
+
+    Raises:
+        ValueError: The task does not fit the model, or an option is out of range.
+    """
+    settings = replace(settings or MatchSettings(), **options)
+    task = task or task_of(model)
+    check_fit(model, task)
+    sites = [site for kind in settings.site_kinds for site in model.sites(kind)]
+    comparisons = default_comparisons(task, parameters or model.provenance.get("references"))
+    seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(5)]
+    run = _Run(task, comparisons, settings.final_norm, seeds, progress)
+    scores = run.scores(model, sites, settings.n_prompts)
+    twin = _twin(model, seeds[4])
+    first_kind = [site for site in sites if site.kind == sites[0].kind]
+    twin_scores = None
+    if twin is not None:
+        n_prompts = min(settings.n_prompts, N_CONTROL_PROMPTS)
+        twin_scores = replace(run, progress=_silent).scores(twin, first_kind, n_prompts)
+    verdict = judge(scores, sites, comparisons, settings.readout, twin_scores)
+    treatment = f"{settings.readout}/paper"
+    controls = {"shuffled targets": _control(scores.shuffled_error, None, scores, sites)}
+    if twin_scores is not None:
+        best = _best_prediction_r2(twin_scores, comparisons)
+        controls["random weights"] = _control(
+            twin_scores.layer_error, best, twin_scores, first_kind
+        )
+    return make_result(
+        layer_table(scores, sites, task.n_dims),
+        {
+            item.name: reference_table(scores, item, sites, treatment, task.n_dims)
+            for item in comparisons
+        },
+        controls,
+        verdict,
+        _provenance(model, task, settings),
+    )
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Everything but the model that decides its scores."""
+
+    task: Task
+    comparisons: tuple[Comparison, ...]
+    final_norm: FinalNorm
+    seeds: Sequence[int]
+    progress: Progress
+
+    def scores(self, model: SequenceModel, sites: Sequence[Site], n_prompts: int) -> Scores:
+        budget = _budget(n_prompts)
+        common: dict[str, Any] = {"final_norm": self.final_norm, "progress": self.progress}
+        readouts = fit_readouts(
+            model, self.task, sites, self.comparisons, budget, self.seeds[:2], **common
+        )
+        evaluation = evaluate(
+            model,
+            self.task,
+            sites,
+            self.comparisons,
+            readouts,
+            budget,
+            self.seeds[2],
+            N_GROUPS,
+            **common,
+        )
+        weights = bootstrap_weights(N_GROUPS, N_REPLICATES, self.seeds[3], with_original=True)
+        return Scores.of(evaluation, self.comparisons, weights)
+
+
+def _twin(model: SequenceModel, seed: int) -> SequenceModel | None:
+    """The random-initialised control, where the model's architecture can be built again."""
+    try:
+        return randomised_twin(model, seed)
+    except ValueError:
+        return None
+
+
+def _best_prediction_r2(
+    scores: Scores, comparisons: Sequence[Comparison]
+) -> Float[Tensor, " site"]:
+    """The highest R^2 that any reference's prediction at any step reaches at each site."""
+    tables = [scores.direct[item.name, "prediction"][0] for item in comparisons if item.has_steps]
+    return torch.stack([table.amax(-1) for table in tables]).amax(0)
+
+
+def _control(
+    error: Float[Tensor, "replicate site point"],
+    r2: Float[Tensor, " site"] | None,
+    scores: Scores,
+    sites: Sequence[Site],
+) -> xarray.Dataset:
+    mean = error[0].mean(-1)
+    missing = torch.full_like(mean, torch.nan)
+    zero = scores.target_square[0].mean().item()
+    return control_table(missing if r2 is None else r2, mean, zero, sites)
+
+
+def _provenance(model: SequenceModel, task: Task, settings: MatchSettings) -> dict[str, Any]:
+    is_command = Path(sys.argv[0]).name == "interp"
+    return {
+        "checkpoint": model.provenance.get("name") or model.provenance.get("path"),
+        "architecture": type(model).__name__,
+        "config": model.describe(),
+        "task": task.describe(),
+        "recipe": model.provenance.get("recipe"),
+        "trained": {key: model.provenance.get(key) for key in ("step", "metrics", "versions")},
+        "seed": settings.seed,
+        "prompts": _budget(settings.n_prompts).n_evaluate,
+        "readout": settings.readout,
+        "final_norm": settings.final_norm,
+        "sites": list(settings.site_kinds),
+        "versions": library_versions(),
+        "command": shlex.join(["interp", *sys.argv[1:]]) if is_command else None,
+    }
+
+
+def judge(
+    scores: Scores,
+    sites: Sequence[Site],
+    comparisons: Sequence[Comparison],
+    readout: Literal["matched", "raw"] = "matched",
+    twin: Scores | None = None,
+) -> Verdict:
+    """Lets both juries look at the sites of the first kind.
+
+    Args:
+        scores: The model's.
+        sites: Its sites, those of the first kind first.
+        comparisons: The references compared.
+        readout: Whether SimE is taken with matched or raw iterates.
+        twin: Scores of a random-initialised control at the sites of the first kind, which the
+            direct protocol must beat.
+    """
+    chosen = [index for index, site in enumerate(sites) if site.kind == sites[0].kind]
+    layers = [sites[index].layer for index in chosen]
+    live = scores.change[chosen] > DEAD
+    depth = live.cumsum(0).double() - 1
+    contenders = [item for item in comparisons if item.has_steps]
+    error = scores.layer_error[0, chosen].mean(-1)
+    started = _first(error < STARTED * error[0])
+    by_similarity = _weigh_from(
+        started,
+        f"similarity of errors ({readout} read-outs)",
+        {item: scores.similarity[item.name, readout, "paper"][:, chosen] for item in contenders},
+        layers,
+        depth,
+    )
+    direct = _direct_finding(scores, contenders, chosen, layers, depth, twin)
+    return conclude((by_similarity, direct), LABELS)
+
+
+def _direct_finding(
+    scores: Scores,
+    contenders: Sequence[Comparison],
+    chosen: Sequence[int],
+    layers: Sequence[int],
+    depth: Float[Tensor, " layer"],
+    twin: Scores | None,
+) -> Finding:
+    """The direct protocol on the target that is read best, beyond what the first layer knows."""
+    tables: dict[str, dict[Comparison, Tensor]] = {target: {} for target in TARGETS}
+    for target, item in product(TARGETS, contenders):
+        if (item.name, target) in scores.direct:
+            table = beyond_first(scores.direct[item.name, target][:, chosen])
+            tables[target][replace(item, grid=item.grid_of(target))] = table
+    best = {
+        target: torch.stack([table[0].amax(-1) for table in rows.values()]).amax(0)
+        for target, rows in tables.items()
+    }
+    target = max(TARGETS, key=lambda name: (best[name] > WELL_READ).sum().item())
+    started = _first(best[target] > MIN_DIRECT_R2)
+    control = 0.0
+    if twin is not None:
+        rows = [beyond_first(twin.direct[item.name, target]) for item in tables[target]]
+        control = max(table[0, started:].amax(-1).mean().item() for table in rows)
+    measure = f"R^2 of {TARGETS[target]}"
+    return _weigh_from(started, measure, tables[target], layers, depth, control)
+
+
+def beyond_first(
+    r2: Float[Tensor, "replicate layer step"],
+) -> Float[Tensor, "replicate layer step"]:
+    """Share of what the first layer leaves unexplained that later layers explain, at least 0.
+
+    What x alone determines, such as the first step of a filtered query, is no work of the layers:
+    a target of which the first layer explains all but 2 % counts as explained by none.
+    """
+    left = 1 - r2[:, :1]
+    gain = 1 - (1 - r2) / left.clamp(min=1e-12)
+    return torch.where(left > 0.02, gain, 0.0).clamp(min=0)
+
+
+def _weigh_from(
+    started: int,
+    measure: str,
+    tables: Mapping[Comparison, Float[Tensor, "replicate layer step"]],
+    layers: Sequence[int],
+    depth: Float[Tensor, " layer"],
+    control: float = 0.0,
+) -> Finding:
+    rows = [
+        Contender(item.name, item.family, item.grid, table[:, started:])
+        for item, table in tables.items()
+    ]
+    return weigh(measure, rows, layers[started:], depth[started:], control=control)
+
+
+def _first(mask: Tensor) -> int:
+    """Index of the first true entry, or the length if there is none."""
+    return int(mask.nonzero()[0]) if mask.any() else len(mask)
+
+
+def task_of(model: SequenceModel) -> Task:
+    """The task a model was trained on.
+
+    Raises:
+        ValueError: Its provenance does not say.
+    """
+    description = model.provenance.get("task")
+    if description is None:
+        raise ValueError("the model does not say what task it was trained on; give one as `task`")
+    return build_task(description)
+
+
+def check_fit(model: SequenceModel, task: Task) -> None:
+    """Raises a `ValueError` where a model cannot take a task's prompts."""
+    config = model.config
+    if task.n_dims != config.n_dims:
+        raise ValueError(
+            f"task has n_dims = {task.n_dims}, the model was built for {config.n_dims}"
+        )
+    if task.n_points > config.n_points:
+        raise ValueError(
+            f"task has n_points = {task.n_points}, the model takes at most {config.n_points}"
+        )
+    if task.n_points < 2:
+        raise ValueError("task must have n_points of at least 2: one pair to learn from")
+
+
+def _budget(n_prompts: int) -> PromptBudget:
+    group_size = -(-n_prompts // N_GROUPS)
+    n_evaluate = group_size * N_GROUPS
+
+    def whole_groups(n: int) -> int:
+        return min(n_evaluate, max(1, n // group_size) * group_size)
+
+    return PromptBudget(
+        n_fit=n_evaluate,
+        n_held_out=max(256, n_evaluate // 4),
+        n_evaluate=n_evaluate,
+        n_predictions=whole_groups(MAX_PREDICTION_PROMPTS),
+        n_vectors=whole_groups(MAX_VECTOR_PROMPTS),
+    )

@@ -1,0 +1,204 @@
+"""What `match` found: every score with its axes named, saved and reopened whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray
+
+from hooks.atomic import atomic_write
+from probes.verdict import Estimate, Evidence, Finding, Verdict
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+FORMAT = "icl-interp-match/1"
+
+
+class ResultError(ValueError):
+    """A file is not a result that `MatchResult.save` wrote; the message names it."""
+
+
+@dataclass(frozen=True)
+class MatchResult:
+    """Scores of every layer against every reference, the verdict, and where they come from.
+
+    `data` is a tree: at its root errors of layers by `site`, `layer` and `point`; under
+    `/references/<name>` similarities, direct R^2 and best-matching steps by `site`, `layer` and
+    `step`; under `/controls/<name>` the same scores where nothing should be found.
+    """
+
+    data: xarray.DataTree
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Which references are left standing, at how many steps a layer, and why."""
+        return _verdict_from(json.loads(self.data.attrs["verdict"]))
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Names of the references compared."""
+        return tuple(self.data["references"].children)
+
+    def reference(self, name: str) -> xarray.Dataset:
+        """Scores against one reference.
+
+        Raises:
+            ValueError: It was not compared.
+        """
+        if name not in self.references:
+            known = ", ".join(self.references)
+            raise ValueError(f"reference {name!r} was not compared; compared were {known}")
+        return self.data[f"references/{name}"].to_dataset()
+
+    @property
+    def layers(self) -> xarray.Dataset:
+        """Errors of the layers' read-outs and of the model, by site, layer and point."""
+        return self.data.to_dataset(inherit=False)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Checkpoint, recipe, task, seed, versions and command."""
+        return json.loads(self.data.attrs["provenance"])
+
+    def summary(self) -> dict[str, Any]:
+        """The content of `summary.json`: the first kind of site, in plain values."""
+        root = self.layers
+        site = str(root.site.values[0])
+        references: dict[str, Any] = {}
+        for name in self.references:
+            scores = self.reference(name).sel(site=site)
+            references[name] = {
+                "best_step": _plain(scores.best_step),
+                "whole_best_step": _plain(scores.whole_best_step),
+                "similarity": _plain(scores.best_similarity),
+                "interval": _plain(scores.best_step_interval),
+                "similarity_interval": _plain(scores.best_similarity_interval),
+            }
+        provenance = self.provenance
+        verdict = self.verdict
+        return {
+            "checkpoint": provenance["checkpoint"],
+            "task": provenance["task"],
+            "seed": provenance["seed"],
+            "prompts": provenance["prompts"],
+            "site": site,
+            "readout": provenance["readout"],
+            "layers": root.layer.values.tolist(),
+            "references": references,
+            "verdict": {
+                "answer": verdict.answer,
+                "standing": list(verdict.standing),
+                "steps_per_layer": verdict.steps_per_layer,
+                "interval": list(verdict.interval) if verdict.interval else None,
+                "text": verdict.text,
+            },
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes everything to one netCDF file, atomically.
+
+        Raises:
+            OSError: The file cannot be written; an existing one is left as it was.
+        """
+        with atomic_write(path) as temporary:
+            self.data.to_netcdf(temporary, engine="netcdf4")
+
+    def plot_curve(self, **options: Any) -> Figure:
+        """The match curve: best-matching step against layer. See `interp.plots.curve`."""
+        from interp.plots.curve import plot_curve
+
+        return plot_curve(self, **options)
+
+    def plot_heatmap(self, reference: str = "newton", **options: Any) -> Figure:
+        """SimE of every layer with every step of a reference. See `interp.plots.heatmap`."""
+        from interp.plots.heatmap import plot_heatmap
+
+        return plot_heatmap(self, reference, **options)
+
+    def plot_error(self, **options: Any) -> Figure:
+        """Error against layer and against examples. See `interp.plots.error`."""
+        from interp.plots.error import plot_error
+
+        return plot_error(self, **options)
+
+    def write_report(self, path: str | Path) -> None:
+        """Writes the report, one HTML file that opens offline. See `interp.report`."""
+        from interp.report import write_report
+
+        write_report(self, path)
+
+    def _repr_html_(self) -> str:
+        from interp.report import verdict_html
+
+        return verdict_html(self)
+
+
+def open_result(path: str | Path) -> MatchResult:
+    """Reads a file that `MatchResult.save` wrote, equal to what was saved.
+
+    Raises:
+        ResultError: The file is missing, damaged, or no such result.
+    """
+    try:
+        with xarray.open_datatree(path, engine="netcdf4") as tree:
+            data = tree.load()
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
+    if data.attrs.get("format") != FORMAT:
+        raise ResultError(
+            f"{path}: its format is {data.attrs.get('format')!r}, expected {FORMAT!r}"
+        )
+    return MatchResult(data)
+
+
+def make_result(
+    layers: xarray.Dataset,
+    references: Mapping[str, xarray.Dataset],
+    controls: Mapping[str, xarray.Dataset],
+    verdict: Verdict,
+    provenance: Mapping[str, Any],
+) -> MatchResult:
+    """Puts the parts of a result together."""
+    root = layers.assign_attrs(
+        format=FORMAT,
+        verdict=json.dumps(asdict(verdict)),
+        provenance=json.dumps(dict(provenance)),
+    )
+    tree: dict[str, xarray.Dataset] = {"/": root}
+    tree |= {f"/references/{name}": scores for name, scores in references.items()}
+    tree |= {f"/controls/{name}": scores for name, scores in controls.items()}
+    return MatchResult(xarray.DataTree.from_dict(tree))
+
+
+def _verdict_from(plain: Mapping[str, Any]) -> Verdict:
+    findings = []
+    for finding in plain["findings"]:
+        evidence = []
+        for item in finding["evidence"]:
+            estimates = {
+                key: Estimate(**value) for key, value in item.items() if isinstance(value, dict)
+            }
+            evidence.append(Evidence(**{**item, **estimates}))
+        findings.append(Finding(finding["measure"], tuple(evidence)))
+    interval = plain["interval"]
+    return Verdict(
+        standing=tuple(plain["standing"]),
+        steps_per_layer=plain["steps_per_layer"],
+        interval=(interval[0], interval[1]) if interval else None,
+        text=plain["text"],
+        findings=tuple(findings),
+    )
+
+
+def _plain(values: xarray.DataArray) -> list[Any]:
+    """Nested lists in which a missing layer is null."""
+    rounded = values.astype(object).where(values.notnull(), None)
+    return rounded.values.tolist()

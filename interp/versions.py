@@ -1,0 +1,12 @@
+"""Versions of what decides a result."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+LIBRARIES = ("icl-interp", "torch", "transformer-lens", "numpy")
+
+
+def library_versions() -> dict[str, str]:
+    """Installed versions, for the provenance of checkpoints and results."""
+    return {name: version(name) for name in LIBRARIES}
