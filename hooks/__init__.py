@@ -8,19 +8,23 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hooks.activation_files import ActivationFile as ActivationFile
+    from hooks.activation_files import ActivationFileError as ActivationFileError
+    from hooks.activation_files import open_activations as open_activations
+    from hooks.activation_files import write_activations as write_activations
     from hooks.architectures import ARCHITECTURES as ARCHITECTURES
     from hooks.architectures import build_model as build_model
     from hooks.attach import attach as attach
     from hooks.attached_model import AttachedModel as AttachedModel
-    from hooks.capture import Captured as Captured
-    from hooks.capture import NonFiniteError as NonFiniteError
     from hooks.capture import capture as capture
+    from hooks.captured import Captured as Captured
     from hooks.checkpoints import CheckpointError as CheckpointError
     from hooks.checkpoints import load_checkpoint as load_checkpoint
     from hooks.checkpoints import load_fu_run as load_fu_run
     from hooks.checkpoints import load_huggingface as load_huggingface
     from hooks.checkpoints import save_checkpoint as save_checkpoint
     from hooks.checkpoints import save_ends as save_ends
+    from hooks.finite import NonFiniteError as NonFiniteError
     from hooks.huggingface import HuggingFaceModel as HuggingFaceModel
     from hooks.huggingface import train_ends as train_ends
     from hooks.huggingface import wrap_huggingface as wrap_huggingface
@@ -31,12 +35,14 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ARCHITECTURES": "hooks.architectures",
+    "ActivationFile": "hooks.activation_files",
+    "ActivationFileError": "hooks.activation_files",
     "AttachedModel": "hooks.attached_model",
-    "Captured": "hooks.capture",
+    "Captured": "hooks.captured",
     "CheckpointError": "hooks.checkpoints",
     "HuggingFaceModel": "hooks.huggingface",
     "ModelConfig": "hooks.model",
-    "NonFiniteError": "hooks.capture",
+    "NonFiniteError": "hooks.finite",
     "SequenceModel": "hooks.model",
     "PatternError": "hooks.module_names",
     "Site": "hooks.sites",
@@ -46,10 +52,12 @@ _MODULES = {
     "load_checkpoint": "hooks.checkpoints",
     "load_fu_run": "hooks.checkpoints",
     "load_huggingface": "hooks.checkpoints",
+    "open_activations": "hooks.activation_files",
     "save_checkpoint": "hooks.checkpoints",
     "save_ends": "hooks.checkpoints",
     "train_ends": "hooks.huggingface",
     "wrap_huggingface": "hooks.huggingface",
+    "write_activations": "hooks.activation_files",
 }
 """Public names and where they live; imported when first asked for, as TransformerLens is slow."""
 

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
+from hooks.captured import Captured
+from hooks.finite import check_finite
 from hooks.inference import inference
 from hooks.model import SequenceModel
 from hooks.sites import Site
 
 FinalNorm = Literal["official", "all", "none"]
 Positions = Literal["predictions", "tokens"]
-
-
-class NonFiniteError(ValueError):
-    """A model or a prompt holds NaN or infinite values; the message says where."""
-
-
-class Captured(NamedTuple):
-    """What a model made of one batch of prompts."""
-
-    xs: Float[Tensor, "prompt point dim"]
-    """As given."""
-    ys: Float[Tensor, "prompt point"]
-    """As given."""
-    predictions: Float[Tensor, "prompt point"]
-    """In the model's dtype and on its device, as the activations are."""
-    activations: Float[Tensor, "site prompt position d_model"]
-    """In the order of `sites`; positions are points, or tokens if those were asked for."""
-    sites: tuple[Site, ...]
 
 
 def capture(
@@ -108,7 +92,7 @@ def _stream(
         xs, ys = batch[0], batch[1]
         model.check_prompts(xs, ys)
         for name, values in (("xs", xs), ("ys", ys)):
-            _check_finite(values, name, n_seen)
+            check_finite(values, name, n_seen)
         with ExitStack() as stack:
             rows = _Rows(model, sites, ys.shape[0], ys.shape[1], normed, positions)
             stack.enter_context(inference(model))
@@ -117,8 +101,8 @@ def _stream(
         # Neither is an inference tensor, so read-outs can be trained on them with autograd.
         captured = Captured(xs, ys, predictions.clone(), rows.finished(), sites)
         for site, activations in zip(sites, captured.activations, strict=True):
-            _check_finite(activations, f"site {site}", n_seen)
-        _check_finite(captured.predictions, "predictions", n_seen)
+            check_finite(activations, f"site {site}", n_seen)
+        check_finite(captured.predictions, "predictions", n_seen)
         yield captured
         n_seen += xs.shape[0]
 
@@ -184,15 +168,3 @@ class _Rows:
                 )
         assert self.array is not None
         return self.array
-
-
-def _check_finite(values: Float[Tensor, "prompt ..."], where: str, n_seen: int) -> None:
-    # A sum is one cheap pass; only what it cannot clear is looked at number by number.
-    if values.sum().isfinite():
-        return
-    bad = (~values.isfinite()).flatten(1).any(1).nonzero()
-    if len(bad):
-        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        raise NonFiniteError(
-            f"{where}: NaN or infinite values at prompt {n_seen + int(bad[0])}{more}"
-        )

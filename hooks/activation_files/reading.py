@@ -1,0 +1,182 @@
+"""Activations that this or any other tool has saved."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from hooks.activation_files.npz_file import NpzReader
+from hooks.activation_files.safetensors_file import SafetensorsReader
+from hooks.activation_files.zarr_folder import ZarrReader
+from hooks.captured import Captured
+from hooks.finite import check_finite
+from hooks.sites import Site
+
+_PROMPT_ARRAYS = ("xs", "ys", "predictions")
+
+
+class ActivationFileError(ValueError):
+    """A file of activations cannot be used; the message names the file and the array."""
+
+
+@runtime_checkable
+class _Reader(Protocol):
+    metadata: dict[str, Any]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+    def read(self, name: str, prompts: slice, layer: int | None = None) -> np.ndarray: ...
+
+
+_READERS: dict[str, Callable[[Path], _Reader]] = {
+    ".npz": NpzReader,
+    ".safetensors": SafetensorsReader,
+    ".zarr": ZarrReader,
+}
+
+
+@dataclass(frozen=True)
+class ActivationFile:
+    """Activations on disk; `stream` reads them as `capture` would have given them."""
+
+    path: Path
+    n_prompts: int
+    n_points: int
+    n_dims: int
+    sites: tuple[Site, ...]
+    has_predictions: bool
+    metadata: dict[str, Any]
+    _reader: _Reader
+    _rows: dict[Site, int]
+    """Where each site's layer is on the first axis of its array."""
+
+    def stream(
+        self, sites: Sequence[Site] | None = None, *, batch_size: int = 512
+    ) -> Iterator[Captured]:
+        """Yields the prompts in batches, with the activations at some sites (None: at all).
+
+        Where the file has no predictions they are NaN.
+
+        Raises:
+            ValueError: A site that the file does not have, sites of different widths, or a
+                batch size below 1.
+            NonFiniteError: Values are NaN or infinite; the message names site and prompt.
+        """
+        chosen = self.sites if sites is None else tuple(sites)
+        if missing := [site for site in chosen if site not in self._rows]:
+            raise ValueError(f"{self.path}: has no {missing[0]}; its sites are {self._listed()}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        widths = {self._reader.shapes()[site.kind][3] for site in chosen}
+        if len(widths) > 1:
+            raise ValueError(
+                f"{self.path}: the sites are {', '.join(map(str, sorted(widths)))} wide; stream "
+                "sites of different widths in separate calls"
+            )
+        return self._batches(chosen, batch_size)
+
+    def _batches(self, sites: tuple[Site, ...], batch_size: int) -> Iterator[Captured]:
+        for start in range(0, self.n_prompts, batch_size):
+            prompts = slice(start, min(start + batch_size, self.n_prompts))
+            xs, ys = self._tensor("xs", prompts), self._tensor("ys", prompts)
+            named = [("xs", xs), ("ys", ys)]
+            predictions = torch.full_like(ys, torch.nan)
+            if self.has_predictions:
+                predictions = self._tensor("predictions", prompts)
+                named.append(("predictions", predictions))
+            activations = [self._tensor(site.kind, prompts, self._rows[site]) for site in sites]
+            named += [(f"site {site}", part) for site, part in zip(sites, activations, strict=True)]
+            for name, values in named:
+                check_finite(values, f"{self.path}: {name}", start)
+            yield Captured(xs, ys, predictions, torch.stack(activations), sites)
+
+    def _tensor(self, name: str, prompts: slice, layer: int | None = None) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self._reader.read(name, prompts, layer)))
+
+    def _listed(self) -> str:
+        return ", ".join(map(str, self.sites))
+
+
+def open_activations(path: str | Path) -> ActivationFile:
+    """Opens activations saved in `.npz`, safetensors or Zarr by this or any other tool.
+
+    Needed are `xs` [prompt, point, dim], `ys` [prompt, point] and, for every kind of site, an
+    array [layer, prompt, point, d_model] named after it (`resid_post`, `attn_out`, …). Without
+    `<kind>_layers` the layers count from 0 for `resid_post` and from 1 for other kinds.
+    `predictions` [prompt, point] may be missing. Arrays of other names and axes are ignored.
+
+    Raises:
+        ActivationFileError: The file is missing, damaged or in another format; an array is
+            missing or does not fit the prompts.
+    """
+    path = Path(path)
+    if path.suffix not in _READERS:
+        raise ActivationFileError(f"{path}: must end in {', '.join(_READERS)}")
+    if not path.exists():
+        raise ActivationFileError(f"{path}: no such file or folder")
+    try:
+        reader = _READERS[path.suffix](path)
+        shapes = reader.shapes()
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ActivationFileError(f"{path}: cannot be read as {path.suffix} ({reason})") from None
+    for name, axes in (("xs", "[prompt, point, dim]"), ("ys", "[prompt, point]")):
+        if len(shapes.get(name, ())) != axes.count(",") + 1:
+            found = f"is {list(shapes[name])}" if name in shapes else "is missing"
+            raise ActivationFileError(f"{path}: {name} {found}, expected {axes}")
+    n_prompts, n_points, n_dims = shapes["xs"]
+    for name in ("ys", "predictions"):
+        if name in shapes and shapes[name] != (n_prompts, n_points):
+            raise ActivationFileError(
+                f"{path}: {name} is {list(shapes[name])}, xs has {n_prompts} prompts of "
+                f"{n_points} points"
+            )
+    rows = _site_rows(path, reader, shapes)
+    has_predictions = "predictions" in shapes
+    return ActivationFile(
+        path,
+        n_prompts,
+        n_points,
+        n_dims,
+        tuple(rows),
+        has_predictions,
+        reader.metadata,
+        reader,
+        rows,
+    )
+
+
+def _site_rows(path: Path, reader: _Reader, shapes: dict[str, tuple[int, ...]]) -> dict[Site, int]:
+    rows: dict[Site, int] = {}
+    n_prompts, n_points, _ = shapes["xs"]
+    for kind, shape in shapes.items():
+        if kind in _PROMPT_ARRAYS or len(shape) != 4:
+            continue
+        if shape[1:3] != (n_prompts, n_points):
+            raise ActivationFileError(
+                f"{path}: {kind} is {list(shape)}, expected [layer, {n_prompts}, {n_points}, "
+                "d_model], the activations at the prediction positions only"
+            )
+        first = 0 if kind == "resid_post" else 1
+        layers = list(range(first, first + shape[0]))
+        if f"{kind}_layers" in shapes:
+            layers = [int(layer) for layer in reader.read(f"{kind}_layers", slice(None))]
+        if len(layers) != shape[0] or len(set(layers)) != len(layers):
+            raise ActivationFileError(
+                f"{path}: {kind}_layers does not number {kind}'s {shape[0]} layers"
+            )
+        rows |= {Site(layer, kind): row for row, layer in enumerate(layers)}
+    if not rows:
+        listed = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        raise ActivationFileError(
+            f"{path}: holds no activations [layer, prompt, point, d_model]; it has {listed}"
+        )
+    return rows

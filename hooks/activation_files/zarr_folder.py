@@ -1,0 +1,72 @@
+"""Zarr: a folder of chunks, written and read some prompts at a time; needs the `zarr` package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hooks.activation_files.array_spec import ArraySpec
+
+PROMPTS_PER_CHUNK = 1024
+
+
+def _zarr() -> Any:
+    try:
+        import zarr
+    except ImportError:
+        raise ValueError(
+            "Zarr needs a package that is not installed: pip install 'icl-interp[zarr]', "
+            "or choose a file that ends in .npz or .safetensors"
+        ) from None
+    return zarr
+
+
+@dataclass(frozen=True)
+class _ZarrArray:
+    array: Any
+    axis: int
+
+    def write(self, start: int, values: np.ndarray) -> None:
+        stop = start + values.shape[self.axis]
+        self.array[(slice(None),) * self.axis + (slice(start, stop),)] = values
+
+
+@contextmanager
+def create_zarr(
+    path: Path, specs: Mapping[str, ArraySpec], metadata: Mapping[str, Any]
+) -> Iterator[dict[str, _ZarrArray]]:
+    """Yields arrays to write into the folder `path`."""
+    group = _zarr().open_group(path, mode="w", attributes=dict(metadata))
+    arrays = {}
+    for name, spec in specs.items():
+        axis = spec.axes.index("prompt") if "prompt" in spec.axes else 0
+        chunks = (
+            *(1 for _ in spec.shape[:axis]),
+            min(spec.shape[axis], PROMPTS_PER_CHUNK),
+            *spec.shape[axis + 1 :],
+        )
+        array = group.create_array(
+            name, shape=spec.shape, dtype=spec.dtype, chunks=chunks, dimension_names=spec.axes
+        )
+        arrays[name] = _ZarrArray(array, axis)
+    yield arrays
+
+
+class ZarrReader:
+    """Arrays of a Zarr folder, read as they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.group = _zarr().open_group(path, mode="r")
+        self.metadata = dict(self.group.attrs)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: array.shape for name, array in self.group.arrays()}
+
+    def read(self, name: str, prompts: slice, layer: int | None = None) -> np.ndarray:
+        array = self.group[name]
+        return np.asarray(array[prompts] if layer is None else array[layer, prompts])
