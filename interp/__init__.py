@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from interp import tasks as tasks
     from interp import training as training
     from interp import zoo as zoo
+    from interp.analyses.match import MatchSettings as MatchSettings
+    from interp.analyses.match import match as match
+    from interp.result import MatchResult as MatchResult
+    from interp.result import open_result as open_result
     from interp.training.recipe import Recipe as Recipe
     from interp.training.train import train as train
     from interp.zoo.loading import load as load
@@ -25,10 +29,14 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "CheckpointError": "hooks.checkpoints",
+        "MatchResult": "interp.result",
+        "MatchSettings": "interp.analyses.match",
         "Recipe": "interp.training.recipe",
         "SequenceModel": "hooks.model",
         "Site": "hooks.sites",
         "load": "interp.zoo.loading",
+        "match": "interp.analyses.match",
+        "open_result": "interp.result",
         "save_checkpoint": "hooks.checkpoints",
         "tasks": "interp.tasks",
         "train": "interp.training.train",

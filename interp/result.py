@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -199,6 +200,11 @@ def _verdict_from(plain: Mapping[str, Any]) -> Verdict:
 
 
 def _plain(values: xarray.DataArray) -> list[Any]:
-    """Nested lists in which a missing layer is null."""
-    rounded = values.astype(object).where(values.notnull(), None)
-    return rounded.values.tolist()
+    """Nested lists in which a missing number is null."""
+
+    def without_nan(entry: Any) -> Any:
+        if isinstance(entry, list):
+            return [without_nan(item) for item in entry]
+        return None if math.isnan(entry) else entry
+
+    return without_nan(values.values.tolist())  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hooks.model import SequenceModel
 from interp.tasks import Task
 from probes.matching import StepGrid
 from probes.references import Prefixes, Reference, build_reference
@@ -86,6 +87,16 @@ def default_comparisons(
         comparison(name, key, family, defaults | given.get(name, {}))
         for name, (family, key, defaults) in contenders.items()
     )
+
+
+def own_parameters(model: SequenceModel) -> dict[str, dict[str, Any]]:
+    """Constants in the weights of a model that was built to run a known algorithm."""
+    constants = {"newton-fixed": "alpha", "gd": "eta"}
+    return {
+        name: {constant: value}
+        for name, constant in constants.items()
+        if (value := getattr(model.config, constant, None)) is not None
+    }
 
 
 def comparison(

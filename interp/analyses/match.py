@@ -20,7 +20,12 @@ from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
-from interp.analyses.comparisons import LABELS, Comparison, default_comparisons
+from interp.analyses.comparisons import (
+    LABELS,
+    Comparison,
+    default_comparisons,
+    own_parameters,
+)
 from interp.analyses.direct import TARGETS
 from interp.analyses.evaluation import evaluate
 from interp.analyses.fitting import Progress, PromptBudget, fit_readouts
@@ -85,7 +90,8 @@ def match(
         model: Any hooked model: from `interp.load`, trained here, or attached.
         task: Where prompts come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
-        parameters: Parameters of references, see `interp.analyses.comparisons`.
+        parameters: Parameters of references, see `interp.analyses.comparisons`; those that a model
+            was built with are known.
         progress: Told of every batch of prompts.
         **options: Fields of `MatchSettings`.
 
@@ -99,7 +105,7 @@ def match(
     task = task or task_of(model)
     check_fit(model, task)
     sites = [site for kind in settings.site_kinds for site in model.sites(kind)]
-    comparisons = default_comparisons(task, parameters or model.provenance.get("references"))
+    comparisons = default_comparisons(task, own_parameters(model) | dict(parameters or {}))
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(5)]
     run = _Run(task, comparisons, settings.final_norm, seeds, progress)
     scores = run.scores(model, sites, settings.n_prompts)
@@ -117,8 +123,13 @@ def match(
         controls["random weights"] = _control(
             twin_scores.layer_error, best, twin_scores, first_kind
         )
+    layers = layer_table(scores, sites, task.n_dims)
+    controls = {
+        name: table.reindex(site=layers.site, layer=layers.layer)
+        for name, table in controls.items()
+    }
     return make_result(
-        layer_table(scores, sites, task.n_dims),
+        layers,
         {
             item.name: reference_table(scores, item, sites, treatment, task.n_dims)
             for item in comparisons

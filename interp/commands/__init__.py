@@ -6,6 +6,7 @@ These modules import nothing slow at their top: torch and its kin are imported i
 from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
+    "match": "interp.commands.match:match",
     "train": "interp.commands.train:train",
     "recipes": "interp.commands.recipes:recipes",
     "zoo": "interp.commands.zoo:zoo",

@@ -1,0 +1,149 @@
+"""`interp match`: which algorithm do a checkpoint's layers run?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from interp.result import MatchResult
+
+
+class Readout(StrEnum):
+    """How iterates are compared with layers."""
+
+    matched = "matched"
+    raw = "raw"
+
+
+def match(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
+    ],
+    task: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML with a [task] table, such as a recipe; by default the training task."
+        ),
+    ] = None,
+    sites: Annotated[
+        str, typer.Option(help="Kinds of site, comma-separated; the verdict is about the first.")
+    ] = "resid_post,attn_out",
+    readout: Annotated[
+        Readout, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")
+    ] = Readout.matched,
+    prompts: Annotated[int, typer.Option(help="Prompts to evaluate on.")] = 4096,
+    seed: Annotated[int, typer.Option(help="Seed of all prompts.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.html, result.nc and summary.json."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    open_report: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser.")
+    ] = False,
+) -> None:
+    """Say which reference algorithm the layers of a checkpoint follow, and how fast."""
+    import json
+
+    from rich.console import Console
+
+    out = out or (Path("interp-report") if open_report else None)
+    if out is not None:
+        _claim(out)
+    from interp.commands.progress import prompt_progress
+
+    console = Console(stderr=True)
+    with prompt_progress(console) as progress:
+        progress("loading", 0, 1)
+        from interp.analyses.match import MatchSettings
+        from interp.analyses.match import match as run
+        from interp.tasks.reading import read_task
+        from interp.zoo.loading import load
+
+        settings = MatchSettings(
+            site_kinds=tuple(kind.strip() for kind in sites.split(",") if kind.strip()),
+            readout=readout.value,
+            n_prompts=prompts,
+            seed=seed,
+        )
+        model = load(checkpoint)
+        result = run(model, read_task(task) if task else None, settings, progress=progress)
+        if out is not None:
+            progress("writing the report", 0, 1)
+            _write(result, out)
+    if as_json:
+        print(json.dumps(result.summary(), indent=2))
+    else:
+        _show(result, out)
+    if open_report and out is not None:
+        import webbrowser
+
+        webbrowser.open((out / "report.html").absolute().as_uri())
+
+
+def _claim(out: Path) -> None:
+    """Finds out before the work, not after it, that the folder cannot be written."""
+    from hooks.atomic import atomic_write
+
+    with atomic_write(out / "summary.json") as temporary:
+        temporary.write_text('{"status": "running"}\n', encoding="utf-8")
+
+
+def _write(result: MatchResult, out: Path) -> None:
+    import json
+
+    from hooks.atomic import atomic_write
+
+    result.save(out / "result.nc")
+    result.write_report(out / "report.html")
+    with atomic_write(out / "summary.json") as temporary:
+        temporary.write_text(json.dumps(result.summary(), indent=2) + "\n", encoding="utf-8")
+
+
+def _show(result: MatchResult, out: Path | None) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.panel import Panel
+
+    console = Console()
+    console.print(_layer_table(result))
+    console.print(Panel(escape(result.verdict.text), title=f"[bold]{result.verdict.answer}[/bold]"))
+    if out is not None:
+        console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
+
+
+def _layer_table(result: MatchResult) -> Table:
+    """Error of every layer's read-out and its best match with every reference that has steps."""
+    from rich.table import Table
+
+    layers = result.layers.isel(site=0)
+    names = [name for name in result.references if result.reference(name).sizes["step"] > 1]
+    table = Table(
+        "layer",
+        "error / d",
+        title=f"best-matching step of each reference and its SimE, {layers.site.item()}",
+        box=None,
+        pad_edge=False,
+    )
+    for name in names:
+        table.add_column(name, no_wrap=True)
+    scores = {name: result.reference(name).isel(site=0) for name in names}
+    for layer in layers.layer.values:
+        cells = [
+            f"{_steps(item.best_step.sel(layer=layer).item()):>5} "
+            f"{item.best_similarity.sel(layer=layer).item():.3f}"
+            for item in scores.values()
+        ]
+        table.add_row(str(layer), f"{layers.mean_error.sel(layer=layer).item():.4f}", *cells)
+    return table
+
+
+def _steps(count: float) -> str:
+    return f"{count:.1f}" if count < 100 else f"{count:.0f}"
