@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from hooks.huggingface import HuggingFaceModel as HuggingFaceModel
     from hooks.huggingface import train_ends as train_ends
     from hooks.huggingface import wrap_huggingface as wrap_huggingface
+    from hooks.induced_weights import Induced as Induced
+    from hooks.induced_weights import induce_weights as induce_weights
     from hooks.model import ModelConfig as ModelConfig
     from hooks.model import SequenceModel as SequenceModel
     from hooks.module_names import PatternError as PatternError
@@ -41,6 +43,7 @@ _MODULES = {
     "Captured": "hooks.captured",
     "CheckpointError": "hooks.checkpoints",
     "HuggingFaceModel": "hooks.huggingface",
+    "Induced": "hooks.induced_weights",
     "ModelConfig": "hooks.model",
     "NonFiniteError": "hooks.finite",
     "SequenceModel": "hooks.model",
@@ -49,6 +52,7 @@ _MODULES = {
     "attach": "hooks.attach",
     "build_model": "hooks.architectures",
     "capture": "hooks.capture",
+    "induce_weights": "hooks.induced_weights",
     "load_checkpoint": "hooks.checkpoints",
     "load_fu_run": "hooks.checkpoints",
     "load_huggingface": "hooks.checkpoints",
