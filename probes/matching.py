@@ -68,7 +68,7 @@ class Match:
     """Best-matching step of every layer."""
 
     step: Float[Tensor, "*batch layer"]
-    """As a real number, from a parabola through the best grid step and its neighbours."""
+    """As a real number: the peak of a polynomial through the best grid step and its neighbours."""
     whole_step: Float[Tensor, "*batch layer"]
     """The best among whole steps, as in the paper."""
     similarity: Float[Tensor, "*batch layer"]
@@ -95,10 +95,7 @@ def best_match(similarity: Float[Tensor, "*batch layer step"], grid: StepGrid) -
     peak = similarity.amax(-1)
     whole = grid.whole()
     whole_best = whole[similarity[..., whole].argmax(-1)] if len(whole) else best
-    if len(grid.steps) > 2:
-        offset, gain = _parabola(similarity, coordinates, best)
-    else:
-        offset, gain = torch.zeros_like(peak), torch.zeros_like(peak)
+    offset, gain = _peak(similarity, coordinates, best)
     return Match(
         step=grid.at(coordinates[best] + offset),
         whole_step=grid.tensor()[whole_best],
@@ -106,24 +103,55 @@ def best_match(similarity: Float[Tensor, "*batch layer step"], grid: StepGrid) -
     )
 
 
-def _parabola(
+def _peak(
     values: Float[Tensor, "*batch step"],
     coordinates: Float[Tensor, " step"],
     best: Int[Tensor, "*batch"],
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Offset and gain of the vertex over the best grid value; zero at the ends of the grid."""
-    inner = best.clamp(1, len(coordinates) - 2)
-    x0, x1, x2 = (coordinates[inner + shift] for shift in (-1, 0, 1))
-    y0, y1, y2 = (values.gather(-1, (inner + s)[..., None])[..., 0] for s in (-1, 0, 1))
-    left, right = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)
-    curvature = (right - left) / (x2 - x0)  # of y = y1 + slope (x - x1) + curvature (x - x1)^2
-    slope = (left * (x2 - x1) + right * (x1 - x0)) / (x2 - x0)
-    usable = (curvature < 0) & (inner == best)
-    safe = torch.where(usable, curvature, -torch.ones_like(curvature))
-    offset = (-slope / (2 * safe)).clamp(min=x0 - x1, max=x2 - x1)
-    gain = slope * offset + safe * offset.square()
-    zero = torch.zeros_like(offset)
-    return torch.where(usable, offset, zero), torch.where(usable, gain, zero)
+    """Offset and gain of the peak near the best grid value; zero where that is an end of the grid.
+
+    The polynomial goes through up to five grid points: near the top a similarity is not symmetric,
+    and a parabola through three would be off by several per cent of the spacing.
+    """
+    n_steps = len(coordinates)
+    zero = torch.zeros_like(values[..., 0])
+    if n_steps < 3:
+        return zero, zero
+    order = min(5, n_steps)
+    start = (best - order // 2).clamp(0, n_steps - order)
+    window = start[..., None] + torch.arange(order)
+    x = coordinates[window] - coordinates[best][..., None]
+    y = values.gather(-1, window) - values.gather(-1, best[..., None])
+    scale = (coordinates[-1] - coordinates[0]) / (n_steps - 1)
+    powers = (x / scale)[..., None] ** torch.arange(order, dtype=x.dtype)
+    coefficients = torch.linalg.solve(powers, y[..., None])[..., 0]
+    below = coordinates[(best - 1).clamp(min=0)] - coordinates[best]
+    above = coordinates[(best + 1).clamp(max=n_steps - 1)] - coordinates[best]
+    # The peak lies between the neighbours: the highest of a fine comb there, then Newton's method.
+    comb = torch.linspace(0, 1, 33, dtype=x.dtype)
+    offsets = (below[..., None] + (above - below)[..., None] * comb) / scale
+    heights = _polynomial(coefficients[..., None, :], offsets)
+    offset = offsets.gather(-1, heights.argmax(-1, keepdim=True))[..., 0]
+    degree = torch.arange(order, dtype=x.dtype)
+    slope = (coefficients * degree)[..., 1:]
+    curvature = (slope * degree[:-1])[..., 1:]
+    for _ in range(4):
+        bend = _polynomial(curvature, offset)
+        step = _polynomial(slope, offset) / torch.where(bend < 0, bend, -torch.inf)
+        offset = torch.clamp(offset - step, below / scale, above / scale)
+    gain = _polynomial(coefficients, offset).clamp(min=0)
+    is_inner = (best > 0) & (best < n_steps - 1)
+    return torch.where(is_inner, offset * scale, zero), torch.where(is_inner, gain, zero)
+
+
+def _polynomial(
+    coefficients: Float[Tensor, "*#batch power"], x: Float[Tensor, "*#batch"]
+) -> Float[Tensor, "*batch"]:
+    """Value of c_0 + c_1 x + c_2 x^2 + …"""
+    value = torch.zeros_like(x)
+    for coefficient in reversed(coefficients.unbind(-1)):
+        value = value * x + coefficient
+    return value
 
 
 def interpolation(

@@ -20,10 +20,13 @@ from torch import Tensor
 from probes.growth import Ramp, fit_ramp, flat_score, free_score
 from probes.matching import StepGrid, best_match
 
-MARGIN = 0.003
+MARGIN = 0.001
 """Mean similarity by which a reference may stay behind before it falls, chance aside."""
 
-GROWTH_MARGIN = 0.01
+LOSS_MARGIN = 0.003
+"""Mean similarity that a constant rate may cost it more than it costs the best, chance aside."""
+
+GROWTH_MARGIN = 0.002
 """Mean similarity that growth with depth must gain over one fixed step for all layers."""
 
 MIN_SIMILARITY = 0.7
@@ -196,7 +199,7 @@ def _judge(
         return False, f"similarity {score.value:.3f} is no better than the control's {control:.3f}"
     if gain.low <= GROWTH_MARGIN:
         return False, f"steps need not grow with depth (gain {gain.value:.4f})"
-    if extra_loss.low > MARGIN:
+    if extra_loss.low > LOSS_MARGIN:
         return False, (
             f"a constant rate costs {extra_loss.value:.4f} more similarity than it costs the best"
         )

@@ -56,7 +56,8 @@ def default_comparisons(
     """The contenders of the verdict, with OLS beside them.
 
     Newton with the official code's alpha and with one alpha for all prefixes, GD with one step
-    size for all prefixes and with each prefix's own, ridge with a penalty halved at every step.
+    size for all prefixes and with each prefix's own, ridge with a penalty halved at every step,
+    and GD++ where its parameters are given.
     Constants for all prefixes are set from the task: 1 / q for GD's eta and 1 / q^2 for Newton's
     alpha, q being the largest eigenvalue of S seen on a thousand prompts; both iterations diverge
     only where it is exceeded by far.
@@ -77,6 +78,7 @@ def default_comparisons(
         "gd": ("gd", "gd", {"eta": 1 / largest}),
         "gd-adaptive": ("gd", "gd-adaptive", {}),
         "ridge": ("ridge", "ridge-path", {"start": largest}),
+        **({"gd++": ("gd++", "gd++", {})} if "gd++" in given else {}),
         "ols": ("ols", "ols", {}),
     }
     if unknown := sorted(set(given) - set(contenders)):
@@ -91,11 +93,11 @@ def default_comparisons(
 
 def own_parameters(model: SequenceModel) -> dict[str, dict[str, Any]]:
     """Constants in the weights of a model that was built to run a known algorithm."""
-    constants = {"newton-fixed": "alpha", "gd": "eta"}
+    constants = {"newton-fixed": ("alpha",), "gd": ("eta",), "gd++": ("eta", "gamma")}
     return {
-        name: {constant: value}
-        for name, constant in constants.items()
-        if (value := getattr(model.config, constant, None)) is not None
+        name: {field: getattr(model.config, field) for field in fields}
+        for name, fields in constants.items()
+        if all(hasattr(model.config, field) for field in fields)
     }
 
 
@@ -113,14 +115,14 @@ def _grids(reference: Reference, family: str) -> tuple[StepGrid, StepGrid, StepG
     is_real = reference.takes_real_steps
     if family == "gd":
         return (
+            StepGrid.log(2.0**14, 8 if is_real else 1),
             StepGrid.log(2.0**14, 4 if is_real else 1),
-            StepGrid.log(2.0**14, 2 if is_real else 1),
             StepGrid.log(2.0**12, 1),
         )
     vector_steps = (*range(13), 14, 16, 20, 24, 32)
     return (
-        StepGrid.linear(40, 0.5 if is_real else 1.0),
-        StepGrid.linear(32, 1.0),
+        StepGrid.linear(40, 0.25 if is_real else 1.0),
+        StepGrid.linear(32, 0.5 if is_real else 1.0),
         StepGrid(tuple(map(float, vector_steps))),
     )
 

@@ -254,7 +254,7 @@ def judge(
         depth,
     )
     direct = _direct_finding(scores, contenders, chosen, layers, depth, twin)
-    return conclude((by_similarity, direct), LABELS)
+    return conclude((direct, by_similarity), LABELS)
 
 
 def _direct_finding(
