@@ -206,7 +206,14 @@ def _control(
 def _provenance(model: SequenceModel, task: Task, settings: MatchSettings) -> dict[str, Any]:
     is_command = Path(sys.argv[0]).name == "interp"
     return {
-        "checkpoint": model.provenance.get("name") or model.provenance.get("path"),
+        "checkpoint": next(
+            (
+                str(model.provenance[key])
+                for key in ("name", "built_in", "path")
+                if model.provenance.get(key)
+            ),
+            "a model in memory",
+        ),
         "architecture": type(model).__name__,
         "config": model.describe(),
         "task": task.describe(),

@@ -27,7 +27,9 @@ def load(name_or_path: str | Path) -> SequenceModel:
     name, path = str(name_or_path), Path(name_or_path)
     if not path.is_file():
         if name in names():
-            return load_checkpoint(model_file(name))
+            model = load_checkpoint(model_file(name))
+            model.provenance["name"] = name
+            return model
         if name in BUILT_IN:
             return BUILT_IN[name]()
     if not path.exists():
