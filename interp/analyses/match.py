@@ -37,6 +37,7 @@ from interp.versions import library_versions
 from probes.controls.bootstrap import bootstrap_weights
 from probes.verdict import Contender, Finding, Verdict, conclude, weigh
 
+DEFAULT_KINDS = ("resid_post", "attn_out")
 N_REPLICATES = 200
 N_GROUPS = 128
 N_CONTROL_PROMPTS = 512
@@ -56,8 +57,9 @@ DEAD = 1e-4
 class MatchSettings:
     """Options of `match`, with the defaults of the command line."""
 
-    site_kinds: tuple[str, ...] = ("resid_post", "attn_out")
-    """Kinds of site to read; the verdict is about the first."""
+    site_kinds: tuple[str, ...] | None = None
+    """Kinds of site to read, the verdict being about the first; by default those of
+    `DEFAULT_KINDS` that the model has."""
     readout: Literal["matched", "raw"] = "matched"
     """Whether references get a read-out of their own (see `interp.analyses.evaluation`)."""
     n_prompts: int = 4096
@@ -71,7 +73,7 @@ class MatchSettings:
             raise ValueError(f"n_prompts must be at least 128, got {self.n_prompts}")
         if self.readout not in ("matched", "raw"):
             raise ValueError(f"readout must be 'matched' or 'raw', got {self.readout!r}")
-        if not self.site_kinds:
+        if self.site_kinds is not None and not self.site_kinds:
             raise ValueError("site_kinds must name at least one kind, for example resid_post")
 
 
@@ -104,7 +106,9 @@ def match(
     settings = replace(settings or MatchSettings(), **options)
     task = task or task_of(model)
     check_fit(model, task)
-    sites = [site for kind in settings.site_kinds for site in model.sites(kind)]
+    kinds = settings.site_kinds or tuple(k for k in DEFAULT_KINDS if k in model.site_kinds)
+    settings = replace(settings, site_kinds=kinds)
+    sites = [site for kind in kinds for site in model.sites(kind)]
     comparisons = default_comparisons(task, own_parameters(model) | dict(parameters or {}))
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(5)]
     run = _Run(task, comparisons, settings.final_norm, seeds, progress)
@@ -223,7 +227,7 @@ def _provenance(model: SequenceModel, task: Task, settings: MatchSettings) -> di
         "prompts": _budget(settings.n_prompts).n_evaluate,
         "readout": settings.readout,
         "final_norm": settings.final_norm,
-        "sites": list(settings.site_kinds),
+        "sites": list(settings.site_kinds or ()),
         "versions": library_versions(),
         "command": shlex.join(["interp", *sys.argv[1:]]) if is_command else None,
     }

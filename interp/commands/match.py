@@ -33,8 +33,12 @@ def match(
         ),
     ] = None,
     sites: Annotated[
-        str, typer.Option(help="Kinds of site, comma-separated; the verdict is about the first.")
-    ] = "resid_post,attn_out",
+        str | None,
+        typer.Option(
+            help="Kinds of site, comma-separated, the verdict being about the first; "
+            "by default resid_post and attn_out."
+        ),
+    ] = None,
     readout: Annotated[
         Readout, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")
     ] = Readout.matched,
@@ -68,7 +72,7 @@ def match(
         from interp.zoo.loading import load
 
         settings = MatchSettings(
-            site_kinds=tuple(kind.strip() for kind in sites.split(",") if kind.strip()),
+            site_kinds=None if sites is None else tuple(map(str.strip, sites.split(","))),
             readout=readout.value,
             n_prompts=prompts,
             seed=seed,
