@@ -38,9 +38,9 @@ def by_run_with_cache(
 def by_nnsight(traced: Any, xs: Tensor, ys: Tensor, names: list[str]) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
         with traced.trace(xs, ys):
-            saved = [traced.get(f".{name}").output.save() for name in names]
+            activations = torch.stack([traced.get(name).output[:, ::2] for name in names]).save()
             predictions = traced.output.save()
-        return predictions, torch.stack([activation[:, ::2] for activation in saved])
+        return predictions, activations
 
 
 def contenders(
@@ -59,7 +59,10 @@ def contenders(
         from nnsight import NNsight
 
         traced = NNsight(model)
-        names = [model.hook_name(site) for site in sites]
+        wanted = {model.hook_name(site) for site in sites}
+        with inference(model):
+            _, cache = model.run_with_cache(xs, ys, names_filter=list(wanted))
+        names = list(cache)  # nnsight must be asked in the order of execution
         ways["nnsight"] = lambda: by_nnsight(traced, xs, ys, names)
     return ways
 
