@@ -207,4 +207,4 @@ def _plain(values: xarray.DataArray) -> list[Any]:
             return [without_nan(item) for item in entry]
         return None if math.isnan(entry) else entry
 
-    return without_nan(values.values.tolist())  # type: ignore[no-any-return]
+    return list(without_nan(values.values.tolist()))

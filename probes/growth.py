@@ -80,8 +80,9 @@ def fit_ramp(
     weights, windows = _ramps(grid, law, tuple(depth.tolist()), min_layers)
     scores = weights @ similarity.flatten(1).double().numpy().T  # [ramp, replicate]
     best = scores.argmax(0)
-    rows = torch.from_numpy(windows[best])
-    return Ramp(torch.from_numpy(scores.max(0)), *rows.unbind(1), depth=depth)
+    first_layer, last_layer, first_step, last_step = torch.from_numpy(windows[best]).unbind(1)
+    score = torch.from_numpy(scores.max(0))
+    return Ramp(score, first_layer, last_layer, first_step, last_step, depth)
 
 
 def flat_score(similarity: Float[Tensor, "replicate layer step"]) -> Float[Tensor, " replicate"]:
@@ -114,7 +115,8 @@ def _ramps(
                 continue
             progress = ((depths - depths[start]) / span).clip(0, 1)  # [layer]
             steps = _between(first, last, progress, law)  # [ramp, layer]
-            below, fraction = (part.numpy() for part in interpolation(grid, steps.ravel()))
+            queries = torch.from_numpy(steps.ravel())
+            below, fraction = (part.numpy() for part in interpolation(grid, queries))
             layer = np.tile(np.arange(len(depths)), len(first)) * n_steps
             upper = np.minimum(below + 1, n_steps - 1)
             columns.append(np.stack([layer + below, layer + upper], -1).ravel())

@@ -147,7 +147,7 @@ def _peak(
 def _polynomial(
     coefficients: Float[Tensor, "*#batch power"], x: Float[Tensor, "*#batch"]
 ) -> Float[Tensor, "*batch"]:
-    """Value of c_0 + c_1 x + c_2 x^2 + …"""
+    """The value of c_0 + c_1 x + c_2 x^2 and so on."""
     value = torch.zeros_like(x)
     for coefficient in reversed(coefficients.unbind(-1)):
         value = value * x + coefficient

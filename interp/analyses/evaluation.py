@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from einops import rearrange, reduce
@@ -29,7 +29,7 @@ from interp.analyses.fitting import (
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.references import Prefixes
-from probes.similarity import FIRST_POINT, Convention, error_directions, group_similarity
+from probes.similarity import Convention, error_directions, group_similarity
 
 Matching = Literal["matched", "raw"]
 """Whether an iterate gets its own affine read-out of y, as the layer has, or is taken as it is."""
@@ -173,9 +173,10 @@ class _Batch:
         ys = prefixes.ys
         said = readouts.layers(activations)[..., 0]  # [site, prompt, point]
         others = other_prompts(ys)
-        directions = {name: error_directions(said, ys, name) for name in FIRST_POINT}
+        directions = {name: error_directions(said, ys, name) for name in get_args(Convention)}
         layer_residuals = said - ys
-        similarity, reference_error, matched_error, error_product = {}, {}, {}, {}
+        similarity: dict[tuple[str, str, str], Tensor] = {}
+        reference_error, matched_error, error_product = {}, {}, {}
         for item in comparisons:
             raw = item.reference.predictions(prefixes, item.grid.steps)
             reference_error[item.name] = _group_error(raw, ys, n_groups)

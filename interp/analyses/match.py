@@ -161,8 +161,9 @@ class _Run:
     def scores(self, model: SequenceModel, sites: Sequence[Site], n_prompts: int) -> Scores:
         budget = _budget(n_prompts)
         common: dict[str, Any] = {"final_norm": self.final_norm, "progress": self.progress}
+        fit_seeds = (self.seeds[0], self.seeds[1])
         readouts = fit_readouts(
-            model, self.task, sites, self.comparisons, budget, self.seeds[:2], **common
+            model, self.task, sites, self.comparisons, budget, fit_seeds, **common
         )
         evaluation = evaluate(
             model,

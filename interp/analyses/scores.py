@@ -40,7 +40,7 @@ class Scores:
         weights: Float[Tensor, "replicate group"],
     ) -> Scores:
         """Averages an evaluation's groups under resampling weights, the first row uniform."""
-        direct = {}
+        direct: dict[tuple[str, str], Tensor] = {}
         for variance in evaluation.direct:
             few = weights[:, : len(variance.count)]
             direct |= variance.r2(torch.where(few.sum(1, keepdim=True) > 0, few, 1.0))

@@ -34,7 +34,7 @@ class Lasso(WithoutSteps):
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
 
     def solve(self, prefixes: Prefixes) -> Float[Tensor, "prompt point dim"]:
-        from sklearn import config_context  # type: ignore[attr-defined]
+        from sklearn import config_context
         from sklearn.linear_model import Lasso as CoordinateDescent
 
         weights = torch.zeros(prefixes.xs.shape, dtype=torch.float64)
@@ -49,7 +49,7 @@ class Lasso(WithoutSteps):
             for prompt, (xs, ys) in enumerate(
                 zip(prefixes.xs.cpu().numpy(), prefixes.ys.cpu().numpy(), strict=True)
             ):
-                model = CoordinateDescent(**model_arguments)  # type: ignore[no-untyped-call]
+                model = CoordinateDescent(**model_arguments)
                 for t in range(1, prefixes.n_points):
                     model.fit(xs[:t], ys[:t])
                     weights[prompt, t] = torch.from_numpy(model.coef_)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plain_loops import gd_by_loop, streams
+from algorithm_loops import gd_by_loop, streams
 
 from hooks.architectures.gd_exact import GDExact, GDExactConfig
 from hooks.architectures.gdpp_exact import GDPPExact, GDPPExactConfig

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plain_loops import newton_by_loop, streams
+from algorithm_loops import newton_by_loop, streams
 
 from hooks.architectures.newton_exact import NewtonExact, NewtonExactConfig
 from hooks.architectures.standard_prompts import standard_prompts

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_loops import gd_by_loop, newton_by_loop, streams
+from algorithm_loops import gd_by_loop, newton_by_loop, streams
 
 from hooks.architectures.planted import Planted, build_planted, truth
 from hooks.architectures.standard_prompts import standard_prompts
