@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from einops import einsum
+from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -40,18 +40,7 @@ def error_directions(
             f"prompts of {ys.shape[-1]} point(s) leave none under the {convention!r} convention"
         )
     residuals = (predictions[..., first:] - ys[..., first:]).double()
-    norms = residuals.norm(dim=-1, keepdim=True)
-    if not norms.isfinite().all() or (norms < 1e-150).any():
-        # Squares may have left the range: scaled by the largest entry they cannot.
-        largest = residuals.abs().amax(-1, keepdim=True)
-        if not largest.isfinite().all():
-            where = tuple((~largest[..., 0].isfinite()).nonzero()[0].tolist())
-            raise ValueError(
-                f"predictions hold NaN or infinity, first at [*predictor, prompt] {where}"
-            )
-        residuals = residuals / _or_one(largest)
-        norms = residuals.norm(dim=-1, keepdim=True)
-    return residuals.div_(_or_one(norms))
+    return _unit(residuals, "predictions hold NaN or infinity, first at [*predictor, prompt]")
 
 
 def error_cosines(
@@ -113,18 +102,42 @@ def point_similarity(
         predictions_a: Predictions of the first of each pair.
         predictions_b: Predictions of the second of each pair.
         ys: What was to be predicted.
+
+    Raises:
+        ValueError: A prediction is not finite.
     """
-    a, b = predictions_a.double() - ys, predictions_b.double() - ys
-    norms = a.norm(dim=1) * b.norm(dim=1)
-    return einsum(a, b, "a prompt point, a prompt point -> a point") / _or_one(norms)
+    where = "predictions hold NaN or infinity, first at [predictor, point]"
+    a, b = (
+        _unit(rearrange(p.double() - ys, "a prompt point -> a point prompt"), where)
+        for p in (predictions_a, predictions_b)
+    )
+    return einsum(a, b, "a point prompt, a point prompt -> a point")
 
 
 def weight_cosines(
     a: Float[Tensor, "*batch dim"], b: Float[Tensor, "*batch dim"]
 ) -> Float[Tensor, "*batch"]:
-    """SimW's cosine of two weight vectors (Fu et al. 2024, Definition 5); 0 with a zero vector."""
-    norms = a.double().norm(dim=-1) * b.double().norm(dim=-1)
-    return (a.double() * b.double()).sum(-1) / _or_one(norms)
+    """SimW's cosine of two weight vectors (Fu et al. 2024, Definition 5); 0 with a zero vector.
+
+    Raises:
+        ValueError: A weight is not finite.
+    """
+    where = "weights hold NaN or infinity, first at [*batch]"
+    return (_unit(a.double(), where) * _unit(b.double(), where)).sum(-1)
+
+
+def _unit(vectors: Float[Tensor, "*batch n"], complaint: str) -> Float[Tensor, "*batch n"]:
+    """Vectors scaled to length one; zero vectors stay zero."""
+    norms = vectors.norm(dim=-1, keepdim=True)
+    if not norms.isfinite().all() or (norms < 1e-150).any():
+        # Squares may have left the range: scaled by the largest entry they cannot.
+        largest = vectors.abs().amax(-1, keepdim=True)
+        if not largest.isfinite().all():
+            where = (~largest[..., 0].isfinite()).nonzero()[0].tolist()
+            raise ValueError(f"{complaint} {where}")
+        vectors = vectors / _or_one(largest)
+        norms = vectors.norm(dim=-1, keepdim=True)
+    return vectors / _or_one(norms)
 
 
 def _or_one(scale: Tensor) -> Tensor:
