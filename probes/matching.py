@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -27,10 +28,23 @@ class StepGrid:
             raise ValueError("steps must hold at least one step count")
         if any(b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)):
             raise ValueError("steps must increase")
+        if not (self.steps[0] >= 0 and math.isfinite(sum(self.steps))):
+            raise ValueError("steps must be finite and at least 0")
+        if self.spacing not in get_args(Spacing):
+            known = ", ".join(get_args(Spacing))
+            raise ValueError(f"spacing must be one of {known}, got {self.spacing!r}")
+        if self.spacing == "log" and any(0 < step <= 0.5 for step in self.steps):
+            raise ValueError("steps on a log grid must be 0 or above 0.5, where 0 is drawn")
 
     @classmethod
     def linear(cls, largest: float, spacing: float = 0.25) -> StepGrid:
-        """0, spacing, 2 spacing, … up to `largest`, as suits Newton."""
+        """0, spacing, 2 spacing, … up to `largest`, as suits Newton.
+
+        Raises:
+            ValueError: `largest` is negative, or `spacing` not above 0.
+        """
+        if not spacing > 0:
+            raise ValueError(f"spacing must be above 0, got {spacing}")
         count = round(largest / spacing)
         return cls(tuple(spacing * index for index in range(count + 1)), "linear")
 
@@ -39,7 +53,14 @@ class StepGrid:
         """0 and every whole step up to 16, then `per_octave` a doubling, as suits GD.
 
         Powers of two are always among them, as in the paper's Fig. 10.
+
+        Raises:
+            ValueError: `largest` is negative or not below 2^64, or `per_octave` below 1.
         """
+        if per_octave < 1:
+            raise ValueError(f"per_octave must be at least 1, got {per_octave}")
+        if not largest < 2.0**64:
+            raise ValueError(f"largest must be below 2^64, got {largest}")
         fractions = (2.0 ** (index / per_octave) for index in range(64 * per_octave))
         steps = {0.0, *map(float, range(1, 17)), *(step for step in fractions if step <= largest)}
         return cls(tuple(sorted(step for step in steps if step <= largest)), "log")
@@ -83,13 +104,15 @@ def best_match(similarity: Float[Tensor, "*batch layer step"], grid: StepGrid) -
         grid: The steps.
 
     Raises:
-        ValueError: The last axis is not the grid's.
+        ValueError: The last axis is not the grid's, or a similarity is NaN.
     """
     if similarity.shape[-1] != len(grid.steps):
         raise ValueError(
             f"similarity has {similarity.shape[-1]} steps on its last axis, "
             f"the grid has {len(grid.steps)}"
         )
+    if (is_nan := similarity.isnan()).any():
+        raise ValueError(f"similarity is NaN, first at {is_nan.nonzero()[0].tolist()}")
     coordinates = grid.coordinates()
     best = similarity.argmax(-1)
     peak = similarity.amax(-1)

@@ -121,8 +121,8 @@ def _grids(reference: Reference, family: str) -> tuple[StepGrid, StepGrid, StepG
         )
     vector_steps = (*range(13), 14, 16, 20, 24, 32)
     return (
-        StepGrid.linear(40, 0.25 if is_real else 1.0),
-        StepGrid.linear(32, 0.5 if is_real else 1.0),
+        StepGrid.linear(40.0, 0.25 if is_real else 1.0),
+        StepGrid.linear(32.0, 0.5 if is_real else 1.0),
         StepGrid(tuple(map(float, vector_steps))),
     )
 
