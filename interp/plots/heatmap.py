@@ -1,0 +1,131 @@
+"""SimE of every layer with every step of a reference, best match marked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from plotly.graph_objects import Figure, Heatmap, Scatter
+
+from interp.plots.choice import choose_site, choose_stepping
+from interp.plots.panel import Panel, draw, layer_axis
+from interp.plots.step_axis import StepAxis
+from interp.plots.style import SEQUENTIAL, reference_look
+from interp.result import MatchResult
+
+TREATMENTS = {
+    "matched/paper": "matched",
+    "raw/paper": "raw, paper",
+    "raw/official": "raw, official code",
+}
+"""What the buttons that switch between treatments of the iterates say."""
+
+
+def plot_heatmap(
+    result: MatchResult,
+    reference: str = "newton",
+    *,
+    site: str | None = None,
+    treatment: str | None = None,
+    switch: bool = True,
+) -> Figure:
+    """SimE by step and layer, as in Fig. 3 (Newton) and Fig. 10 (GD) of Fu et al. 2024.
+
+    Args:
+        result: What `match` found.
+        reference: Name of a reference with steps.
+        site: Kind of site; by default the first.
+        treatment: "matched/paper", "raw/paper" or "raw/official"; by default the result's own.
+        switch: Whether buttons above the picture switch between the treatments.
+
+    Raises:
+        ValueError: A reference, site or treatment that the result does not hold.
+    """
+    (name,) = choose_stepping(result, (reference,))
+    scores = result.reference(name).sel(site=choose_site(result, site))
+    treatments = [str(value) for value in scores.treatment.values]
+    treatment = treatment or str(scores.attrs["treatment"])
+    if treatment not in treatments:
+        raise ValueError(f"treatment must be one of {', '.join(treatments)}, got {treatment!r}")
+    axis = StepAxis.of(result, name)
+    steps, layers = scores.step.values, scores.layer.values
+    places = axis.place(steps)
+
+    def best(which: str) -> np.ndarray:
+        return scores.best_step_by_treatment.sel(treatment=which).values
+
+    def table(which: str) -> np.ndarray:
+        return scores.similarity.sel(treatment=which).values
+
+    cells = Heatmap(
+        x=places,
+        y=layers,
+        z=table(treatment),
+        colorscale=SEQUENTIAL,
+        colorbar={"title": {"text": "SimE"}, "thickness": 12, "outlinewidth": 0},
+        customdata=np.broadcast_to(steps, (len(layers), len(steps))),
+        hovertemplate="layer %{y}, step %{customdata:,.4~r}: SimE %{z:.3f}<extra></extra>",
+    )
+    marks = Scatter(
+        x=axis.place(best(treatment)),
+        y=layers,
+        mode="markers",
+        marker={
+            "symbol": "circle",
+            "size": 10,
+            "color": "white",
+            "line": {"color": "black", "width": 2},
+        },
+        customdata=best(treatment),
+        hovertemplate="layer %{y}: best at step %{customdata:,.3~f}<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+    )
+    layout: dict[str, Any] = {}
+    if switch and len(treatments) > 1:
+        buttons = [
+            {
+                "label": TREATMENTS.get(which, which),
+                "method": "restyle",
+                "args": [
+                    {
+                        "z": [table(which), None],
+                        "x": [places, axis.place(best(which))],
+                        "customdata": [cells.customdata, best(which)],
+                    }
+                ],
+            }
+            for which in treatments
+        ]
+        layout["updatemenus"] = [
+            {
+                "type": "buttons",
+                "direction": "right",
+                "active": treatments.index(treatment),
+                "buttons": buttons,
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.02,
+                "yanchor": "bottom",
+                "pad": {"b": 6, "l": 0, "t": 0, "r": 0},
+                "font": {"size": 11},
+                "bgcolor": "white",
+                "showactive": True,
+            }
+        ]
+    panel = Panel(
+        title=f"{reference_look(name).label}: similarity of errors (SimE)",
+        traces=(cells, marks),
+        x={**axis.properties("step"), "showgrid": False, "range": _edges(places)},
+        y={**layer_axis(result), "showgrid": False, "range": _edges(layers)},
+        layout=layout,
+    )
+    return draw(panel)
+
+
+def _edges(centres: np.ndarray) -> list[float]:
+    """Outer edges of the first and the last cell."""
+    if len(centres) < 2:
+        return [float(centres[0]) - 0.5, float(centres[0]) + 0.5]
+    first, last = (centres[1] - centres[0]) / 2, (centres[-1] - centres[-2]) / 2
+    return [float(centres[0] - first), float(centres[-1] + last)]

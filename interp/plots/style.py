@@ -1,0 +1,111 @@
+"""How references, kinds of site and ordered series look, in colour and in black and white.
+
+Colours are Okabe and Ito's, which colour-blind readers tell apart; a symbol and a dash pattern
+repeat every distinction for those who print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from plotly.colors import sample_colorscale  # type: ignore[attr-defined]
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
+INK = "#1f2328"
+MUTED = "#57606a"
+GRID = "#e4e7eb"
+SHADE = "#eef0f3"
+SEQUENTIAL = "Cividis"
+"""Rises evenly in lightness, so it reads in grey, and for every kind of colour vision."""
+
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
+DASHES = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one series is drawn and called."""
+
+    label: str
+    """Escaped: plotly reads a subset of HTML."""
+    colour: str
+    dash: str
+    symbol: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        return {"color": self.colour, "dash": self.dash, "width": 2}
+
+    @property
+    def marker(self) -> dict[str, Any]:
+        return {
+            "color": self.colour,
+            "symbol": self.symbol,
+            "size": 8,
+            "line": {"color": self.colour, "width": 1.5},
+        }
+
+
+REFERENCE_LOOKS: dict[str, Look] = {
+    "newton": Look("Newton", "#0072b2", "solid", "circle"),
+    "newton-fixed": Look("Newton, one α for all prefixes", "#56b4e9", "dot", "triangle-up"),
+    "gd": Look("GD, one step size", "#d55e00", "solid", "square"),
+    "gd-adaptive": Look("GD, step size per prefix", "#b87a00", "dash", "triangle-down"),
+    "ridge": Look("Ridge, penalty halved each step", "#007a5a", "longdash", "diamond"),
+    "ols": Look("OLS", MUTED, "dot", "x-thin"),
+}
+FAMILY_LABELS: dict[str, str] = {
+    "newton": "Iterative Newton",
+    "gd": "gradient descent",
+    "gd++": "GD++",
+    "ridge": "ridge regression with a falling penalty",
+    "cg": "conjugate gradient",
+    "ols": "ordinary least squares",
+}
+"""As the verdict calls families (`interp.analyses.comparisons`, which is slow to import)."""
+SITE_LOOKS: dict[str, Look] = {
+    "resid_post": Look("residual stream (resid_post)", INK, "solid", "circle"),
+    "resid_pre": Look("residual stream (resid_pre)", MUTED, "dashdot", "triangle-up"),
+    "attn_out": Look("attention output (attn_out)", "#0072b2", "dash", "square"),
+    "mlp_out": Look("MLP output (mlp_out)", "#d55e00", "dot", "diamond"),
+    "z": Look("attention heads (z)", "#cc79a7", "longdash", "triangle-up"),
+}
+SPARE_COLOURS = ("#cc79a7", "#332288", "#882255", "#117733", "#999933")
+
+
+def reference_label(name: str) -> str:
+    """What a reference is called, unescaped."""
+    return REFERENCE_LOOKS[name].label if name in REFERENCE_LOOKS else name
+
+
+def reference_look(name: str) -> Look:
+    """The look of a reference; names not known here get one of the spare looks."""
+    return REFERENCE_LOOKS.get(name) or _spare_look(name)
+
+
+def site_look(kind: str) -> Look:
+    """The look of a kind of site."""
+    return SITE_LOOKS.get(kind) or _spare_look(kind)
+
+
+def ordered_looks(labels: Sequence[str]) -> list[Look]:
+    """Looks of an ordered series: colours from dark to light, symbols and dashes in turn."""
+    last = max(1, len(labels) - 1)
+    colours = sample_colorscale(SEQUENTIAL, [0.82 * index / last for index in range(len(labels))])
+    return [
+        Look(escape(label), colour, DASHES[index % len(DASHES)], SYMBOLS[index % len(SYMBOLS)])
+        for index, (label, colour) in enumerate(zip(labels, colours, strict=True))
+    ]
+
+
+def _spare_look(name: str) -> Look:
+    index = sum(name.encode())
+    return Look(
+        escape(name),
+        SPARE_COLOURS[index % len(SPARE_COLOURS)],
+        DASHES[index % len(DASHES)],
+        SYMBOLS[index % len(SYMBOLS)],
+    )

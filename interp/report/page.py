@@ -1,0 +1,136 @@
+"""Writes the report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from plotly.graph_objects import Figure
+from plotly.io.json import to_json_plotly
+from plotly.offline import get_plotlyjs
+
+from hooks.atomic import atomic_write
+from interp.report.sections import sections
+from interp.report.templating import environment
+from interp.report.wording import checkpoint_of, word
+from interp.result import MatchResult
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the page holds it."""
+
+    title: str
+    figure: Markup
+    """JSON that no HTML parser sees an end of its element in."""
+
+
+def write_report(result: MatchResult, path: str | Path) -> None:
+    """Writes one HTML file that opens offline, atomically.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is left as it was.
+    """
+    page = report_html(result)
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def report_html(result: MatchResult) -> str:
+    """The report's page."""
+    provenance = result.provenance
+    parts = [
+        (section, [_picture(figure) for figure in section.pictures]) for section in sections(result)
+    ]
+    templates = files("interp.report") / "templates"
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            checkpoint=checkpoint_of(result),
+            model=_model(provenance),
+            task=_task(provenance),
+            wording=word(result),
+            sections=parts,
+            facts=_facts(provenance),
+            recipe=_pretty(provenance.get("recipe")),
+            everything=_pretty(provenance),
+            style=Markup((templates / "report.css").read_text(encoding="utf-8")),
+            script=Markup((templates / "report.js").read_text(encoding="utf-8")),
+            plotly=Markup(get_plotlyjs()),
+        )
+    )
+
+
+def _picture(figure: Figure) -> Picture:
+    title = figure.layout.title.text or ""
+    plain = figure.to_plotly_json()
+    plain["layout"].pop("title", None)
+    plain["layout"]["margin"]["t"] = 16
+    text = to_json_plotly(plain)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Picture(Markup(title), Markup(text))
+
+
+def _model(provenance: dict[str, Any]) -> str:
+    config = provenance.get("config") or {}
+    parts = [str(provenance.get("architecture") or "model")]
+    for key, unit in (("n_layers", "layers"), ("n_heads", "heads")):
+        if key in config:
+            parts.append(f"{config[key]} {unit}")
+    if "d_model" in config:
+        parts.append(f"width {config['d_model']}")
+    return ", ".join(parts)
+
+
+def _task(provenance: dict[str, Any]) -> str:
+    task = dict(provenance.get("task") or {})
+    name = str(task.pop("name", "unknown task")).replace("_", " ")
+    dims, points = task.get("n_dims"), task.get("n_points")
+    return f"{name}, d = {dims}, {points} points" if dims and points else name
+
+
+def _facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
+    trained = provenance.get("trained") or {}
+    metrics = trained.get("metrics") or {}
+    facts = {
+        "Checkpoint": checkpoint_text(provenance),
+        "Model": _model(provenance),
+        "Trained for": f"{trained['step']:,} steps" if trained.get("step") else None,
+        "At the end of training": ", ".join(
+            f"{key.replace('_', ' ')} {metrics[key]:.4g}"
+            for key in ("loss", "error", "baseline_error", "excess")
+            if isinstance(metrics.get(key), int | float)
+        ),
+        "Task": ", ".join(
+            f"{key} = {value}" for key, value in (provenance.get("task") or {}).items()
+        ),
+        "Prompts": f"{provenance['prompts']:,} to evaluate on, as many to fit read-outs",
+        "Seed": str(provenance.get("seed")),
+        "Read-outs of iterates": provenance.get("readout"),
+        "Final LayerNorm": provenance.get("final_norm"),
+        "Sites": ", ".join(provenance.get("sites") or ()),
+        "Versions": _versions(provenance.get("versions")),
+        "Versions in training": _versions(trained.get("versions")),
+        "Command": provenance.get("command"),
+    }
+    return [(key, str(value)) for key, value in facts.items() if value]
+
+
+def checkpoint_text(provenance: dict[str, Any]) -> str | None:
+    """Where the model came from, if that is known."""
+    checkpoint = provenance.get("checkpoint")
+    return None if checkpoint is None else str(checkpoint)
+
+
+def _versions(versions: dict[str, str] | None) -> str:
+    return ", ".join(f"{name} {number}" for name, number in (versions or {}).items())
+
+
+def _pretty(value: Any) -> str | None:
+    return json.dumps(value, indent=2, ensure_ascii=False) if value else None

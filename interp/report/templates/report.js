@@ -1,0 +1,24 @@
+"use strict";
+
+// Draws every figure one after the other, so that the page can be read meanwhile.
+(async () => {
+  const isTouch = matchMedia("(pointer: coarse)").matches;
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    displayModeBar: isTouch ? false : "hover",
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    toImageButtonOptions: { format: "svg" },
+  };
+  const plots = [...document.querySelectorAll(".plot")];
+  for (const plot of plots) {
+    const { data, layout } = JSON.parse(plot.parentElement.querySelector("script").textContent);
+    if (isTouch) layout.dragmode = false; // a finger on a picture scrolls the page
+    await Plotly.newPlot(plot, data, layout, config);
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((details) => (details.open = true));
+  });
+  document.documentElement.dataset.drawn = String(plots.length);
+})();

@@ -1,0 +1,179 @@
+"""The verdict in words and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interp.plots.measure import leading_finding
+from interp.plots.style import FAMILY_LABELS, reference_label
+from interp.report.templating import environment
+from interp.result import MatchResult
+from probes.verdict import Estimate, Evidence, Finding
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number and its interval."""
+
+    value: str
+    interval: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one measure found about one reference, as a line of the evidence table."""
+
+    name: str
+    score: Cell
+    behind: Cell
+    loss: Cell
+    gain: Cell
+    rate: Cell
+    layers: str
+    stands: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one measure found."""
+
+    measure: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The verdict as a reader meets it."""
+
+    headline: str
+    rate: str | None
+    """Steps per layer."""
+    interval: str | None
+    where: str | None
+    """The layers it holds for and what it was measured by."""
+    ruled_out: tuple[tuple[str, str], ...]
+    """Families and the reasons why they fell."""
+    text: str
+    """The verdict's own sentences."""
+    tables: tuple[Table, ...]
+    answer: str
+
+
+def word(result: MatchResult) -> Wording:
+    """Puts a verdict into words."""
+    verdict = result.verdict
+    leading = leading_finding(result)
+    quoted = None
+    if verdict.standing and leading is not None:
+        quoted = leading.representative(verdict.standing[0])
+    names = [_family(name) for name in verdict.standing]
+    if verdict.answer == "none":
+        headline = "None of the references describes the layers"
+    elif verdict.answer == "undecided":
+        headline = f"Undecided between {_join(names, 'and')}"
+    else:
+        headline = f"The layers follow {names[0]}"
+    rate = verdict.steps_per_layer
+    return Wording(
+        headline=headline,
+        rate=None if rate is None else number(rate),
+        interval=" to ".join(map(number, verdict.interval)) if verdict.interval else None,
+        where=_where(verdict.findings, leading, quoted),
+        ruled_out=_ruled_out(leading, verdict.standing),
+        text=verdict.text,
+        tables=tuple(
+            Table(readable(finding.measure), tuple(_row(item) for item in finding.evidence))
+            for finding in verdict.findings
+            if finding.evidence
+        ),
+        answer=verdict.answer,
+    )
+
+
+def verdict_html(result: MatchResult) -> str:
+    """The verdict as a fragment of HTML, for notebooks."""
+    return (
+        environment()
+        .get_template("verdict.html")
+        .render(wording=word(result), checkpoint=checkpoint_of(result))
+    )
+
+
+def checkpoint_of(result: MatchResult) -> str:
+    """What the report calls the model."""
+    return str(result.provenance.get("checkpoint") or "unnamed model")
+
+
+def number(value: float) -> str:
+    """A rate or step count with as many digits as it deserves."""
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def readable(measure: str) -> str:
+    """A measure's name, typeset."""
+    return measure.replace("R^2", "R²").replace("phi_k", "φ_k")
+
+
+def _where(
+    findings: Sequence[Finding], leading: Finding | None, quoted: Evidence | None
+) -> str | None:
+    if leading is None or quoted is None:
+        return None
+    others = [
+        readable(finding.measure)
+        for finding in findings
+        if finding is not leading and quoted.family in finding.standing
+    ]
+    text = (
+        f"from layer {quoted.first_layer} to layer {quoted.last_layer}, "
+        f"by {readable(leading.measure)}"
+    )
+    return f"{text}; {_join(others, 'and')} agrees on the algorithm" if others else text
+
+
+def _ruled_out(leading: Finding | None, standing: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    if leading is None:
+        return ()
+    families = dict.fromkeys(item.family for item in leading.evidence)
+    return tuple(
+        (_capital(_family(family)), readable(leading.representative(family).reason))
+        for family in families
+        if family not in standing
+    )
+
+
+def _row(item: Evidence) -> Row:
+    return Row(
+        name=reference_label(item.name),
+        score=_estimate(item.constant_rate, 3),
+        behind=_estimate(item.behind, 4),
+        loss=_estimate(item.constraint_loss, 4),
+        gain=_estimate(item.growth_gain, 4),
+        rate=Cell(number(item.rate.value), f"{number(item.rate.low)} to {number(item.rate.high)}"),
+        layers=f"{item.first_layer} to {item.last_layer}",
+        stands=item.stands,
+        reason=readable(item.reason),
+    )
+
+
+def _estimate(estimate: Estimate, digits: int) -> Cell:
+    value, low, high = (
+        f"{part:.{digits}f}" for part in (estimate.value, estimate.low, estimate.high)
+    )
+    return Cell(value, None if low == high else f"{low} to {high}")
+
+
+def _family(name: str) -> str:
+    return FAMILY_LABELS.get(name, name)
+
+
+def _join(words: Sequence[str], last: str) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
