@@ -68,15 +68,25 @@ def fit_ramp(
         min_layers: Fewest layers that a growth spans, its ends included.
 
     Raises:
-        ValueError: Fewer layers than `min_layers`, or depths that decrease.
+        ValueError: Fewer layers than `min_layers`, fewer than two steps, depths that decrease or
+            are all the same, or a similarity that is NaN.
     """
-    n_layers = similarity.shape[1]
+    n_layers, n_steps = similarity.shape[1:]
     if depth is None:
         depth = torch.arange(n_layers, dtype=torch.float64)
     if n_layers < min_layers:
         raise ValueError(f"a growth law needs at least {min_layers} layers, got {n_layers}")
-    if (depth.diff() < 0).any():
-        raise ValueError("depth must not decrease from layer to layer")
+    if len(grid.steps) < 2 or n_steps != len(grid.steps):
+        raise ValueError(
+            f"similarity has {n_steps} steps and the grid {len(grid.steps)}; both must agree and "
+            "be at least 2"
+        )
+    if (depth.diff() < 0).any() or depth[0] == depth[-1]:
+        raise ValueError(
+            "depth must not decrease from layer to layer, nor stay the same throughout"
+        )
+    if (is_nan := similarity.isnan()).any():
+        raise ValueError(f"similarity is NaN, first at {is_nan.nonzero()[0].tolist()}")
     weights, windows = _ramps(grid, law, tuple(depth.tolist()), min_layers)
     scores = weights @ similarity.flatten(1).double().numpy().T  # [ramp, replicate]
     best = scores.argmax(0)

@@ -93,7 +93,7 @@ def test_no_error_is_similar_to_nothing():
 
 
 def test_the_first_point_counts_in_the_official_convention_only():
-    a, b, ys = draw(2)
+    a, _, ys = draw(2)
     changed = a.clone()
     changed[..., 0] += 3
     for convention, is_same in (("paper", True), ("official", False)):
@@ -103,7 +103,7 @@ def test_the_first_point_counts_in_the_official_convention_only():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_named_with_its_place(bad):
-    a, b, ys = draw(3)
+    a, _, ys = draw(3)
     a[2, 1, 4] = bad
     with pytest.raises(ValueError, match=r"NaN or infinity, first at .*prompt\] \[2, 1\]"):
         error_directions(a, ys)
@@ -114,7 +114,7 @@ def test_what_is_not_finite_is_named_with_its_place(bad):
 
 
 def test_bad_arguments():
-    a, b, ys = draw(4)
+    a, _, ys = draw(4)
     with pytest.raises(ValueError, match="convention must be one of paper, official"):
         error_directions.__wrapped__(a, ys, "theirs")
     with pytest.raises(ValueError, match="prompts of 1 point"):
