@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from hooks.architectures import build_model
+from hooks.architectures.built_in import BUILT_IN
 from hooks.checkpoints import CheckpointError, save_checkpoint
 from interp import zoo
 from interp.cli import main
 from interp.recipes import find_recipe
 from interp.training.recipe import Recipe
 from interp.zoo import catalogue
+from interp.zoo.constructed import CONSTRUCTED
 
 SIZES = {"n_dims": 2, "n_points": 4, "n_layers": 1, "n_heads": 1, "d_model": 8}
 METRICS = {"step": 3, "error": 0.31, "baseline_error": 0.3, "excess": 0.01, "seconds": 60.0}
@@ -119,3 +121,11 @@ def test_the_table_and_the_json_agree(shelf: Path, capsys: pytest.CaptureFixture
     trained = next(line for line in table.splitlines() if line.startswith("trained"))
     assert "0.3100" in trained
     assert "0.3000" in trained
+
+
+def test_constructed_models_are_listed_as_they_can_be_loaded(capsys: pytest.CaptureFixture[str]):
+    assert set(CONSTRUCTED) == set(BUILT_IN)
+    with pytest.raises(SystemExit):
+        main(["zoo"])
+    listing = capsys.readouterr().out
+    assert all(name in listing for name in CONSTRUCTED)
