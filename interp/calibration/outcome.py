@@ -1,0 +1,122 @@
+"""What the verdict said in one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from interp.calibration.cell import FAMILIES, Cell
+
+Grade = Literal["right", "undecided", "wrong"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one protocol says of the reference that is planted."""
+
+    measure: str
+    name: str
+    stands: bool
+    reason: str
+    rate: float
+    low: float
+    high: float
+    first_layer: int
+    last_layer: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell and what the verdict said in it."""
+
+    cell: Cell
+    answer: str
+    """The reference left standing, "none" or "undecided"."""
+    standing: tuple[str, ...]
+    rate: float | None
+    """Steps a layer, if anything is left standing, …"""
+    low: float | None
+    high: float | None
+    """… and its interval."""
+    readings: tuple[Reading, ...]
+    """Of the planted reference, by protocol; none in controls."""
+    text: str
+    """The verdict in words."""
+
+    @property
+    def grade(self) -> Grade:
+        """Right, undecided, or wrong: a definite answer that is not the expected one."""
+        if self.answer == self.cell.expected:
+            return "right"
+        return "undecided" if self.answer == "undecided" else "wrong"
+
+    @property
+    def relative_error(self) -> float | None:
+        """Steps a layer found over those planted, less 1, where the planted reference is found."""
+        if self.rate is None or self.grade != "right":
+            return None
+        return self.rate / self.cell.iterations_per_layer - 1
+
+    def describe(self) -> dict[str, Any]:
+        """As plain values, the inverse of `from_description`."""
+        return asdict(self)
+
+    @classmethod
+    def from_description(cls, values: Mapping[str, Any]) -> Outcome:
+        return cls(
+            **{
+                **values,
+                "cell": Cell(**values["cell"]),
+                "standing": tuple(values["standing"]),
+                "readings": tuple(Reading(**reading) for reading in values["readings"]),
+            }
+        )
+
+
+def run_cell(cell: Cell) -> Outcome:
+    """Builds the cell's model, runs `match` on it and keeps what decides."""
+    import numpy as np
+    import torch
+
+    from interp.analyses.match import match
+    from interp.calibration.models import build
+
+    torch.set_num_threads(1)
+    entropy = [cell.seed, int(cell.condition.key[:15], 16)]
+    prompt_seed, model_seed = map(int, np.random.SeedSequence(entropy).generate_state(2))
+    verdict = match(
+        build(cell, model_seed),
+        n_prompts=cell.n_prompts,
+        site_kinds=("resid_post",),
+        seed=prompt_seed,
+    ).verdict
+    family = FAMILIES[cell.algorithm]
+    readings = []
+    for finding in verdict.findings if cell.control == "planted" else ():
+        if any(item.family == family for item in finding.evidence):
+            item = finding.representative(family)
+            readings.append(
+                Reading(
+                    finding.measure,
+                    item.name,
+                    item.stands,
+                    item.reason,
+                    item.rate.value,
+                    item.rate.low,
+                    item.rate.high,
+                    item.first_layer,
+                    item.last_layer,
+                )
+            )
+    low, high = verdict.interval or (None, None)
+    return Outcome(
+        cell,
+        verdict.answer,
+        verdict.standing,
+        verdict.steps_per_layer,
+        low,
+        high,
+        tuple(readings),
+        verdict.text,
+    )

@@ -1,0 +1,53 @@
+"""`interp calibrate`: how often is the verdict right on models whose algorithm is known?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def calibrate(
+    grid: Annotated[
+        Path | None,
+        typer.Option(help="TOML file with [[block]] tables; by default the shipped grid."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the outcomes, calibration.nc and the report.")
+    ] = Path("out/calibration"),
+    document: Annotated[
+        Path | None,
+        typer.Option(help="Write the Markdown page here, its pictures in images/ beside it."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the outcomes that an earlier run left.")
+    ] = False,
+) -> None:
+    """Run the verdict on models whose algorithm is known and say how often it is right."""
+    from rich.console import Console
+
+    from interp.calibration.grid import DEFAULT_GRID, read_grid
+    from interp.calibration.running import run_cells
+    from interp.calibration.store import OutcomeStore
+    from interp.commands.progress import prompt_progress
+
+    cells = read_grid(grid or DEFAULT_GRID).cells
+    store = OutcomeStore(out / "cells")
+    with prompt_progress(Console(stderr=True)) as progress:
+        outcomes = run_cells(
+            cells,
+            store,
+            n_jobs=jobs,
+            dask_address=dask,
+            resume=resume,
+            finished=lambda done, total: progress(f"cell {done} of {total}", done, total),
+        )
+        from interp.calibration.writing import write_calibration
+
+        progress("writing the report", 0, 1)
+        write_calibration(outcomes, out, document=document)
