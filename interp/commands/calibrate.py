@@ -24,16 +24,26 @@ def calibrate(
         Path | None,
         typer.Option(help="Write the Markdown page here, its pictures in images/ beside it."),
     ] = None,
+    with_protocols: Annotated[
+        bool,
+        typer.Option("--protocols/--no-protocols", help="Compare raw, matched and direct steps."),
+    ] = True,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the outcomes that an earlier run left.")
     ] = False,
 ) -> None:
     """Run the verdict on models whose algorithm is known and say how often it is right."""
+    import shlex
+    import sys
+
     from rich.console import Console
 
     from interp.calibration.grid import DEFAULT_GRID, read_grid
+    from interp.calibration.protocols import compare_protocols
     from interp.calibration.running import run_cells
     from interp.calibration.store import OutcomeStore
+    from interp.calibration.tables import headline
+    from interp.calibration.writing import write_calibration
     from interp.commands.progress import prompt_progress
 
     cells = read_grid(grid or DEFAULT_GRID).cells
@@ -47,7 +57,15 @@ def calibrate(
             resume=resume,
             finished=lambda done, total: progress(f"cell {done} of {total}", done, total),
         )
-        from interp.calibration.writing import write_calibration
-
+        progress("comparing protocols", 0, 1)
+        protocols = compare_protocols(out / "protocols", resume=resume) if with_protocols else ()
         progress("writing the report", 0, 1)
-        write_calibration(outcomes, out, document=document)
+        write_calibration(
+            outcomes,
+            out,
+            command=shlex.join(["interp", *sys.argv[1:]]),
+            protocols=protocols,
+            document=document,
+        )
+    print(headline(outcomes))
+    print(f"report: {out / 'calibration.html'}")

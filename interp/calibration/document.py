@@ -1,0 +1,51 @@
+"""The calibration as a Markdown page with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hooks.atomic import atomic_write
+from interp.calibration.figures import Picture
+from interp.calibration.static import find_browser, static_svgs
+from interp.calibration.tables import Table
+
+INTRODUCTION = """\
+A verdict is worth what it is known to get right. Here it is asked about models whose algorithm is
+known because it was built into their weights (`hooks.architectures.planted`), in the paper's
+shape n = 2d, and about models in which there is nothing to find. Each run builds a model, draws
+fresh prompts and asks `interp.match` with its default thresholds, at the residual stream. The
+references know the constants that were planted (eta, gamma, alpha), as they do for every model
+that carries its own; a trained model has none, so this calibrates the verdict's statistics, not
+the choice of references.
+"""
+
+
+def write_document(
+    path: str | Path,
+    *,
+    headline: str,
+    command: str,
+    tables: Sequence[Table],
+    pictures: Sequence[Picture],
+) -> None:
+    """Writes the page, and `images/calibration-<name>.svg` beside it where a browser can draw.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    path = Path(path)
+    drawn = static_svgs([picture.figure for picture in pictures]) if find_browser() else []
+    parts = ["# Calibration", INTRODUCTION, f"**{headline}**", f"```\n{command}\n```"]
+    for picture, svg in zip(pictures, drawn, strict=False):
+        name = f"images/calibration-{picture.name}.svg"
+        with atomic_write(path.parent / name) as temporary:
+            temporary.write_text(svg + "\n", encoding="utf-8")
+        parts += [
+            f"## {picture.title}", f"![{picture.title}]({name})", picture.see, picture.means
+        ]  # fmt: skip
+    for table in tables:
+        parts += [f"## {table.title}", table.markdown(), table.note]
+    text = "\n\n".join(part.strip() for part in parts if part) + "\n"
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,210 @@
+"""What a calibration found, in tables of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+
+from interp.calibration.coverage import coverage
+from interp.calibration.figures import name_of
+from interp.calibration.outcome import Outcome
+from interp.calibration.protocols import ProtocolSteps
+from interp.calibration.rates import Tally, tally_by, wilson
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table and what it is about."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table in GitHub's Markdown; the first column is left-aligned, the others right."""
+        lines = [
+            self.header,
+            (":--", *["--:"] * (len(self.header) - 1)),
+            *self.rows,
+        ]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def tables(
+    outcomes: Sequence[Outcome], protocols: Sequence[ProtocolSteps] = ()
+) -> tuple[Table, ...]:
+    """Every table that these outcomes have rows for."""
+    planted = [o for o in outcomes if o.cell.expected != "none"]
+    drawn = (
+        _by_noise(planted),
+        _by_model(planted),
+        _controls(outcomes),
+        _coverage(outcomes),
+        _protocols(protocols),
+        _not_right(outcomes),
+    )
+    return tuple(table for table in drawn if table.rows)
+
+
+def _by_noise(planted: Sequence[Outcome]) -> Table:
+    tallies = tally_by(planted, lambda o: o.cell.noise, lambda o: o.cell.n_prompts)
+    return Table(
+        "Answers by noise and prompts",
+        ("noise, % of the stream's", "prompts", "runs", "right", "undecided", "wrong", "right, %"),
+        tuple(
+            (
+                f"{100 * noise:.0f}",
+                f"{n_prompts:,}",
+                *_counts(tally),
+                _percent(tally.right, tally.n),
+            )
+            for (noise, n_prompts), tally in tallies.items()
+        ),
+        "In brackets 95 % intervals (Wilson). Wrong is any definite answer that is not the planted "
+        "algorithm, “none” included.",
+    )
+
+
+def _by_model(planted: Sequence[Outcome]) -> Table:
+    rows = []
+    groups: dict[tuple[str, int, float], list[Outcome]] = {}
+    for o in planted:
+        if o.cell.control == "planted":
+            key = (o.cell.algorithm, o.cell.iterations_per_layer, o.cell.noise)
+            groups.setdefault(key, []).append(o)
+    for (_, _, noise), members in sorted(groups.items()):
+        errors = [100 * o.relative_error for o in members if o.relative_error is not None]
+        rows.append(
+            (
+                name_of(members[0].cell),
+                f"{100 * noise:.0f}",
+                *_counts(Tally.of(members)),
+                *(
+                    (f"{mean(errors):+.1f}", f"{max(map(abs, errors)):.1f}")
+                    if errors
+                    else ("–", "–")
+                ),
+            )
+        )
+    header = ("planted", "noise, %", "runs", "right", "undecided", "wrong")
+    return Table(
+        "Steps per layer by model",
+        (*header, "mean error of steps, %", "largest, %"),
+        tuple(rows),
+        "All numbers of prompts and all dimensions together. The error is that of the steps per "
+        "layer in right answers, relative to those planted.",
+    )
+
+
+def _controls(outcomes: Sequence[Outcome]) -> Table:
+    controls = [o for o in outcomes if o.cell.control != "planted"]
+    groups = tally_by(controls, lambda o: o.cell.control, lambda o: name_of(o.cell))
+    return Table(
+        "Controls",
+        ("control", "made from", "right answer", "runs", "right", "undecided", "wrong"),
+        tuple(
+            (
+                control,
+                name,
+                next(
+                    o.cell.expected
+                    for o in controls
+                    if (o.cell.control, name_of(o.cell)) == (control, name)
+                ),
+                *_counts(tally),
+            )
+            for (control, name), tally in groups.items()
+        ),
+        "Newton's iteration on S = X^T X never sees a y. With shuffled pairs its stream holds the "
+        "filtered queries still, and naming Newton is right.",
+    )
+
+
+def _coverage(outcomes: Sequence[Outcome]) -> Table:
+    rows = coverage(outcomes)
+    lines = [
+        (
+            name_of(row.condition),
+            f"{100 * row.condition.noise:.0f}",
+            f"{row.condition.n_prompts:,}",
+            f"{row.large_sample_rate:.3f} ({row.large_sample_prompts:,})",
+            str(row.n),
+            str(row.covered),
+            str(row.planted_covered),
+        )
+        for row in rows
+    ]
+    if rows:
+        n, covered = sum(row.n for row in rows), sum(row.covered for row in rows)
+        lines.append(("all", "", "", "", str(n), f"{covered}: {_percent(covered, n)} %",
+                      str(sum(row.planted_covered for row in rows))))  # fmt: skip
+    return Table(
+        "Coverage of the 95 % intervals of the steps per layer",
+        ("planted", "noise, %", "prompts", "large sample's rate (prompts)", "intervals",
+         "hold that rate", "hold the planted rate"),
+        tuple(lines),
+    )  # fmt: skip
+
+
+def _protocols(protocols: Sequence[ProtocolSteps]) -> Table:
+    return Table(
+        "Best-matching steps of layers 1, 2, …",
+        ("planted", "protocol", "steps"),
+        tuple(
+            (name_of(found.cell), name, " ".join(f"{step:.1f}" for step in steps))
+            for found in protocols
+            for name, steps in {"planted": found.planted, **found.protocols}.items()
+        ),
+    )
+
+
+def _not_right(outcomes: Sequence[Outcome]) -> Table:
+    groups: dict[tuple[str, ...], int] = {}
+    for o in outcomes:
+        if o.grade != "right":
+            cell = o.cell
+            key = (
+                name_of(cell), cell.control, f"{100 * cell.noise:.0f}", str(cell.n_dims),
+                f"{cell.n_prompts:,}", o.answer, ", ".join(o.standing) or "–",
+            )  # fmt: skip
+            groups[key] = groups.get(key, 0) + 1
+    return Table(
+        "Every answer that was not right",
+        ("model", "control", "noise, %", "d", "prompts", "answer", "left standing", "runs"),
+        tuple((*key, str(count)) for key, count in sorted(groups.items())),
+    )
+
+
+def _counts(tally: Tally) -> tuple[str, ...]:
+    return tuple(map(str, (tally.n, tally.right, tally.undecided, tally.wrong)))
+
+
+def _percent(count: int, n: int) -> str:
+    low, high = wilson(count, n)
+    return f"{100 * count / n:.0f} ({100 * low:.0f}–{100 * high:.0f})"
+
+
+def headline(outcomes: Sequence[Outcome]) -> str:
+    """What a reader should take away, in sentences."""
+    planted = [o for o in outcomes if o.cell.expected != "none"]
+    controls = [o for o in outcomes if o.cell.expected == "none"]
+    parts = []
+    for label, group in (
+        ("Models of known algorithm without noise", [o for o in planted if not o.cell.noise]),
+        ("With noise in the stream", [o for o in planted if o.cell.noise]),
+        ("Where there is nothing to find", controls),
+    ):
+        if group:
+            tally = Tally.of(group)
+            parts.append(
+                f"{label}: {tally.right} of {tally.n} right, {tally.undecided} undecided, "
+                f"{tally.wrong} wrong{_typical_error(group)}"
+            )
+    return f"{len(outcomes)} runs. {'. '.join(parts)}."
+
+
+def _typical_error(outcomes: Iterable[Outcome]) -> str:
+    errors = [abs(o.relative_error) for o in outcomes if o.relative_error is not None]
+    return f" (steps per layer off by {100 * median(errors):.1f} % in the median)" if errors else ""
