@@ -8,6 +8,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+CurveLaw = Literal["linear", "log-linear", "neither"]
+
 NEITHER_MISFIT = 0.15
 """A law is "neither" when what it leaves unexplained exceeds this share of the curve's spread."""
 
@@ -16,7 +18,7 @@ NEITHER_MISFIT = 0.15
 class GrowthLaw:
     """A match curve seen as step = a + b · depth and as log2 step = a + b · depth."""
 
-    law: Literal["linear", "log-linear", "neither"]
+    law: CurveLaw
     evidence_ratio: float
     """Likelihood of the linear law over that of the log-linear one, at their best parameters."""
     linear_rate: float
@@ -59,9 +61,9 @@ def growth_law(steps: Float[Tensor, " layer"], depth: Float[Tensor, " layer"]) -
         "linear": _relative(steps - linear, steps),
         "log-linear": _relative(residuals["log-linear"], steps.log2()),
     }
-    better = "linear" if ratio >= 1 else "log-linear"
+    better: CurveLaw = "linear" if ratio >= 1 else "log-linear"
     return GrowthLaw(
-        law=better if misfit[better] <= NEITHER_MISFIT else "neither",  # type: ignore[arg-type]
+        law=better if misfit[better] <= NEITHER_MISFIT else "neither",
         evidence_ratio=ratio,
         linear_rate=rate,
         doubling_rate=doubling,

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.growth import Ramp, fit_ramp, flat_score, free_score
+from probes.growth_law import CurveLaw, growth_law
 from probes.matching import StepGrid, best_match
 
 MARGIN = 0.001
@@ -31,6 +32,9 @@ GROWTH_MARGIN = 0.002
 
 MIN_SIMILARITY = 0.7
 """Mean similarity below which no reference describes the layers."""
+
+CLEAR_RATIO = 3.0
+"""Evidence ratio from which on one law of growth is clearly better than the other."""
 
 LEVEL = 0.95
 
@@ -82,6 +86,10 @@ class Evidence:
     """Steps a layer: slope of the match curve from `first_layer` to `last_layer`."""
     first_layer: int
     last_layer: int
+    law: CurveLaw
+    """Which law the match curve follows over the layers where the best reference grows."""
+    evidence_ratio: float
+    """Likelihood that its steps grow linearly with depth over that their logarithms do."""
     stands: bool
     reason: str
     """In words, why it stands or falls."""
@@ -163,7 +171,7 @@ def weigh(
             for item, ramp in zip(contenders, ramps, strict=True)
         ]
     )
-    best = scores[:, 0].argmax()
+    best = int(scores[:, 0].argmax())
     strict = 1 - (1 - level) / max(1, len(contenders) - 1)
     evidence = []
     for index, (item, ramp) in enumerate(zip(contenders, ramps, strict=True)):
@@ -171,6 +179,9 @@ def weigh(
         extra_loss = Estimate.of(losses[index] - losses[losses[:, 0].argmin()], strict)
         gain = Estimate.of(scores[index] - flat_score(item.similarity), strict)
         score = Estimate.of(scores[index], strict)
+        curves, curve_depth = _match_curves(item, ramp)
+        best_curves, best_depth = _match_curves(item, ramps[best])
+        law = growth_law(best_curves[0], best_depth)
         stands, reason = _judge(score, behind, extra_loss, gain, control)
         evidence.append(
             Evidence(
@@ -180,9 +191,11 @@ def weigh(
                 behind=behind,
                 constraint_loss=Estimate.of(losses[index], strict),
                 growth_gain=gain,
-                rate=Estimate.of(_rates(item, ramp), level),
+                rate=Estimate.of(_slopes(curves, curve_depth), level),
                 first_layer=layers[int(ramp.first_layer[0])],
                 last_layer=layers[int(ramp.last_layer[0])],
+                law=law.law,
+                evidence_ratio=law.evidence_ratio,
                 stands=stands,
                 reason=reason,
             )
@@ -208,12 +221,20 @@ def _judge(
     return True, f"a constant rate reaches similarity {score.value:.3f}"
 
 
-def _rates(contender: Contender, ramp: Ramp) -> Float[Tensor, " replicate"]:
-    """Slope of each replicate's match curve over the layers of the ramp fitted to all prompts."""
+def _match_curves(
+    contender: Contender, ramp: Ramp
+) -> tuple[Float[Tensor, "replicate layer"], Float[Tensor, " layer"]]:
+    """Each replicate's match curve over the layers of the ramp fitted to all prompts."""
     window = slice(int(ramp.first_layer[0]), int(ramp.last_layer[0]) + 1)
-    steps = best_match(contender.similarity[:, window], contender.grid).step
-    depth = ramp.depth[window] - ramp.depth[window].mean()
-    return (steps * depth).sum(-1) / depth.square().sum()
+    found = best_match(contender.similarity[:, window], contender.grid)
+    return found.step, ramp.depth[window]
+
+
+def _slopes(
+    curves: Float[Tensor, "replicate layer"], depth: Float[Tensor, " layer"]
+) -> Float[Tensor, " replicate"]:
+    centred = depth - depth.mean()
+    return (curves * centred).sum(-1) / centred.square().sum()
 
 
 def conclude(findings: Sequence[Finding], labels: Mapping[str, str] | None = None) -> Verdict:
@@ -250,14 +271,29 @@ def conclude(findings: Sequence[Finding], labels: Mapping[str, str] | None = Non
         names = ", ".join(labels.get(family, family) for family in standing)
         reason = "explain the layers equally well" if common else "are each favoured by one measure"
         text = f"Undecided: {names} {reason}; {name} would run at {rate} {where}"
+    growth = (
+        f"{'Its' if len(standing) == 1 else f'The {name}'} matching step {_explain_growth(item)}"
+    )
     fallen = _explain_fallen(leading, standing, labels)
     return Verdict(
         standing,
         item.rate.value,
         (item.rate.low, item.rate.high),
-        f"{text}. {fallen}".strip(),
+        f"{text}. {growth}. {fallen}".strip(),
         tuple(findings),
     )
+
+
+def _explain_growth(item: Evidence) -> str:
+    is_linear = item.evidence_ratio >= 1
+    ratio = item.evidence_ratio if is_linear else 1 / item.evidence_ratio
+    amount = f"{ratio:.2g}" if ratio < 100 else "above 100"
+    rival = "exponential" if is_linear else "linear"
+    evidence = f"evidence ratio {amount} over {rival} growth"
+    if item.law == "neither":
+        nearer = "linear" if is_linear else "exponential"
+        return f"grows unevenly with depth, nearer to {nearer} growth ({evidence})"
+    return f"grows {'linearly' if is_linear else 'exponentially'} with depth ({evidence})"
 
 
 def _explain_fallen(finding: Finding, standing: Sequence[str], labels: Mapping[str, str]) -> str:
@@ -266,7 +302,10 @@ def _explain_fallen(finding: Finding, standing: Sequence[str], labels: Mapping[s
     for family in families:
         if family not in standing:
             item = finding.representative(family)
-            parts.append(f"{labels.get(family, family)}: {item.reason}")
+            part = f"{labels.get(family, family)}: {item.reason}"
+            if item.law == "log-linear" and item.evidence_ratio < 1 / CLEAR_RATIO:
+                part += ", and it would need exponentially growing steps"
+            parts.append(part)
     return f"Ruled out: {'; '.join(parts)}." if parts else ""
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
+from interp.analyses.convergence import orders
 from interp.analyses.direct import TARGETS
 from interp.analyses.evaluation import COMPARED
 from interp.analyses.scores import Scores
@@ -25,18 +26,21 @@ TREATMENTS = tuple(f"{readout}/{convention}" for readout, convention in COMPARED
 
 
 def layer_table(scores: Scores, sites: Sequence[Site], n_dims: int) -> xarray.Dataset:
-    """Errors by site, layer and point, in units of squared error / n_dims."""
+    """Errors by site, layer and point, in units of squared error / n_dims, and how they fall."""
     arrange = _Arrangement(sites)
+    order = orders(scores, sites).numpy()
     error = scores.layer_error / n_dims
     mean = error.mean(-1)
     points = np.arange(error.shape[-1])
-    data = {
+    data: dict[str, Any] = {
         "error": arrange(error[0], "point"),
         "mean_error": arrange(mean[0]),
         "mean_error_interval": arrange(_interval(mean, scores.n_groups), "bound"),
         "model_error": (("point",), (scores.model_error[0] / n_dims).numpy()),
         "zero_error": (("point",), (scores.target_square[0] / n_dims).numpy()),
         "change": arrange(scores.change),
+        "convergence_order": (("site",), order[:, 0]),
+        "convergence_order_interval": (("site", "bound"), order[:, 1:]),
     }
     return xarray.Dataset(data, coords={**arrange.coords, "point": points, "bound": list(BOUNDS)})
 
