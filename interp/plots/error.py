@@ -133,7 +133,7 @@ def _against_examples(result: MatchResult, kind: str) -> Panel:
     )
 
 
-def _against_point(points: np.ndarray, error: np.ndarray, look: Look, width: float = 2) -> Scatter:
+def _against_point(points: np.ndarray, error: np.ndarray, look: Look, width: int = 2) -> Scatter:
     return Scatter(
         x=points,
         y=_positive(error),

@@ -71,7 +71,7 @@ SITE_LOOKS: dict[str, Look] = {
     "resid_pre": Look("residual stream (resid_pre)", MUTED, "dashdot", "triangle-up"),
     "attn_out": Look("attention output (attn_out)", "#0072b2", "dash", "square"),
     "mlp_out": Look("MLP output (mlp_out)", "#d55e00", "dot", "diamond"),
-    "z": Look("attention heads (z)", "#cc79a7", "longdash", "triangle-up"),
+    "z": Look("attention heads (z)", "#cc79a7", "longdash", "cross"),
 }
 SPARE_COLOURS = ("#cc79a7", "#332288", "#882255", "#117733", "#999933")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from plotly.graph_objects import Figure
@@ -31,6 +30,8 @@ class Section:
     """What you see."""
     means: str
     """What it means."""
+    note: str | None = None
+    """A number that the pictures do not show."""
 
 
 def sections(result: MatchResult) -> tuple[Section, ...]:
@@ -124,6 +125,23 @@ def _errors(result: MatchResult) -> Section:
             "steeper from layer to layer is superlinear convergence, as Newton's. Where the last "
             "layer lies on OLS, the model has learned all there is to learn."
         ),
+        note=_convergence(result),
+    )
+
+
+def _convergence(result: MatchResult) -> str | None:
+    root = result.layers
+    if "convergence_order" not in root:
+        return None
+    site = choose_site(result, None)
+    order = float(root.convergence_order.sel(site=site))
+    low, high = root.convergence_order_interval.sel(site=site).values
+    if not np.isfinite(order):
+        return None
+    interval = f" (95 % interval {low:.2f} to {high:.2f})" if np.isfinite([low, high]).all() else ""
+    return (
+        f"Order of convergence, from the layers' errors: {order:.2f}{interval}. "
+        "1 is linear convergence, as of gradient descent; 2 is quadratic, as of Newton."
     )
 
 
@@ -199,8 +217,8 @@ def _controls(result: MatchResult) -> Section | None:
     pictures = [plot_controls(result, "error")]
     site = choose_site(result, None)
     controls = result.data["controls"].children.values()
-    r2 = [control["prediction_r2"].sel(site=site).values for control in controls]
-    if np.isfinite(list(chain.from_iterable(r2))).any():
+    r2 = [control.to_dataset()["prediction_r2"].sel(site=site).values for control in controls]
+    if np.isfinite(np.concatenate(r2)).any():
         pictures.append(plot_controls(result, "r2"))
     return Section(
         anchor="controls",

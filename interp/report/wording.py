@@ -31,6 +31,7 @@ class Row:
     gain: Cell
     rate: Cell
     layers: str
+    growth: Cell
     stands: bool
     reason: str
 
@@ -153,9 +154,20 @@ def _row(item: Evidence) -> Row:
         gain=_estimate(item.growth_gain, 4),
         rate=Cell(number(item.rate.value), f"{number(item.rate.low)} to {number(item.rate.high)}"),
         layers=f"{item.first_layer} to {item.last_layer}",
+        growth=_growth(item),
         stands=item.stands,
         reason=readable(item.reason),
     )
+
+
+def _growth(item: Evidence) -> Cell:
+    """Which law the matching step follows, and how much likelier it is than the other."""
+    is_linear = item.evidence_ratio >= 1
+    ratio = item.evidence_ratio if is_linear else 1 / max(item.evidence_ratio, 1e-300)
+    amount = f"{ratio:.2g}" if ratio < 100 else "over 100"
+    names = {"linear": "linear", "log-linear": "exponential", "neither": "uneven"}
+    nearer = "linear" if is_linear else "exponential"
+    return Cell(names[item.law], f"{nearer} {amount} times likelier")
 
 
 def _estimate(estimate: Estimate, digits: int) -> Cell:

@@ -3,64 +3,67 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page
 
-CONSOLE_LINE = re.compile(r":CONSOLE[:(]\d+\)?\] \"?(.*?)\"?, source: ", re.DOTALL)
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--no-first-run",
+)
 
 
-@dataclass(frozen=True)
-class Page:
-    dom: str
-    """The document after its scripts have run."""
-    console: list[str]
+@dataclass
+class Visit:
+    page: Page
+    console: list[str] = field(default_factory=list)
     """What was written to the console: messages, and errors that nothing caught."""
+    requests: list[str] = field(default_factory=list)
+    """Addresses that were asked for, but for the page's own."""
 
 
 def find_chromium() -> str:
-    """The browser; without one the test is skipped, or fails where INTERP_TEST_BROWSER=required."""
+    """The browser; without one the test is skipped, or fails in continuous integration."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
             return path
-    if os.environ.get("INTERP_TEST_BROWSER") == "required":
-        pytest.fail("no Chromium found, and INTERP_TEST_BROWSER says that there must be one")
+    if os.environ.get("INTERP_TEST_BROWSER") == "required" or os.environ.get("CI"):
+        pytest.fail("no Chromium found, and this environment says that there must be one")
     pytest.skip("no Chromium found")
 
 
-def open_page(file: Path, profile: Path, width: int = 1280, height: int = 2000) -> Page:
-    """Opens a file without a network and lets its scripts run.
+@contextmanager
+def visit(
+    browser: Browser, file: Path, width: int = 1280, *, is_phone: bool = False
+) -> Iterator[Visit]:
+    """Opens a file in a browser without a network.
 
     Args:
+        browser: See the fixture of this name.
         file: An HTML file.
-        profile: An empty folder for the browser.
         width: Of the window, in CSS pixels.
-        height: Of the window, in CSS pixels.
+        is_phone: Whether the window is a touch screen that follows the page's viewport.
     """
-    result = _run(file, profile, width, height, "--dump-dom")
-    messages = result.stderr.decode(errors="replace")
-    return Page(result.stdout.decode(), CONSOLE_LINE.findall(messages))
-
-
-def screenshot(
-    file: Path, picture: Path, profile: Path, width: int = 1280, height: int = 2000
-) -> None:
-    """Writes what a window of this size shows to a PNG."""
-    _run(file, profile, width, height, f"--screenshot={picture}")
-
-
-def _run(
-    file: Path, profile: Path, width: int, height: int, action: str
-) -> subprocess.CompletedProcess[bytes]:
-    command = [
-        find_chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        "--enable-logging=stderr", "--log-level=0", "--disable-dev-shm-usage", "--no-first-run",
-        "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000",
-        f"--user-data-dir={profile}", f"--window-size={width},{height}", action,
-        file.resolve().as_uri(),
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, timeout=120, check=True)
+    address = file.resolve().as_uri()
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        has_touch=is_phone,
+        is_mobile=is_phone,
+        offline=True,
+    )
+    seen = Visit(context.new_page())
+    seen.page.on("console", lambda message: seen.console.append(message.text))
+    seen.page.on("pageerror", lambda error: seen.console.append(error.message))
+    seen.page.on("request", lambda request: seen.requests.append(request.url))
+    seen.page.goto(address)
+    seen.requests.remove(address)
+    yield seen
+    context.close()

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+
+import numpy as np
+import pytest
+from planted import (
+    FIRST,
+    LAST,
+    LINEAR_STEPS,
+    POINTS,
+    RATES,
+    TREATMENTS,
+    planted_result,
+    steps_of_layers,
+)
+from plotly.colors import get_colorscale, unlabel_rgb
+from plotly.graph_objects import Figure, Scatter
+
+from interp import plots
+from interp.analyses.comparisons import LABELS
+from interp.analyses.direct import TARGETS
+from interp.analyses.match import DEAD, MIN_DIRECT_R2
+from interp.plots.curve import UNCHANGED
+from interp.plots.measure import FINDINGS, READABLE
+from interp.plots.style import (
+    FAMILY_LABELS,
+    REFERENCE_LOOKS,
+    SEQUENTIAL,
+    SITE_LOOKS,
+    ordered_looks,
+)
+from interp.result import MatchResult
+
+PICTURES: dict[str, Callable[[MatchResult], Figure]] = {
+    "curve": plots.plot_curve,
+    "curve of one reference": lambda r: plots.plot_curve(r, ["gd"]),
+    "curve by R^2": lambda r: plots.plot_curve(r, measure="prediction"),
+    "curve at another site": lambda r: plots.plot_curve(r, site="attn_out"),
+    "heatmap of Newton": plots.plot_heatmap,
+    "heatmap of GD": lambda r: plots.plot_heatmap(r, "gd"),
+    "error": plots.plot_error,
+    "error against steps": lambda r: plots.plot_error(r, "step", reference="gd"),
+    "direct": plots.plot_direct,
+    "sites, step": plots.plot_sites,
+    "sites, similarity": lambda r: plots.plot_sites(r, "similarity", "gd"),
+    "sites, error": lambda r: plots.plot_sites(r, "error"),
+    "controls, error": plots.plot_controls,
+    "controls, R^2": lambda r: plots.plot_controls(r, "r2"),
+    "points": plots.plot_points,
+}
+
+
+@pytest.fixture(scope="module")
+def result() -> MatchResult:
+    return planted_result()
+
+
+def traces(figure: Figure, name: str) -> list[Scatter]:
+    return [trace for trace in figure.data if trace.legendgroup == name]
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_every_picture_has_data_a_title_and_a_title_on_every_axis(
+    result: MatchResult, picture: str
+):
+    figure = PICTURES[picture](result)
+    plain = figure.to_plotly_json()["layout"]
+    axes = {key: value for key, value in plain.items() if key.startswith(("xaxis", "yaxis"))}
+    assert len(axes) >= 2
+    assert all(axis["title"]["text"] for axis in axes.values())
+    assert figure.layout.title.text or len(axes) > 2
+    for trace in figure.data:
+        assert np.isfinite(np.asarray(trace.x, dtype=float)).any()
+
+
+@pytest.mark.parametrize("measure", ["similarity", "prediction"])
+def test_the_curve_shows_steps_intervals_and_the_layers_of_the_rate(
+    result: MatchResult, measure: str
+):
+    figure = plots.plot_curve(result, measure=measure)
+    scores = result.reference("newton").sel(site="resid_post")
+    _, filled, hollow = traces(figure, "newton")
+    inside = np.arange(FIRST, LAST + 1)
+    np.testing.assert_array_equal(filled.x, inside)
+    np.testing.assert_allclose(filled.y, scores.best_step.values[inside])
+    np.testing.assert_allclose(filled.y + filled.error_y.array, 1.1 * filled.y)
+    np.testing.assert_allclose(filled.y - filled.error_y.arrayminus, 0.9 * filled.y)
+    assert set(hollow.x) == set(scores.layer.values) - set(inside)
+    assert hollow.marker.symbol.endswith("-open")
+    assert not filled.marker.symbol.endswith("-open")
+
+
+def test_the_rate_is_a_line_through_the_middle_of_its_layers(result: MatchResult):
+    line, filled, _ = traces(plots.plot_curve(result, ["newton"]), "newton")
+    slope = np.diff(line.y) / np.diff(line.x)
+    np.testing.assert_allclose(slope, RATES["newton"])
+    assert np.interp((FIRST + LAST) / 2, line.x, line.y) == pytest.approx(filled.y.mean())
+
+
+def test_the_rate_line_is_level_over_a_layer_that_does_nothing():
+    figure = plots.plot_curve(planted_result(dead_layer=3), ["newton"])
+    line = traces(figure, "newton")[0]
+    over = (line.x >= 2) & (line.x <= 3)
+    assert np.ptp(line.y[over]) == pytest.approx(0)
+    assert np.ptp(line.y[~over]) > 1
+    assert {note.text for note in figure.layout.annotations} == {
+        "not started",
+        "does<br>nothing",
+    }
+
+
+def test_log_axes_hold_zero_below_one(result: MatchResult):
+    _, filled, hollow = traces(plots.plot_curve(result, ["gd"]), "gd")
+    np.testing.assert_allclose(filled.y, np.log2(steps_of_layers("gd", 5)[FIRST : LAST + 1]))
+    assert hollow.y[0] == -1
+    axis = plots.plot_curve(result, ["gd"]).layout.yaxis
+    assert axis.ticktext[:2] == ("0", "1")
+    assert axis.tickvals[:2] == (-1, 0)
+
+
+def test_steps_that_cannot_be_read_are_not_shown(result: MatchResult):
+    by_prediction = plots.plot_curve(result, ["newton"], measure="prediction")
+    by_weights = plots.plot_curve(result, ["newton"], measure="weights")
+    assert np.isfinite(np.concatenate([trace.y for trace in by_prediction.data])).any()
+    assert np.isnan(np.concatenate([trace.y for trace in by_weights.data])).all()
+
+
+def test_without_evidence_the_curve_has_no_line():
+    figure = plots.plot_curve(planted_result(has_evidence=False, standing=()))
+    assert {trace.mode for trace in figure.data} == {"markers"}
+    assert not figure.layout.shapes
+
+
+@pytest.mark.parametrize("name", ["newton", "gd"])
+def test_heatmaps_hold_the_table_and_mark_the_best_step(result: MatchResult, name: str):
+    figure = plots.plot_heatmap(result, name)
+    cells, marks = figure.data
+    scores = result.reference(name).sel(site="resid_post")
+    np.testing.assert_array_equal(cells.z, scores.similarity.sel(treatment="matched/paper"))
+    np.testing.assert_array_equal(marks.customdata, scores.best_step)
+    best_cell = np.abs(np.asarray(cells.x)[None] - np.asarray(marks.x)[:, None]).argmin(1)
+    np.testing.assert_array_equal(best_cell, np.asarray(cells.z).argmax(1))
+
+
+def test_buttons_switch_cells_and_marks_together(result: MatchResult):
+    figure = plots.plot_heatmap(result)
+    scores = result.reference("newton").sel(site="resid_post")
+    buttons = figure.layout.updatemenus[0].buttons
+    assert len(buttons) == len(TREATMENTS)
+    for button, treatment in zip(buttons, TREATMENTS, strict=True):
+        change = button.args[0]
+        np.testing.assert_array_equal(change["z"][0], scores.similarity.sel(treatment=treatment))
+        best = scores.best_step_by_treatment.sel(treatment=treatment)
+        np.testing.assert_array_equal(change["x"][1], best)
+        assert len(change["x"]) == len(change["customdata"]) == len(figure.data)
+
+
+def test_exact_references_leave_the_error_axis_below(result: MatchResult):
+    figure = plots.plot_error(result, "examples")
+    low, high = figure.layout.yaxis.range
+    assert figure.layout.yaxis.type == "log"
+    errors = result.layers.error.sel(site="resid_post").values
+    assert 10**low < errors.min()
+    assert errors.max() < 10**high
+    (newton,) = (trace for trace in figure.data if trace.name.startswith("Newton"))
+    assert 0 < newton.y[-1] < 10**low, "an error of exactly 0 belongs below the picture"
+
+
+def test_error_against_layers_picks_points_of_the_table(result: MatchResult):
+    figure = plots.plot_error(result, "layer")
+    errors = result.layers.error.sel(site="resid_post").values
+    for trace in figure.data:
+        np.testing.assert_array_equal(trace.y, errors[:, int(trace.name.split()[0])])
+    assert figure.data[-1].name == f"{POINTS[-1]} examples"
+
+
+def test_points_show_the_similarity_at_the_best_step(result: MatchResult):
+    scores = result.reference("newton").sel(site="resid_post")
+    (cells,) = plots.plot_points(result, "newton").data
+    for layer, step in enumerate(scores.best_step.values):
+        index = int(np.flatnonzero(step == LINEAR_STEPS)[0])
+        np.testing.assert_array_equal(cells.z[layer], scores.point_similarity[layer, index])
+
+
+def test_controls_that_were_not_measured_are_left_out(result: MatchResult):
+    names = [trace.name for trace in plots.plot_controls(result, "r2").data]
+    assert names == ["trained model", "random weights"]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda r: plots.plot_heatmap(r, "ols"), "no steps"),
+        (lambda r: plots.plot_heatmap(r, "bfgs"), "was not compared"),
+        (lambda r: plots.plot_heatmap(r, treatment="fried"), "treatment must be"),
+        (lambda r: plots.plot_curve(r, ["bfgs"]), "was not compared"),
+        (lambda r: plots.plot_curve(r, []), "nothing of what was asked"),
+        (lambda r: plots.plot_curve(r, site="mlp_out"), "was not read"),
+        (lambda r: plots.plot_points(r, "ols"), "no steps"),
+    ],
+)
+def test_what_the_result_does_not_hold_is_refused_by_name(
+    result: MatchResult, call: Callable[[MatchResult], Figure], words: str
+):
+    with pytest.raises(ValueError, match=words):
+        call(result)
+
+
+def test_names_of_unknown_references_are_escaped():
+    name = "<b onclick=alert(1)>"
+    figure = plots.plot_curve(planted_result(names=(name,), standing=()))
+    assert all(name not in trace.name for trace in figure.data)
+    assert any(escape(name) in trace.name for trace in figure.data)
+
+
+def test_series_differ_in_black_and_white():
+    for looks in (REFERENCE_LOOKS.values(), SITE_LOOKS.values(), ordered_looks("abcdef")):
+        marks = [(look.symbol, look.dash) for look in looks]
+        assert len({symbol for symbol, _ in marks}) == len(marks)
+
+
+def test_the_sequential_scale_rises_evenly_in_grey():
+    colours = [
+        unlabel_rgb(colour) if colour.startswith("rgb") else _from_hex(colour)
+        for _, colour in get_colorscale(SEQUENTIAL)
+    ]
+    grey = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in colours]
+    assert np.all(np.diff(grey) > 0)
+
+
+def _from_hex(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[index : index + 2], 16) for index in (1, 3, 5))
+
+
+def test_words_and_thresholds_are_those_of_the_analysis():
+    assert FAMILY_LABELS == LABELS
+    assert {f"R^2 of {words}": target for target, words in TARGETS.items()} == FINDINGS
+    assert UNCHANGED == DEAD
+    assert READABLE == MIN_DIRECT_R2
