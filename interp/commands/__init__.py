@@ -7,6 +7,7 @@ from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
     "match": "interp.commands.match:match",
+    "algorithms": "interp.commands.algorithms:algorithms",
     "calibrate": "interp.commands.calibrate:calibrate",
     "train": "interp.commands.train:train",
     "recipes": "interp.commands.recipes:recipes",

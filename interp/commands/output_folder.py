@@ -1,0 +1,24 @@
+"""Folders that a command writes its results into."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def claim(out: Path) -> None:
+    """Finds out before the work, not after it, that the folder cannot be written.
+
+    Raises:
+        OSError: It cannot.
+    """
+    write_summary(out, {"status": "running"})
+
+
+def write_summary(out: Path, summary: dict[str, Any]) -> None:
+    """Writes `summary.json`, atomically."""
+    from hooks.atomic import atomic_write
+
+    with atomic_write(out / "summary.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
