@@ -10,7 +10,7 @@ that stays behind by more than chance and `MARGIN` falls.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import torch
@@ -111,11 +111,17 @@ class Finding:
         )
         return tuple(dict.fromkeys(item.family for item in ranked))
 
+    def best(self, family: str) -> Evidence:
+        """The family's member that stays least behind."""
+        members = [item for item in self.evidence if item.family == family]
+        return min(members, key=lambda item: item.behind.value)
+
     def representative(self, family: str) -> Evidence:
         """The family's namesake if it stands, else its best member."""
-        members = [item for item in self.evidence if item.family == family]
-        namesake = [item for item in members if item.name == family and item.stands]
-        return namesake[0] if namesake else min(members, key=lambda item: item.behind.value)
+        for item in self.evidence:
+            if item.name == family and item.stands:
+                return item
+        return self.best(family)
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,37 @@ class Verdict:
         if not self.standing:
             return "none"
         return self.standing[0] if len(self.standing) == 1 else "undecided"
+
+    @property
+    def quoted(self) -> tuple[Finding, Evidence] | None:
+        """Where `steps_per_layer` comes from; None if nothing stands.
+
+        Variants of an algorithm count steps of different size, so the family's namesake, which
+        publications mean, is preferred over a variant that fits a little better, before the first
+        jury that lets it stand. Where it stands nowhere, the best variant before the first jury.
+        """
+        if not self.standing:
+            return None
+        family = self.standing[0]
+        heard = [finding for finding in self.findings if family in finding.standing]
+        items = [(finding, finding.representative(family)) for finding in heard]
+        return next((pair for pair in items if pair[1].name == family), items[0])
+
+    @property
+    def ruled_out(self) -> tuple[Evidence, ...]:
+        """One member of each family that fell, before the first jury that lets none stand."""
+        families = dict.fromkeys(
+            item.family for finding in self.findings for item in finding.evidence
+        )
+        return tuple(
+            next(
+                finding.best(family)
+                for finding in self.findings
+                if finding.evidence and family not in finding.standing
+            )
+            for family in families
+            if family not in self.standing
+        )
 
 
 def weigh(
@@ -258,35 +295,53 @@ def conclude(findings: Sequence[Finding], labels: Mapping[str, str] | None = Non
     ]
     every = dict.fromkeys(family for finding in voiced for family in finding.standing)
     standing = tuple(common) if common else tuple(every)
-    leading = next(f for f in voiced if standing[0] in f.standing)
-    item = leading.representative(standing[0])
+    verdict = Verdict(standing, None, None, "", tuple(findings))
+    assert verdict.quoted is not None
+    rate = verdict.quoted[1].rate
+    return replace(
+        verdict,
+        steps_per_layer=rate.value,
+        interval=(rate.low, rate.high),
+        text=_explain(verdict, labels, contradicting=not common),
+    )
+
+
+def _explain(verdict: Verdict, labels: Mapping[str, str], *, contradicting: bool) -> str:
+    assert verdict.quoted is not None
+    leading, item = verdict.quoted
     name = labels.get(item.family, item.family)
+    variant = "" if item.name == item.family else f" (as {item.name})"
     rate = f"{item.rate.value:.2f} (95 % interval {item.rate.low:.2f} to {item.rate.high:.2f})"
     where = f"steps a layer, from layer {item.first_layer} to layer {item.last_layer}"
-    if len(standing) == 1:
-        text = f"{name} at {rate} {where}, by {leading.measure}"
-        if len(voiced) > 1:
-            text += f" and by {' and by '.join(f.measure for f in voiced if f is not leading)}"
+    if len(verdict.standing) == 1:
+        others = [f for f in verdict.findings if f is not leading and f.standing]
+        measures = " and by ".join(finding.measure for finding in (leading, *others))
+        text = f"{_capitalised(name)}{variant} at {rate} {where}, by {measures}"
+        for best in (other.best(item.family) for other in others):
+            if best.name != item.name:
+                text += f" (the latter as {best.name}, {best.rate.value:.2f} steps a layer)"
+        growth = f"Its matching step {_explain_growth(item)}"
     else:
-        names = ", ".join(labels.get(family, family) for family in standing)
-        reason = "explain the layers equally well" if common else "are each favoured by one measure"
-        text = f"Undecided: {names} {reason}; {name} would run at {rate} {where}"
-    growth = (
-        f"{'Its' if len(standing) == 1 else f'The {name}'} matching step {_explain_growth(item)}"
-    )
-    fallen = _explain_fallen(leading, standing, labels)
-    return Verdict(
-        standing,
-        item.rate.value,
-        (item.rate.low, item.rate.high),
-        f"{text}. {growth}. {fallen}".strip(),
-        tuple(findings),
-    )
+        names = ", ".join(labels.get(family, family) for family in verdict.standing)
+        reason = (
+            "are each favoured by one measure"
+            if contradicting
+            else "explain the layers equally well"
+        )
+        text = f"Undecided: {names} {reason}; {name}{variant} would run at {rate} {where}"
+        growth = f"The matching step of {name} {_explain_growth(item)}"
+    return f"{text}. {growth}. {_explain_fallen(verdict, labels)}".strip()
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _explain_growth(item: Evidence) -> str:
     is_linear = item.evidence_ratio >= 1
     ratio = item.evidence_ratio if is_linear else 1 / item.evidence_ratio
+    if ratio < CLEAR_RATIO:
+        return "grows with depth, linearly or exponentially about equally well"
     amount = f"{ratio:.2g}" if ratio < 100 else "above 100"
     rival = "exponential" if is_linear else "linear"
     evidence = f"evidence ratio {amount} over {rival} growth"
@@ -296,16 +351,13 @@ def _explain_growth(item: Evidence) -> str:
     return f"grows {'linearly' if is_linear else 'exponentially'} with depth ({evidence})"
 
 
-def _explain_fallen(finding: Finding, standing: Sequence[str], labels: Mapping[str, str]) -> str:
-    families = dict.fromkeys(item.family for item in finding.evidence)
+def _explain_fallen(verdict: Verdict, labels: Mapping[str, str]) -> str:
     parts = []
-    for family in families:
-        if family not in standing:
-            item = finding.representative(family)
-            part = f"{labels.get(family, family)}: {item.reason}"
-            if item.law == "log-linear" and item.evidence_ratio < 1 / CLEAR_RATIO:
-                part += ", and it would need exponentially growing steps"
-            parts.append(part)
+    for item in verdict.ruled_out:
+        part = f"{labels.get(item.family, item.family)}: {item.reason}"
+        if item.law == "log-linear" and item.evidence_ratio < 1 / CLEAR_RATIO:
+            part += ", and it would need exponentially growing steps"
+        parts.append(part)
     return f"Ruled out: {'; '.join(parts)}." if parts else ""
 
 

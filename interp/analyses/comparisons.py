@@ -55,7 +55,8 @@ def default_comparisons(
 ) -> tuple[Comparison, ...]:
     """The contenders of the verdict, with OLS beside them.
 
-    Newton with the official code's alpha and with one alpha for all prefixes, GD with one step
+    Newton with the official code's alpha, with one alpha for all prefixes, and from a multiple of
+    the identity (which is GD whose steps double from layer to layer), GD with one step
     size for all prefixes and with each prefix's own, ridge with a penalty halved at every step,
     and GD++ where its parameters are given.
     Constants for all prefixes are set from the task: 1 / q for GD's eta and 1 / q^2 for Newton's
@@ -75,6 +76,7 @@ def default_comparisons(
     contenders = {
         "newton": ("newton", "newton", {}),
         "newton-fixed": ("newton", "newton", {"alpha": 1 / largest**2}),
+        "newton-identity": ("newton", "newton-identity", {}),
         "gd": ("gd", "gd", {"eta": 1 / largest}),
         "gd-adaptive": ("gd", "gd-adaptive", {}),
         "ridge": ("ridge", "ridge-path", {"start": largest}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interp.plots.measure import leading_finding
 from interp.result import MatchResult
 
 
@@ -45,9 +44,8 @@ def choose_stepping(result: MatchResult, names: Sequence[str] | None) -> tuple[s
 
 def quoted_reference(result: MatchResult) -> str | None:
     """The reference whose steps per layer the verdict quotes, else the first that has steps."""
-    finding = leading_finding(result)
-    if result.verdict.standing and finding is not None:
-        return finding.representative(result.verdict.standing[0]).name
+    if result.verdict.quoted:
+        return result.verdict.quoted[1].name
     return next(iter(stepping(result)), None)
 
 

@@ -78,9 +78,8 @@ def evidence_by(result: MatchResult, measure: Measure) -> dict[str, Evidence]:
 def leading_finding(result: MatchResult) -> Finding | None:
     """The finding whose rate the verdict quotes, else the first that found anything."""
     verdict = result.verdict
-    for finding in verdict.findings:
-        if verdict.standing and verdict.standing[0] in finding.standing:
-            return finding
+    if verdict.quoted:
+        return verdict.quoted[0]
     return next((finding for finding in verdict.findings if finding.evidence), None)
 
 

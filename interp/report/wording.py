@@ -66,9 +66,7 @@ def word(result: MatchResult) -> Wording:
     """Puts a verdict into words."""
     verdict = result.verdict
     leading = leading_finding(result)
-    quoted = None
-    if verdict.standing and leading is not None:
-        quoted = leading.representative(verdict.standing[0])
+    quoted = verdict.quoted[1] if verdict.quoted else None
     names = [_family(name) for name in verdict.standing]
     if verdict.answer == "none":
         headline = "None of the references describes the layers"
@@ -82,7 +80,9 @@ def word(result: MatchResult) -> Wording:
         rate=None if rate is None else number(rate),
         interval=" to ".join(map(number, verdict.interval)) if verdict.interval else None,
         where=_where(verdict.findings, leading, quoted),
-        ruled_out=_ruled_out(leading, verdict.standing),
+        ruled_out=tuple(
+            (_capital(_family(item.family)), readable(item.reason)) for item in verdict.ruled_out
+        ),
         text=verdict.text,
         tables=tuple(
             Table(readable(finding.measure), tuple(_row(item) for item in finding.evidence))
@@ -132,17 +132,6 @@ def _where(
         f"by {readable(leading.measure)}"
     )
     return f"{text}; {_join(others, 'and')} agrees on the algorithm" if others else text
-
-
-def _ruled_out(leading: Finding | None, standing: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    if leading is None:
-        return ()
-    families = dict.fromkeys(item.family for item in leading.evidence)
-    return tuple(
-        (_capital(_family(family)), readable(leading.representative(family).reason))
-        for family in families
-        if family not in standing
-    )
 
 
 def _row(item: Evidence) -> Row:

@@ -23,6 +23,7 @@ from probes.references.lbfgs import LBFGS
 from probes.references.nearest_neighbours import NearestNeighbours
 from probes.references.nesterov import Nesterov
 from probes.references.newton import Newton
+from probes.references.newton_identity import NewtonIdentity
 from probes.references.newton_schulz import NewtonSchulz
 from probes.references.ols import OLS
 from probes.references.online_gd import OnlineGD
@@ -48,6 +49,7 @@ REFERENCES: dict[str, Callable[..., Reference]] = {
     "preconditioned-gd": PreconditionedGD,
     "gd++": GDPlusPlus,
     "newton": Newton,
+    "newton-identity": NewtonIdentity,
     "newton-spectral": partial(Newton, alpha="spectral"),
     "newton-schulz": NewtonSchulz,
     "cg": ConjugateGradient,
@@ -82,6 +84,7 @@ __all__ = [
     "NearestNeighbours",
     "Nesterov",
     "Newton",
+    "NewtonIdentity",
     "NewtonSchulz",
     "OnlineGD",
     "PreconditionedGD",
