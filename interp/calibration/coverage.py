@@ -48,7 +48,7 @@ def coverage(outcomes: Sequence[Outcome]) -> tuple[Coverage, ...]:
             continue
         rates = [outcome.rate for outcome in groups[large] if outcome.rate is not None]
         truth = sum(rates) / len(rates)
-        planted = condition.iterations_per_layer
+        planted = float(condition.iterations_per_layer)
         rows.append(
             Coverage(
                 condition=condition,

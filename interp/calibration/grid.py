@@ -11,7 +11,8 @@ from typing import Any
 
 from interp.calibration.cell import Cell
 
-DEFAULT_GRID = Path(__file__).parent / "default-grid.toml"
+GRIDS = Path(__file__).parent / "grids"
+SHIPPED_GRIDS = ("quick", "full")
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Grid:
         return tuple(dict.fromkeys(cells))
 
 
-def read_grid(path: str | Path = DEFAULT_GRID) -> Grid:
-    """Reads a grid.
+def read_grid(path: str | Path) -> Grid:
+    """Reads a grid from a file, or a shipped one by its name: "quick" or "full".
 
     A file has one or more `[[block]]` tables. Each key is a field of `Cell` with a list of values
     (or one value), and `n_seeds` says how often each combination is run.
@@ -58,6 +59,8 @@ def read_grid(path: str | Path = DEFAULT_GRID) -> Grid:
         ValueError: The file is missing, is not TOML, or holds something that no cell can be; the
             message names the file.
     """
+    if str(path) in SHIPPED_GRIDS:
+        path = GRIDS / f"{path}.toml"
     try:
         entries = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         tables = entries.pop("block", None)

@@ -10,9 +10,9 @@ import typer
 
 def calibrate(
     grid: Annotated[
-        Path | None,
-        typer.Option(help="TOML file with [[block]] tables; by default the shipped grid."),
-    ] = None,
+        str,
+        typer.Option(help="What to run: quick (minutes), full (hours) or a TOML file."),
+    ] = "quick",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
@@ -38,7 +38,7 @@ def calibrate(
 
     from rich.console import Console
 
-    from interp.calibration.grid import DEFAULT_GRID, read_grid
+    from interp.calibration.grid import read_grid
     from interp.calibration.protocols import compare_protocols
     from interp.calibration.running import run_cells
     from interp.calibration.store import OutcomeStore
@@ -46,7 +46,7 @@ def calibrate(
     from interp.calibration.writing import write_calibration
     from interp.commands.progress import prompt_progress
 
-    cells = read_grid(grid or DEFAULT_GRID).cells
+    cells = read_grid(grid).cells
     store = OutcomeStore(out / "cells")
     with prompt_progress(Console(stderr=True)) as progress:
         outcomes = run_cells(

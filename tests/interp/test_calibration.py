@@ -1,0 +1,429 @@
+"""Calibration: which cells run, where, and what their outcomes add up to."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+import fake_cells
+import pytest
+import torch
+import xarray
+from chromium import visit
+from fake_cells import outcome
+from hypothesis import given
+from hypothesis import strategies as st
+from playwright.sync_api import Browser
+from processes import Command, die_before_write
+from scipy.stats import binomtest
+
+from hooks.architectures.standard_prompts import standard_prompts
+from interp.calibration.cell import Cell
+from interp.calibration.coverage import coverage
+from interp.calibration.dataset import calibration_dataset
+from interp.calibration.figures import pictures
+from interp.calibration.grid import SHIPPED_GRIDS, read_grid
+from interp.calibration.models import build
+from interp.calibration.outcome import Outcome, run_cell
+from interp.calibration.page import calibration_html
+from interp.calibration.protocols import ProtocolSteps, compare_protocols
+from interp.calibration.rates import Tally, quoted_error_rate, summarise, tally_by, wilson
+from interp.calibration.running import run_cells
+from interp.calibration.static import static_svgs
+from interp.calibration.store import OutcomeStore
+from interp.calibration.tables import tables
+
+SMALL = Cell("newton", 1, 128, n_dims=2, n_layers=3)
+TINY_GRID = """
+[[block]]
+algorithm = "newton"
+iterations_per_layer = 1
+n_prompts = 128
+n_dims = 2
+n_layers = 3
+control = ["planted", "exchanged prompts"]
+
+[[block]]
+algorithm = "gd"
+iterations_per_layer = 1
+n_prompts = 128
+n_dims = 2
+n_layers = 3
+"""
+
+cells = st.builds(
+    Cell,
+    algorithm=st.sampled_from(["newton", "gd", "gdpp"]),
+    iterations_per_layer=st.integers(1, 10),
+    n_prompts=st.integers(128, 4096),
+    noise=st.sampled_from([0.0, 0.1, 0.3]),
+    is_rotated=st.booleans(),
+    n_dims=st.integers(1, 9),
+    n_layers=st.integers(3, 9),
+    control=st.sampled_from(["planted", "random weights", "shuffled pairs", "exchanged prompts"]),
+    seed=st.integers(0, 99),
+)
+answers = st.sampled_from(["newton", "gd", "gd++", "none", "undecided"])
+outcomes = st.lists(st.builds(outcome, cells, answers), min_size=1, max_size=30)
+
+
+@given(cells, cells)
+def test_cells_have_one_file_each(a, b):
+    assert (a.key == b.key) == (a == b)
+
+
+@given(cells)
+def test_the_seed_and_the_number_of_prompts_leave_the_planted_model_alone(cell):
+    other = replace(cell, seed=cell.seed + 1, n_prompts=cell.n_prompts + 1)
+    assert other.model_seed == cell.model_seed
+    assert replace(cell, noise=cell.noise + 0.5).model_seed != cell.model_seed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"algorithm": "adam"}, {"control": "x"}, {"n_prompts": 127}, {"noise": -1.0}, {"seed": -1}],
+)
+def test_impossible_cells_are_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        replace(SMALL, **change)
+
+
+@pytest.mark.parametrize("name", SHIPPED_GRIDS)
+def test_shipped_grids_ask_what_a_calibration_is_to_answer(name):
+    found = read_grid(name).cells
+    assert len(set(found)) == len(found)
+    planted = [cell for cell in found if cell.control == "planted"]
+    for algorithm in ("newton", "gd", "gdpp"):
+        rates = {c.iterations_per_layer for c in planted if c.algorithm == algorithm}
+        noises = {c.noise for c in planted if c.algorithm == algorithm}
+        assert len(rates) == 2
+        assert noises == {0.0, 0.1, 0.3}
+    assert {cell.control for cell in found if cell.expected == "none"} == {
+        "random weights",
+        "shuffled pairs",
+        "exchanged prompts",
+    }
+
+
+def test_the_full_grid_has_runs_enough_for_coverage_and_power():
+    planted = [cell for cell in read_grid("full").cells if cell.control == "planted"]
+    assert len({cell.n_prompts for cell in planted}) > 3
+    assert len({cell.n_dims for cell in planted}) > 1
+    assert {cell.is_rotated for cell in planted} == {True, False}
+    largest = max(cell.n_prompts for cell in planted)
+    assert largest == 100 * min(cell.n_prompts for cell in planted)
+    assert sum(cell.noise > 0 and cell.n_prompts < largest / 8 for cell in planted) >= 400
+
+
+def test_a_grid_is_every_combination_seed_by_seed(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text(
+        '[[block]]\nalgorithm = ["gd", "newton"]\niterations_per_layer = [1, 2]\n'
+        "n_prompts = 128\nn_seeds = 3\n"
+    )
+    found = read_grid(file).cells
+    assert len(found) == 2 * 2 * 3
+    assert [cell.seed for cell in found] == [0] * 4 + [1] * 4 + [2] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", r"no \[\[block\]\]"),
+        ("x = 1\n" + TINY_GRID, "found x"),
+        (TINY_GRID + "speed = 1\n", "speed"),
+        (TINY_GRID + "n_seeds = 0\n", "n_seeds"),
+        (TINY_GRID + "noise = []\n", "noise has no values"),
+        ("[[block]]\nalgorithm = 'gd'\nn_prompts = 128\n", "iterations_per_layer"),
+        ("[[block]]\nalgorithm = 'gd'\niterations_per_layer = 0\nn_prompts = 128\n", "at least 1"),
+        ("[[block", "grid.toml"),
+    ],
+)
+def test_grids_that_make_no_sense_are_refused_by_name(tmp_path, text, complaint):
+    file = tmp_path / "grid.toml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=complaint) as caught:
+        read_grid(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("control", ["shuffled pairs", "exchanged prompts"])
+def test_reordering_controls_compute_on_reordered_prompts_only(control):
+    plain = build(SMALL, 3)
+    model = build(replace(SMALL, control=control), 3)
+    xs, ys = standard_prompts(plain.config, 40)
+    seen = []
+    model.register_forward_hook(lambda module, args, output: seen.append(args))
+    prediction = model(xs, ys)
+    read_xs, read_ys = seen[0]
+    torch.testing.assert_close(prediction, plain(read_xs, read_ys))
+    assert not (read_ys == ys).any()
+    if control == "shuffled pairs":
+        assert torch.equal(read_xs, xs)
+        assert torch.equal(read_ys.sort(dim=1).values, ys.sort(dim=1).values)
+    else:
+        places = [int((xs == row).all(dim=(1, 2)).nonzero()) for row in read_xs]
+        assert sorted(places) == list(range(40))
+        assert torch.equal(read_ys, ys[places])
+
+
+@given(outcomes)
+def test_outcomes_survive_the_disk(found):
+    for item in found:
+        assert Outcome.from_description(json.loads(json.dumps(item.describe()))) == item
+
+
+def test_a_file_of_something_else_is_not_taken_for_an_outcome(tmp_path):
+    store = OutcomeStore(tmp_path)
+    assert store.get(SMALL) is None
+    for text in ("{", "[]", "{}", '{"cell": 1}'):
+        store.path(SMALL).write_text(text)
+        with pytest.raises(ValueError, match=SMALL.key):
+            store.get(SMALL)
+    store.put(outcome(SMALL))
+    store.path(SMALL).rename(store.path(replace(SMALL, seed=1)))
+    with pytest.raises(ValueError, match="another cell"):
+        store.get(replace(SMALL, seed=1))
+
+
+def many(n: int) -> tuple[Cell, ...]:
+    return tuple(replace(SMALL, seed=seed) for seed in range(n))
+
+
+def test_what_the_store_has_is_not_run_again(tmp_path):
+    store, ran = OutcomeStore(tmp_path), []
+
+    def run(cell: Cell) -> Outcome:
+        ran.append(cell.seed)
+        if cell.seed == 3 and ran.count(3) == 1:
+            raise RuntimeError("cut off")
+        return fake_cells.run(cell)
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        run_cells(many(6), store, run=run)
+    assert ran == [0, 1, 2, 3]
+    ticks = []
+    found = run_cells(many(6), store, run=run, finished=lambda *tick: ticks.append(tick))
+    assert ran == [0, 1, 2, 3, 3, 4, 5]
+    assert ticks == [(3, 6), (4, 6), (5, 6), (6, 6)]
+    assert found == tuple(map(fake_cells.run, many(6)))
+    run_cells(many(2), store, run=run, resume=False)
+    assert ran[-2:] == [0, 1]
+
+
+def test_a_dask_worker_that_dies_costs_nothing(tmp_path):
+    pytest.importorskip("distributed")
+    from distributed import LocalCluster
+
+    mark, wanted = tmp_path / "mark", many(12)
+    run = partial(fake_cells.run_and_die_once, mark=mark, deadly_seed=5)
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        store = OutcomeStore(tmp_path / "cells")
+        found = run_cells(wanted, store, dask_address=cluster.scheduler_address, run=run)
+    assert mark.exists(), "no worker was killed"
+    assert found == tuple(map(fake_cells.run, wanted))
+    assert [store.get(cell) for cell in wanted] == list(found)
+
+
+@pytest.fixture(scope="module")
+def grid_file(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("grid") / "grid.toml"
+    file.write_text(TINY_GRID)
+    return file
+
+
+@pytest.fixture(scope="module")
+def tiny(grid_file) -> tuple[Outcome, ...]:
+    """The tiny grid's outcomes, computed in this process."""
+    return tuple(map(run_cell, read_grid(grid_file).cells))
+
+
+def test_two_processes_find_what_one_does(grid_file, tiny, tmp_path):
+    found = run_cells(read_grid(grid_file).cells, OutcomeStore(tmp_path), n_jobs=2)
+    assert found == tiny
+
+
+def test_a_killed_calibration_goes_on_where_it_was(grid_file, tiny, tmp_path):
+    arguments = ("calibrate", "--grid", grid_file, "--no-protocols", "--resume", "--out")
+    writes_of_a_cell = 3  # sync the file, move it, sync the folder
+    killed = Command(
+        *arguments, tmp_path / "out", folder=tmp_path, prepare=die_before_write,
+        prepare_with=(writes_of_a_cell + 2,),
+    ).end()  # fmt: skip
+    assert killed.code == -9
+    store = OutcomeStore(tmp_path / "out" / "cells")
+    done = [cell for cell in read_grid(grid_file).cells if store.get(cell)]
+    assert len(done) == 1
+    file = store.path(done[0])
+    before = file.stat().st_mtime_ns, file.stat().st_ino
+
+    document = tmp_path / "docs" / "calibration.md"
+    ending = Command(
+        *arguments, tmp_path / "out", "--document", document, folder=tmp_path
+    ).end()  # fmt: skip
+    assert ending.code == 0, ending.stderr
+    assert (file.stat().st_mtime_ns, file.stat().st_ino) == before
+    assert tuple(store.get(item.cell) for item in tiny) == tiny
+    assert "3 runs" in ending.stdout
+    for item in tiny:
+        assert item.grade == "right" or item.answer == "undecided", item.text
+
+    saved = xarray.load_dataset(tmp_path / "out" / "calibration.nc")
+    assert saved.confusion.sum() == 3
+    assert saved.confusion.sel(expected="none", answer="none") == 1
+    assert json.loads((tmp_path / "out" / "rates.json").read_text())["n_cells"] == 3
+    text = document.read_text()
+    assert "interp calibrate" in text
+    for picture in document.parent.glob("images/*"):
+        assert f"(images/{picture.name})" in text
+
+
+PROTOCOLS = ProtocolSteps(
+    Cell("gd", 1, 512), (1, 2), (1.0, 2.0), (14.0, 15.0), (1.0, 2.1), (1.0, 2.0)
+)
+
+
+def test_protocols_are_compared_once(tmp_path):
+    ran = []
+
+    def run(cell: Cell) -> ProtocolSteps:
+        ran.append(cell)
+        return PROTOCOLS
+
+    for _ in range(2):
+        assert compare_protocols(tmp_path, [PROTOCOLS.cell], run=run) == (PROTOCOLS,)
+    assert ran == [PROTOCOLS.cell]
+
+
+def noisy(rates: list[float], large: float) -> list[Outcome]:
+    base = Cell("gd", 1, 128, noise=0.1)
+    small = [outcome(replace(base, seed=i), rate=rate) for i, rate in enumerate(rates)]
+    return [*small, outcome(replace(base, n_prompts=1024), rate=large)]
+
+
+def test_pages_and_pictures_are_drawn_by_a_browser(browser: Browser, tmp_path):
+    found = [*noisy([1.0, 1.05, 1.3], 1.02), outcome(replace(SMALL, control="exchanged prompts"))]
+    drawn = pictures(found, [PROTOCOLS])
+    assert [picture.name for picture in drawn] == [
+        "protocols", "confusion", "step-errors", "power", "coverage"
+    ]  # fmt: skip
+    file = tmp_path / "page.html"
+    file.write_text(
+        calibration_html(
+            headline="<b>", command="interp", tables=tables(found, [PROTOCOLS]), pictures=drawn
+        )
+    )
+    with visit(browser, file) as seen:
+        seen.page.wait_for_selector(f'html[data-drawn="{len(drawn)}"]', timeout=60_000)
+        assert seen.page.locator("#summary").inner_text() == "<b>"
+        assert not seen.console
+        assert not seen.requests
+    svgs = static_svgs([drawn[0].figure, drawn[3].figure])
+    for svg, label in zip(svgs, ("GD, 1 a layer", "prompts"), strict=True):
+        root = ElementTree.fromstring(svg)
+        assert root.tag.endswith("svg")
+        assert label in "".join(root.itertext())
+
+
+@given(outcomes)
+def test_every_outcome_is_counted_once(found):
+    data = calibration_dataset(found)
+    assert data.confusion.sum() == len(found)
+    planted = [item for item in found if item.cell.expected != "none"]
+    assert data.power.sum() == len(planted)
+    right = sum(item.grade == "right" for item in found)
+    diagonal = sum(
+        data.confusion.sel(expected=name, answer=name).item() for name in data.expected.values
+    )
+    assert diagonal == right
+    by_seed = tally_by(found, lambda item: item.cell.seed)
+    assert sum(by_seed.values(), Tally()) == Tally.of(found)
+
+
+@given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_intervals_agree_with_scipy(count_and_n):
+    expected = binomtest(*count_and_n).proportion_ci(method="wilson")
+    assert wilson(*count_and_n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("count", "n"), [(-1, 3), (4, 3), (0, 0)])
+def test_shares_of_nothing_have_no_interval(count, n):
+    with pytest.raises(ValueError, match="count"):
+        wilson(count, n)
+
+
+def test_the_grade_of_an_answer():
+    assert outcome(SMALL).grade == "right"
+    assert outcome(SMALL, "undecided").grade == "undecided"
+    assert outcome(SMALL, "none").grade == "wrong"
+    assert outcome(SMALL, "gd").grade == "wrong"
+    control = replace(SMALL, algorithm="gd", control="shuffled pairs")
+    assert outcome(control, "none").grade == "right"
+    assert outcome(control, "gd").grade == "wrong"
+    assert outcome(replace(control, algorithm="newton"), "newton").grade == "right"
+
+
+def test_the_error_of_the_steps_is_relative_to_what_was_planted():
+    cell = replace(SMALL, iterations_per_layer=4)
+    assert outcome(cell, rate=5.0).relative_error == pytest.approx(0.25)
+    assert outcome(cell, "gd", rate=5.0).relative_error is None
+    assert outcome(replace(cell, control="exchanged prompts")).relative_error is None
+
+
+def test_coverage_counts_intervals_around_the_large_sample():
+    (row,) = coverage(noisy([1.0, 1.05, 1.3, 0.85, 0.95], 1.04))
+    assert (row.n, row.covered, row.planted_covered) == (5, 3, 3)
+    assert row.large_sample_rate == 1.04
+    assert row.large_sample_prompts == 1024
+    near = [replace(item, cell=replace(item.cell, n_prompts=512)) for item in noisy([1.0], 1.0)]
+    assert coverage(near) == ()
+
+
+def make_rates() -> dict:
+    base = Cell("newton", 1, 128)
+    found = [
+        *(outcome(replace(base, seed=i)) for i in range(16)),
+        *(outcome(replace(base, seed=i), "undecided") for i in range(16, 19)),
+        outcome(replace(base, seed=19), "gd"),
+        *(outcome(replace(base, n_prompts=512, seed=i)) for i in range(8)),
+        *(outcome(replace(base, noise=0.3, n_prompts=512, seed=i), "none") for i in range(2)),
+        *(outcome(replace(base, control="random weights", seed=i)) for i in range(10)),
+    ]
+    return summarise(found)
+
+
+def test_the_quoted_rate_is_that_of_the_prompts_at_hand():
+    rates = make_rates()
+    few, more = quoted_error_rate(511, rates=rates), quoted_error_rate(9999, rates=rates)
+    assert "On 20 runs" in few
+    assert "right in 80 %, undecided in 15 % and wrong in 5 %" in few
+    low, high = wilson(1, 20)
+    assert f"95 % interval {100 * low:.2g} to {100 * high:.2g} %" in few
+    assert "on 10 runs where there was nothing to find it did not say so in 0 %" in few
+    assert "On 10 runs" in more
+    assert "wrong in 20 %" in more
+    assert "wrong in 0 %" in quoted_error_rate(9999, noise=0.0, rates=rates)
+    assert "wrong in 100 %" in quoted_error_rate(9999, noise=0.2, rates=rates)
+
+
+def test_what_was_not_calibrated_is_not_quoted():
+    rates = make_rates()
+    assert "not calibrated for as few as 127 prompts" in quoted_error_rate(127, rates=rates)
+    assert "not calibrated for noise of 40%" in quoted_error_rate(512, noise=0.4, rates=rates)
+    for bad in (
+        {"n_prompts": 0},
+        {"n_prompts": 5, "noise": -1.0},
+        {"n_prompts": 5, "noise": math.nan},
+    ):
+        with pytest.raises(ValueError, match="must be at least"):
+            quoted_error_rate(**bad, rates=rates)
+
+
+def test_the_shipped_rates_can_be_quoted():
+    assert "runs over models of known algorithm" in quoted_error_rate(4096)
