@@ -75,7 +75,7 @@ class DirectTargets:
     def n_targets(self) -> int:
         return self.blocks[-1].columns.stop
 
-    def compute(self, prefixes: Prefixes) -> Float[Tensor, "prompt point target"]:
+    def compute(self, prefixes: Prefixes) -> Float[Tensor, "prompt seen_point target"]:
         """The target matrix at every point that has seen at least one pair."""
         columns = []
         for comparison in self.comparisons:
@@ -118,7 +118,7 @@ class ExplainedVariance:
         n_groups: int,
         readout: Readout,
         activations: Float[Tensor, "site prompt point d_model"],
-        values: Float[Tensor, "prompt point target"],
+        values: Float[Tensor, "prompt seen_point target"],
     ) -> None:
         """Adds a batch whose prompts fill `n_groups` consecutive groups, in order."""
         groups = slice(first_group, first_group + n_groups)
@@ -139,7 +139,7 @@ class ExplainedVariance:
 
     def r2(
         self, weights: Float[Tensor, "replicate group"]
-    ) -> dict[tuple[str, str], Float[Tensor, "replicate site step"]]:
+    ) -> dict[tuple[str, str], Float[Tensor, "replicate site _step"]]:
         """R^2 by (comparison, target) under resampling weights; 0 where a target never varies."""
         squared_error = torch.einsum("rg,gst->rst", weights, self.squared_error)
         total, square = weights @ self.total, weights @ self.total_square

@@ -18,15 +18,15 @@ from interp.analyses.evaluation import Evaluation
 class Scores:
     """Scores under resampling weights: over all prompts first, then over replicates of them."""
 
-    similarity: dict[tuple[str, str, str], Float[Tensor, "replicate site step"]]
+    similarity: dict[tuple[str, str, str], Float[Tensor, "replicate site _step"]]
     """SimE by comparison, treatment of the iterates and convention."""
-    direct: dict[tuple[str, str], Float[Tensor, "replicate site step"]]
+    direct: dict[tuple[str, str], Float[Tensor, "replicate _site _step"]]
     """Held-out R^2 by comparison and target, of the sites that were regressed."""
-    point_similarity: dict[str, Float[Tensor, "site step point"]]
+    point_similarity: dict[str, Float[Tensor, "site _step point"]]
     """Cosine over prompts of the errors at each point, by comparison."""
     layer_error: Float[Tensor, "replicate site point"]
     shuffled_error: Float[Tensor, "replicate site point"]
-    reference_error: dict[str, Float[Tensor, "replicate step point"]]
+    reference_error: dict[str, Float[Tensor, "replicate _step point"]]
     model_error: Float[Tensor, "replicate point"]
     target_square: Float[Tensor, "replicate point"]
     change: Float[Tensor, " site"]
@@ -64,8 +64,8 @@ class Scores:
 
 
 def average(
-    table: Float[Tensor, group * rest], weights: Float[Tensor, "replicate group"]
-) -> Float[Tensor, replicate * rest]:
+    table: Float[Tensor, " group *rest"], weights: Float[Tensor, "replicate group"]
+) -> Float[Tensor, " replicate *rest"]:
     """Mean over groups under resampling weights."""
     mean = einsum(weights, table.flatten(1), "replicate group, group rest -> replicate rest")
     return (mean / weights.sum(1, keepdim=True)).unflatten(1, table.shape[1:])

@@ -127,7 +127,7 @@ class _Arrangement:
         return {"site": self.kinds, "layer": self.layers}
 
     def __call__(
-        self, values: Float[Tensor, site * rest], *dims: str
+        self, values: Float[Tensor, " site *rest"], *dims: str
     ) -> tuple[tuple[str, ...], np.ndarray]:
         shape = (len(self.kinds), len(self.layers), *values.shape[1:])
         table = np.full(shape, np.nan)
