@@ -49,17 +49,17 @@ class Evaluation:
     n_groups: int
     direct: tuple[ExplainedVariance, ...]
     """Of the iterates' predictions, and of their weights and filtered queries."""
-    similarity: dict[tuple[str, str, str], Float[Tensor, "group site step"]]
+    similarity: dict[tuple[str, str, str], Float[Tensor, "group site _step"]]
     """SimE by (comparison, treatment, convention), see `COMPARED`."""
     layer_error: Float[Tensor, "group site point"]
     """Squared error of each site's read-out."""
     shuffled_error: Float[Tensor, "group site point"]
     """Of the read-out of other prompts' y, as a prediction of those."""
-    reference_error: dict[str, Float[Tensor, "group step point"]]
+    reference_error: dict[str, Float[Tensor, "group _step point"]]
     """Of the iterates as they are …"""
-    matched_error: dict[str, Float[Tensor, "group step point"]]
+    matched_error: dict[str, Float[Tensor, "group _step point"]]
     """… and with their own read-out of y."""
-    error_product: dict[str, Float[Tensor, "group site step point"]]
+    error_product: dict[str, Float[Tensor, "group site _step point"]]
     """Product of a layer's error and that of a matched iterate."""
     model_error: Float[Tensor, "group point"]
     target_square: Float[Tensor, "group point"]
@@ -150,12 +150,12 @@ def _joined(parts: Sequence[_Batch]) -> dict[str, Any]:
 class _Batch:
     """The part of an `Evaluation` that one batch of prompts gives."""
 
-    similarity: dict[tuple[str, str, str], Float[Tensor, "group site step"]]
+    similarity: dict[tuple[str, str, str], Float[Tensor, "group site _step"]]
     layer_error: Float[Tensor, "group site point"]
     shuffled_error: Float[Tensor, "group site point"]
-    reference_error: dict[str, Float[Tensor, "group step point"]]
-    matched_error: dict[str, Float[Tensor, "group step point"]]
-    error_product: dict[str, Float[Tensor, "group site step point"]]
+    reference_error: dict[str, Float[Tensor, "group _step point"]]
+    matched_error: dict[str, Float[Tensor, "group _step point"]]
+    error_product: dict[str, Float[Tensor, "group site _step point"]]
     model_error: Float[Tensor, "group point"]
     target_square: Float[Tensor, "group point"]
     change: Float[Tensor, " site"]
