@@ -27,5 +27,5 @@ def test_a_recipe_builds_a_model_that_takes_its_prompts(path: Path) -> None:
 def test_what_a_recipe_starts_from_is_a_recipe_of_the_same_model(path: Path) -> None:
     recipe = Recipe.read(path)
     if (source := recipe.training.initial_checkpoint) is not None:
-        start = Recipe.read(path.with_name(f"{source}.toml"))
+        start = Recipe.read(path.with_name(f"{Path(source).name}.toml"))
         assert (start.architecture, start.model) == (recipe.architecture, recipe.model)
