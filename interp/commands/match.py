@@ -58,9 +58,11 @@ def match(
 
     from rich.console import Console
 
+    from interp.commands.output_folder import claim
+
     out = out or (Path("interp-report") if open_report else None)
     if out is not None:
-        _claim(out)
+        claim(out)
     from interp.commands.progress import prompt_progress
 
     console = Console(stderr=True)
@@ -92,23 +94,12 @@ def match(
         webbrowser.open((out / "report.html").absolute().as_uri())
 
 
-def _claim(out: Path) -> None:
-    """Finds out before the work, not after it, that the folder cannot be written."""
-    from hooks.atomic import atomic_write
-
-    with atomic_write(out / "summary.json") as temporary:
-        temporary.write_text('{"status": "running"}\n', encoding="utf-8")
-
-
 def _write(result: MatchResult, out: Path) -> None:
-    import json
-
-    from hooks.atomic import atomic_write
+    from interp.commands.output_folder import write_summary
 
     result.save(out / "result.nc")
     result.write_report(out / "report.html")
-    with atomic_write(out / "summary.json") as temporary:
-        temporary.write_text(json.dumps(result.summary(), indent=2) + "\n", encoding="utf-8")
+    write_summary(out, result.summary())
 
 
 def _show(result: MatchResult, out: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,18 @@ from typing import Any
 def claim(out: Path) -> None:
     """Finds out before the work, not after it, that the folder cannot be written.
 
+    Leaves nothing behind: a command that fails later has changed no file.
+
     Raises:
         OSError: It cannot.
     """
-    write_summary(out, {"status": "running"})
+    existing = next(folder for folder in (out, *out.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        error.filename = str(out)
+        raise
 
 
 def write_summary(out: Path, summary: dict[str, Any]) -> None:
