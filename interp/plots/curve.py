@@ -164,7 +164,7 @@ class _Curve:
             if first > layers[0]:
                 bands.append((layers[0] - 0.5, first - 0.5, "not started"))
         bands += [
-            (layer - 0.5, layer + 0.5, "does<br>nothing")
+            (layer - 0.5, layer + 0.5, "does nothing")
             for layer, amount in zip(layers, self.change, strict=True)
             if amount <= UNCHANGED
         ]

@@ -117,15 +117,16 @@ def plot_heatmap(
         title=f"{reference_look(name).label}: similarity of errors (SimE)",
         traces=(cells, marks),
         x={**axis.properties("step"), "showgrid": False, "range": _edges(places)},
-        y={**layer_axis(result), "showgrid": False, "range": _edges(layers)},
+        y={**layer_axis(result), "showgrid": False, "range": [layers[0] - 0.5, layers[-1] + 0.5]},
         layout=layout,
     )
     return draw(panel)
 
 
 def _edges(centres: np.ndarray) -> list[float]:
-    """Outer edges of the first and the last cell."""
+    """Outer edges of the first and the last cell, with a little room for marks."""
     if len(centres) < 2:
         return [float(centres[0]) - 0.5, float(centres[0]) + 0.5]
     first, last = (centres[1] - centres[0]) / 2, (centres[-1] - centres[-2]) / 2
-    return [float(centres[0] - first), float(centres[-1] + last)]
+    room = (centres[-1] - centres[0]) / 40
+    return [float(centres[0] - first - room), float(centres[-1] + last)]

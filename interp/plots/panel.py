@@ -98,11 +98,12 @@ def draw(*panels: Panel) -> Figure:
 
 def layer_axis(result: MatchResult) -> dict[str, Any]:
     """The axis of layers, with no more ticks than a phone has room for."""
-    n_layers = result.layers.sizes["layer"]
+    layers = result.layers.layer.values
     return {
         "title": {"text": "layer (0 = embedding)"},
         "tick0": 0,
-        "dtick": -(-n_layers // MOST_LAYER_TICKS),
+        "range": [layers[0] - 0.5, layers[-1] + 0.5],
+        "dtick": -(-len(layers) // MOST_LAYER_TICKS),
     }
 
 
@@ -127,6 +128,7 @@ def _shade(layout: dict[str, Any], number: str, start: float, end: float, what: 
             "y": 1,
             "yanchor": "top",
             "text": what,
+            "textangle": 0 if end - start > 1 else -90,
             "showarrow": False,
             "font": {"size": 11, "color": MUTED},
             **axes,

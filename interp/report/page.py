@@ -80,9 +80,9 @@ def _picture(figure: Figure) -> Picture:
 def _model(provenance: dict[str, Any]) -> str:
     config = provenance.get("config") or {}
     parts = [str(provenance.get("architecture") or "model")]
-    for key, unit in (("n_layers", "layers"), ("n_heads", "heads")):
+    for key, unit in (("n_layers", "layer"), ("n_heads", "head")):
         if key in config:
-            parts.append(f"{config[key]} {unit}")
+            parts.append(f"{config[key]} {unit}{'' if config[key] == 1 else 's'}")
     if "d_model" in config:
         parts.append(f"width {config['d_model']}")
     return ", ".join(parts)

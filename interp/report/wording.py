@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interp.plots.measure import leading_finding
 from interp.plots.style import FAMILY_LABELS, reference_label
 from interp.report.templating import environment
 from interp.result import MatchResult
-from probes.verdict import Estimate, Evidence, Finding
+from probes.growth_law import CurveLaw
+from probes.verdict import Estimate, Evidence, Verdict
+
+GROWTH_SENTENCES: dict[CurveLaw, str] = {
+    "linear": "The matching step grows linearly with depth.",
+    "log-linear": "The matching step grows exponentially with depth.",
+    "neither": "The matching step grows unevenly with depth.",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Row:
     rate: Cell
     layers: str
     growth: Cell
+    """Which law the matching step follows, and how much likelier it is than the other."""
     stands: bool
     reason: str
 
@@ -50,10 +57,12 @@ class Wording:
 
     headline: str
     rate: str | None
-    """Steps per layer."""
+    """Steps per layer …"""
+    rate_of: str | None
+    """… of this family, where several are left standing."""
     interval: str | None
     where: str | None
-    """The layers it holds for and what it was measured by."""
+    """Layers and measures it holds for, in sentences; `text` says so where this is missing."""
     ruled_out: tuple[tuple[str, str], ...]
     """Families and the reasons why they fell."""
     text: str
@@ -65,8 +74,6 @@ class Wording:
 def word(result: MatchResult) -> Wording:
     """Puts a verdict into words."""
     verdict = result.verdict
-    leading = leading_finding(result)
-    quoted = verdict.quoted[1] if verdict.quoted else None
     names = [_family(name) for name in verdict.standing]
     if verdict.answer == "none":
         headline = "None of the references describes the layers"
@@ -78,11 +85,14 @@ def word(result: MatchResult) -> Wording:
     return Wording(
         headline=headline,
         rate=None if rate is None else number(rate),
+        rate_of=names[0] if len(names) > 1 else None,
         interval=" to ".join(map(number, verdict.interval)) if verdict.interval else None,
-        where=_where(verdict.findings, leading, quoted),
+        where=_where(verdict) if len(names) == 1 else None,
         ruled_out=tuple(
             (_capital(_family(item.family)), readable(item.reason)) for item in verdict.ruled_out
-        ),
+        )
+        if len(names) < 2
+        else (),
         text=verdict.text,
         tables=tuple(
             Table(readable(finding.measure), tuple(_row(item) for item in finding.evidence))
@@ -117,21 +127,23 @@ def readable(measure: str) -> str:
     return measure.replace("R^2", "R²").replace("phi_k", "φ_k")
 
 
-def _where(
-    findings: Sequence[Finding], leading: Finding | None, quoted: Evidence | None
-) -> str | None:
-    if leading is None or quoted is None:
+def _where(verdict: Verdict) -> str | None:
+    if verdict.quoted is None:
         return None
-    others = [
-        readable(finding.measure)
-        for finding in findings
-        if finding is not leading and quoted.family in finding.standing
-    ]
+    leading, quoted = verdict.quoted
+    variant = "" if quoted.name == quoted.family else f", as {reference_label(quoted.name)}"
     text = (
-        f"from layer {quoted.first_layer} to layer {quoted.last_layer}, "
-        f"by {readable(leading.measure)}"
+        f"Measured from layer {quoted.first_layer} to layer {quoted.last_layer} by "
+        f"{readable(leading.measure)}{variant}"
     )
-    return f"{text}; {_join(others, 'and')} agrees on the algorithm" if others else text
+    for finding in verdict.findings:
+        if finding is not leading and quoted.family in finding.standing:
+            best = finding.best(quoted.family)
+            rate = f"{number(best.rate.value)} steps a layer"
+            if best.name != quoted.name:
+                rate += f" as {reference_label(best.name)}"
+            text += f"; {readable(finding.measure)} finds the same algorithm, at {rate}"
+    return f"{text}. {GROWTH_SENTENCES[quoted.law]}"
 
 
 def _row(item: Evidence) -> Row:
@@ -150,13 +162,12 @@ def _row(item: Evidence) -> Row:
 
 
 def _growth(item: Evidence) -> Cell:
-    """Which law the matching step follows, and how much likelier it is than the other."""
     is_linear = item.evidence_ratio >= 1
-    ratio = item.evidence_ratio if is_linear else 1 / max(item.evidence_ratio, 1e-300)
-    amount = f"{ratio:.2g}" if ratio < 100 else "over 100"
-    names = {"linear": "linear", "log-linear": "exponential", "neither": "uneven"}
     nearer = "linear" if is_linear else "exponential"
-    return Cell(names[item.law], f"{nearer} {amount} times likelier")
+    if item.law == "neither":
+        return Cell("uneven", f"nearer to {nearer}")
+    ratio = item.evidence_ratio if is_linear else 1 / max(item.evidence_ratio, 1e-300)
+    return Cell(nearer, f"{ratio:.2g} : 1" if ratio < 100 else "over 100 : 1")
 
 
 def _estimate(estimate: Estimate, digits: int) -> Cell:

@@ -107,7 +107,7 @@ def test_the_rate_line_is_level_over_a_layer_that_does_nothing():
     assert np.ptp(line.y[~over]) > 1
     assert {note.text for note in figure.layout.annotations} == {
         "not started",
-        "does<br>nothing",
+        "does nothing",
     }
 
 

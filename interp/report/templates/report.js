@@ -13,6 +13,8 @@
   const plots = [...document.querySelectorAll(".plot")];
   for (const plot of plots) {
     const { data, layout } = JSON.parse(plot.parentElement.querySelector("script").textContent);
+    const entries = data.filter((trace) => trace.showlegend !== false && trace.name).length;
+    if (innerWidth < 640) layout.height += 18 * Math.max(0, entries - 3); // the legend is a column
     if (isTouch) layout.dragmode = false; // a finger on a picture scrolls the page
     await Plotly.newPlot(plot, data, layout, config);
     await new Promise((resolve) => setTimeout(resolve));
