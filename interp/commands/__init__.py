@@ -9,6 +9,7 @@ COMMANDS: dict[str, str] = {
     "match": "interp.commands.match:match",
     "algorithms": "interp.commands.algorithms:algorithms",
     "capture": "interp.commands.capture:capture",
+    "intervene": "interp.commands.intervene:intervene",
     "calibrate": "interp.commands.calibrate:calibrate",
     "train": "interp.commands.train:train",
     "recipes": "interp.commands.recipes:recipes",

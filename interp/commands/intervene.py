@@ -1,0 +1,214 @@
+"""`interp intervene`: does a checkpoint depend on what is found in it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import xarray
+    from rich.table import Table
+
+
+def intervene(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
+    ],
+    task: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML with a [task] table, such as a recipe; by default the training task."
+        ),
+    ] = None,
+    prompts: Annotated[
+        int, typer.Option(min=16, help="Prompts to intervene on; read-outs take four times more.")
+    ] = 256,
+    seed: Annotated[int, typer.Option(help="Seed of all prompts.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for ablation.nc, steering.nc and summary.json."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Take parts of a checkpoint away, and steer its layers from one iterate to another."""
+    import json
+
+    from rich.console import Console
+
+    from interp.commands.progress import prompt_progress
+
+    if out is not None:
+        _write(out, {"status": "running"})
+    with prompt_progress(Console(stderr=True)) as progress:
+        progress("loading", 0, 1)
+        from interp.analyses.ablation import ablate
+        from interp.analyses.match import task_of
+        from interp.analyses.steering import steer
+        from interp.tasks.reading import read_task
+        from interp.zoo.loading import load
+
+        model = load(checkpoint)
+        chosen = read_task(task) if task else task_of(model)
+        options: dict[str, Any] = {"n_prompts": prompts, "seed": seed, "progress": progress}
+        ablation = ablate(model, chosen, batch_size=min(prompts, 512), **options)
+        steering = steer(model, chosen, **options)
+    summary = {
+        "checkpoint": checkpoint,
+        "task": chosen.describe(),
+        **_summary(ablation, steering),
+    }
+    if out is not None:
+        _save(out, {"ablation.nc": ablation, "steering.nc": steering})
+        _write(out, summary)
+    if as_json:
+        print(json.dumps(summary, indent=2, allow_nan=False))
+        return
+    console = Console()
+    console.print(_ablation_table(ablation), "")
+    for table in _steering_tables(steering):
+        console.print(table, "")
+    if out is not None:
+        console.print(f"results: {out}", markup=False, soft_wrap=True)
+
+
+def _write(out: Path, summary: dict[str, Any]) -> None:
+    import json
+
+    from hooks.atomic import atomic_write
+
+    with atomic_write(out / "summary.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", "utf-8")
+
+
+def _save(out: Path, tables: dict[str, xarray.Dataset]) -> None:
+    from hooks.atomic import atomic_write
+
+    for name, table in tables.items():
+        with atomic_write(out / name) as temporary:
+            table.to_netcdf(temporary, engine="netcdf4")
+
+
+def _summary(ablation: xarray.Dataset, steering: xarray.Dataset) -> dict[str, Any]:
+    from interp.versions import library_versions
+
+    return {
+        "prompts": ablation.attrs["n_prompts"],
+        "seed": ablation.attrs["seed"],
+        "level": ablation.attrs["level"],
+        "model_error": ablation.model_error.item(),
+        "model_error_interval": ablation.model_error_interval.values.tolist(),
+        "ablation": _records(ablation, ["error", "effect", "effect_interval"])
+        + _records(ablation, ["head_error", "head_effect", "head_effect_interval"]),
+        "steering": _records(
+            steering,
+            [
+                "step",
+                "final_step",
+                "steered_to",
+                "predicted_step",
+                "reached_step",
+                "continuation",
+                "continuation_interval",
+                "cosine",
+                "carried",
+            ],
+        ),
+        "versions": library_versions(),
+    }
+
+
+def _records(table: xarray.Dataset, names: list[str]) -> list[dict[str, Any]]:
+    """One flat record for every combination of coordinates that has values."""
+    from itertools import product
+
+    import numpy as np
+
+    if not all(name in table for name in names):
+        return []
+    part = table[names]
+    axes = [str(axis) for axis in part.sizes if axis != "bound"]
+    records = []
+    for place in product(*(part[axis].values.tolist() for axis in axes)):
+        where = dict(zip(axes, place, strict=True))
+        cell = part.loc[where]
+        if not any(np.isnan(cell[name].values).any() for name in names):
+            records.append(where | {name: cell[name].values.tolist() for name in names})
+    return records
+
+
+def _ablation_table(ablation: xarray.Dataset) -> Table:
+    """What the error rises by without each layer, its attention, its MLP and its best head."""
+    from rich.table import Table
+
+    method = "mean" if "mean" in ablation.ablation else ablation.ablation.values[0].item()
+    table = Table(
+        "layer",
+        title=f"rise of error / d ({ablation.model_error.item():.4f}) under {method} ablation",
+        box=None,
+        pad_edge=False,
+    )
+    parts = [p for p in ablation.part.values if not ablation.effect.sel(part=p).isnull().all()]
+    for part in parts:
+        table.add_column({"layer": "whole layer"}.get(part, str(part)), no_wrap=True)
+    if "head_effect" in ablation:
+        table.add_column("head of most effect", no_wrap=True)
+    for layer in ablation.layer.values:
+        here = ablation.loc[{"layer": layer, "ablation": method}]
+        cells = [
+            _with_interval(here.effect.sel(part=p), here.effect_interval.sel(part=p)) for p in parts
+        ]
+        if "head_effect" in ablation and here.head_effect.notnull().any():
+            head = here.head_effect.idxmax("head").item()
+            effect = _with_interval(
+                here.head_effect.sel(head=head), here.head_effect_interval.sel(head=head)
+            )
+            cells.append(f"{head:.0f}: {effect}")
+        table.add_row(str(layer), *cells)
+    return table
+
+
+def _steering_tables(steering: xarray.Dataset) -> Iterator[Table | str]:
+    """Where the predictions went against where a model that iterates would have gone."""
+    from rich.table import Table
+
+    moved = steering.stack(case=("reference", "target", "layer", "jump"))
+    moved = moved.isel(case=moved.predicted_step.notnull().values)
+    if not moved.sizes["case"]:
+        yield "steering: no layer holds an iterate well enough to be moved"
+        return
+    tables: dict[tuple[str, str], Table] = {}
+    for index in range(moved.sizes["case"]):
+        row = moved.isel(case=index)
+        pair = (str(row.reference.item()), str(row.target.item()).replace("_", " "))
+        if pair not in tables:
+            tables[pair] = Table(
+                *("layer", "moved from", "end: expected", "reached", *row.direction.values),
+                title=f"layers moved to another iterate of {pair[0]}, held as {pair[1]}:\n"
+                "share of the expected change (1: goes on from it, 0: ignores it)",
+                box=None,
+                pad_edge=False,
+            )
+        shares = [row.isel(direction=i) for i in range(row.sizes["direction"])]
+        tables[pair].add_row(
+            str(row.layer.item()),
+            f"{_steps(row.step)} → {_steps(row.steered_to)}",
+            f"{_steps(row.final_step)} → {_steps(row.predicted_step)}",
+            _steps(shares[0].reached_step),
+            _with_interval(shares[0].continuation, shares[0].continuation_interval),
+            *(f"{share.continuation.item():+.2f}" for share in shares[1:]),
+        )
+    yield from tables.values()
+
+
+def _with_interval(value: xarray.DataArray, bounds: xarray.DataArray) -> str:
+    low, high = (bounds.sel(bound=name).item() for name in ("low", "high"))
+    return f"{value.item():+.3f} ± {(high - low) / 2:.3f}"
+
+
+def _steps(count: xarray.DataArray) -> str:
+    value = count.item()
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
