@@ -20,9 +20,9 @@ from interp.plots.style import INK, MUTED, SEQUENTIAL, ordered_looks
 
 ALGORITHMS = {"newton": "Newton", "gd": "GD", "gdpp": "GD++"}
 PROTOCOL_LOOKS: dict[str, dict[str, Any]] = {
-    "raw": {"color": "#d55e00", "symbol": "x", "dash": "dot"},
-    "matched": {"color": "#0072b2", "symbol": "circle-open", "dash": "dash"},
-    "direct": {"color": "#007a5a", "symbol": "square", "dash": "solid"},
+    "raw": {"color": "#d55e00", "symbol": "x", "dash": "dot", "size": 7},
+    "matched": {"color": "#0072b2", "symbol": "circle-open", "dash": "dash", "size": 12},
+    "direct": {"color": "#007a5a", "symbol": "square", "dash": "solid", "size": 6},
 }
 
 
@@ -75,7 +75,7 @@ def _protocols(protocols: Sequence[ProtocolSteps]) -> Picture:
                 go.Scatter(
                     y=steps, name=name, mode="lines+markers",
                     line={"color": look["color"], "dash": look["dash"], "width": 1.5},
-                    marker={"symbol": look["symbol"], "size": 7}, **common,
+                    marker={"symbol": look["symbol"], "size": look["size"]}, **common,
                 )
             )  # fmt: skip
         y = {"rangemode": "tozero", "title": "best-matching step" if index == 0 else None}
@@ -119,7 +119,8 @@ def _confusion(outcomes: Sequence[Outcome]) -> Picture:
         "Answers of the verdict",
         "How often each answer was given (numbers), and as a share of its row (shade).",
         "Right answers lie where row and column agree. “none” is right for random weights, "
-        "exchanged prompts and shuffled pairs.",
+        "exchanged prompts "
+        "and the shuffled pairs of all but Newton, whose iteration never sees a y.",
         draw(panel),
     )
 
@@ -177,8 +178,7 @@ def _power(planted: Sequence[Outcome]) -> Picture:
         "power",
         "Right answers against prompts",
         "Share of planted models that the verdict names, with its 95 % interval (Wilson).",
-        "How many prompts a verdict needs. Answers that are not right are mostly “undecided”; "
-        "the table says how many were wrong.",
+        "How many prompts a verdict needs. The tables say what the other answers were.",
         draw(panel),
     )
 

@@ -126,7 +126,9 @@ def quoted_error_rate(
     if noise is not None:
         levels = sorted({row["noise"] for row in planted if row["noise"] >= noise})
         if not levels:
-            return f"The verdict is not calibrated for noise of {noise:.0%} of the stream's."
+            return (
+                f"The verdict is not calibrated for noise of {100 * noise:.0f} % of the stream's."
+            )
         planted = [row for row in planted if row["noise"] == levels[0]]
     sizes = sorted({row["n_prompts"] for row in planted if row["n_prompts"] <= n_prompts})
     if not sizes:
@@ -155,9 +157,10 @@ def _total(rows: Iterable[Mapping[str, Any]]) -> Tally:
 
 
 def _noise_text(noises: Sequence[float]) -> str:
-    if len(noises) == 1:
-        return "no noise" if noises[0] == 0 else f"noise of {noises[0]:.0%} of the stream's"
-    return f"noise of {noises[0]:.0%} to {noises[-1]:.0%} of the stream's"
+    low, high = 100 * noises[0], 100 * noises[-1]
+    if low == high:
+        return f"noise of {low:.0f} % of the stream's" if low else "no noise"
+    return f"noise of {low:.0f} to {high:.0f} % of the stream's"
 
 
 def _share(count: int, n: int) -> str:

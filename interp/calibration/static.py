@@ -35,7 +35,7 @@ def find_browser() -> str | None:
 
 
 def static_svgs(figures: Sequence[Figure], width: int = 1000) -> list[str]:
-    """Each figure as the text of an SVG file.
+    """Each figure as the text of an SVG file, without its title, which the text around it has.
 
     Raises:
         ValueError: There is no Chromium, or it drew fewer figures than it was given.
@@ -43,7 +43,7 @@ def static_svgs(figures: Sequence[Figure], width: int = 1000) -> list[str]:
     browser = find_browser()
     if browser is None:
         raise ValueError(f"static pictures need a browser, one of {', '.join(BROWSERS)}")
-    texts = [Figure(figure).update_layout(width=width).to_json() for figure in figures]
+    texts = [Figure(f).update_layout(width=width, title=None).to_json() for f in figures]
     safe = json.dumps([json.loads(text) for text in texts]).replace("<", "\\u003c")
     script = SCRIPT.replace("FIGURES", safe)
     page = (

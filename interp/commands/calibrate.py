@@ -34,7 +34,6 @@ def calibrate(
 ) -> None:
     """Run the verdict on models whose algorithm is known and say how often it is right."""
     import shlex
-    import sys
 
     from rich.console import Console
 
@@ -47,6 +46,9 @@ def calibrate(
     from interp.commands.progress import prompt_progress
 
     cells = read_grid(grid).cells
+    command = ["interp", "calibrate", "--grid", grid]  # what decides the result, and no more
+    if document is not None:
+        command += ["--document", str(document)]
     store = OutcomeStore(out / "cells")
     with prompt_progress(Console(stderr=True)) as progress:
         outcomes = run_cells(
@@ -63,7 +65,7 @@ def calibrate(
         write_calibration(
             outcomes,
             out,
-            command=shlex.join(["interp", *sys.argv[1:]]),
+            command=shlex.join(command),
             protocols=protocols,
             document=document,
         )

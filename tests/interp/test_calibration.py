@@ -43,16 +43,9 @@ TINY_GRID = """
 algorithm = "newton"
 iterations_per_layer = 1
 n_prompts = 128
-n_dims = 2
-n_layers = 3
+n_dims = 3
+n_layers = 4
 control = ["planted", "exchanged prompts"]
-
-[[block]]
-algorithm = "gd"
-iterations_per_layer = 1
-n_prompts = 128
-n_dims = 2
-n_layers = 3
 """
 
 cells = st.builds(
@@ -270,14 +263,13 @@ def test_a_killed_calibration_goes_on_where_it_was(grid_file, tiny, tmp_path):
     assert ending.code == 0, ending.stderr
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == before
     assert tuple(store.get(item.cell) for item in tiny) == tiny
-    assert "3 runs" in ending.stdout
-    for item in tiny:
-        assert item.grade == "right" or item.answer == "undecided", item.text
+    assert "2 runs" in ending.stdout
 
     saved = xarray.load_dataset(tmp_path / "out" / "calibration.nc")
-    assert saved.confusion.sum() == 3
-    assert saved.confusion.sel(expected="none", answer="none") == 1
-    assert json.loads((tmp_path / "out" / "rates.json").read_text())["n_cells"] == 3
+    for name in ("newton", "none"):
+        assert saved.confusion.sel(expected=name, answer=name) == 1
+    assert saved.confusion.sum() == 2
+    assert json.loads((tmp_path / "out" / "rates.json").read_text())["n_cells"] == 2
     text = document.read_text()
     assert "interp calibrate" in text
     for picture in document.parent.glob("images/*"):
@@ -415,7 +407,7 @@ def test_the_quoted_rate_is_that_of_the_prompts_at_hand():
 def test_what_was_not_calibrated_is_not_quoted():
     rates = make_rates()
     assert "not calibrated for as few as 127 prompts" in quoted_error_rate(127, rates=rates)
-    assert "not calibrated for noise of 40%" in quoted_error_rate(512, noise=0.4, rates=rates)
+    assert "not calibrated for noise of 40 %" in quoted_error_rate(512, noise=0.4, rates=rates)
     for bad in (
         {"n_prompts": 0},
         {"n_prompts": 5, "noise": -1.0},
