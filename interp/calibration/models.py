@@ -5,20 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hooks.architectures.planted import build_planted
+from hooks.architectures.planted import Planted, build_planted
 from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
 from interp.calibration.cell import Cell
 from probes.controls.shuffling import derangement, shuffle_pairs
 
 
-def build(cell: Cell, seed: int) -> SequenceModel:
-    """The model of a cell.
+def planted(cell: Cell) -> Planted:
+    """What a cell plants, rotation and noise included.
 
-    What is planted, rotation and noise included, is the same for every seed and every number of
-    prompts, so that cells of one model can be compared; the controls' randomness is the seed's.
+    It is the same for every seed and every number of prompts, so that cells of one model can be
+    compared.
     """
-    model = build_planted(
+    return build_planted(
         algorithm=cell.algorithm,
         iterations_per_layer=cell.iterations_per_layer,
         n_dims=cell.n_dims,
@@ -29,6 +29,11 @@ def build(cell: Cell, seed: int) -> SequenceModel:
         rotation_seed=cell.model_seed if cell.is_rotated else None,
         dtype="float64",
     )
+
+
+def build(cell: Cell, seed: int) -> SequenceModel:
+    """The model of a cell: what is planted, or the control made from it with a seed."""
+    model = planted(cell)
     if cell.control == "random weights":
         return randomised_twin(model, seed)
     if cell.control in _REORDERINGS:

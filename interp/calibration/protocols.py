@@ -40,12 +40,12 @@ class ProtocolSteps:
 
 
 def protocol_steps(cell: Cell) -> ProtocolSteps:
-    """Runs `match` on the cell's model and keeps the best steps of its own reference."""
+    """Runs `match` on what a cell plants and keeps the best steps of the same reference."""
     from hooks.architectures.planted import truth
     from interp.analyses.match import match
-    from interp.calibration.models import build
+    from interp.calibration.models import planted
 
-    model = build(cell, cell.seed)
+    model = planted(cell)
     result = match(model, n_prompts=cell.n_prompts, site_kinds=("resid_post",), seed=cell.seed)
     scores = result.reference(REFERENCES[cell.algorithm]).sel(site="resid_post")
     layers = scores.layer.values[1:].tolist()
