@@ -121,7 +121,7 @@ def _against_examples(result: MatchResult, kind: str) -> Panel:
         if scores.sizes["step"] > 1:
             if name not in ("newton", "gd") or not np.isfinite(step):
                 continue
-            label = f"{label}, {step:,.0f} steps"
+            label = f"{label.split(',')[0]}, {step:,.0f} steps"
         values = scores.error.sel(step=step, method="nearest").values
         look = Look(label, look.colour, look.dash, look.symbol)
         traces.append(_against_point(scores.point.values, values, look))

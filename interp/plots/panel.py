@@ -12,7 +12,7 @@ from plotly.graph_objects import Figure
 from interp.plots.style import FONT, GRID, INK, MUTED, SHADE
 from interp.result import MatchResult
 
-HEIGHT = 400
+HEIGHT = 420
 GAP = 0.12
 """Between panels, as a share of the width."""
 MOST_LAYER_TICKS = 13

@@ -52,7 +52,7 @@ class Look:
 REFERENCE_LOOKS: dict[str, Look] = {
     "newton": Look("Newton", "#0072b2", "solid", "circle"),
     "newton-fixed": Look("Newton, one α for all prefixes", "#56b4e9", "dot", "triangle-up"),
-    "newton-identity": Look("Newton from a multiple of I", "#332288", "dashdot", "star"),
+    "newton-identity": Look("Newton from a multiple of I", "#332288", "dashdot", "star"),
     "gd": Look("GD, one step size", "#d55e00", "solid", "square"),
     "gd-adaptive": Look("GD, step size per prefix", "#b87a00", "dash", "triangle-down"),
     "gd++": Look("GD++", "#a0527f", "dashdot", "cross"),

@@ -8,14 +8,7 @@ from dataclasses import dataclass
 from interp.plots.style import FAMILY_LABELS, reference_label
 from interp.report.templating import environment
 from interp.result import MatchResult
-from probes.growth_law import CurveLaw
 from probes.verdict import Estimate, Evidence, Verdict
-
-GROWTH_SENTENCES: dict[CurveLaw, str] = {
-    "linear": "The matching step grows linearly with depth.",
-    "log-linear": "The matching step grows exponentially with depth.",
-    "neither": "The matching step grows unevenly with depth.",
-}
 
 
 @dataclass(frozen=True)
@@ -143,7 +136,14 @@ def _where(verdict: Verdict) -> str | None:
             if best.name != quoted.name:
                 rate += f" as {reference_label(best.name)}"
             text += f"; {readable(finding.measure)} finds the same algorithm, at {rate}"
-    return f"{text}. {GROWTH_SENTENCES[quoted.law]}"
+    return f"{text}. The matching step {_growth_in_words(quoted)}."
+
+
+def _growth_in_words(item: Evidence) -> str:
+    if item.law == "neither":
+        nearer = "linear" if item.evidence_ratio >= 1 else "exponential"
+        return f"grows unevenly with depth, nearer to {nearer} growth"
+    return f"grows {'linearly' if item.law == 'linear' else 'exponentially'} with depth"
 
 
 def _row(item: Evidence) -> Row:
@@ -174,6 +174,7 @@ def _estimate(estimate: Estimate, digits: int) -> Cell:
     value, low, high = (
         f"{part:.{digits}f}" for part in (estimate.value, estimate.low, estimate.high)
     )
+    low = low.removeprefix("-") if float(low) == 0 else low
     return Cell(value, None if low == high else f"{low} to {high}")
 
 
