@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -221,6 +222,26 @@ class TestConclude:
             "layer 5, by R^2 and by SimE. Its matching step grows linearly with depth (evidence "
             "ratio 40 over exponential growth). Ruled out: gd: it fell."
         )
+
+    def test_the_namesake_is_quoted_before_a_variant_that_fits_better(self):
+        variant = evidence("newton-fixed", family="newton", stands=True, rate=2.0)
+        namesake = evidence("newton", stands=True, behind=0.001, rate=3.0)
+        fallen = evidence("newton", stands=False, behind=0.1)
+        by_r2, by_sim = Finding("R^2", (variant, fallen)), Finding("SimE", (variant, namesake))
+        assert conclude([by_r2, by_sim]).steps_per_layer == 3.0
+        assert (
+            "by R^2 (the latter as newton-fixed, 2.00 steps a layer)"
+            in conclude([by_r2, by_sim]).text
+        )
+        alone = conclude([by_r2])
+        assert alone.steps_per_layer == 2.0
+        assert alone.text.startswith("Newton (as newton-fixed) at 2.00")
+        assert alone.ruled_out == ()
+
+    def test_close_laws_are_not_told_apart(self):
+        close = [replace(evidence("newton", stands=True), evidence_ratio=2.0)]
+        text = conclude([Finding("SimE", tuple(close))]).text
+        assert "linearly or exponentially about equally well" in text
 
     def test_juries_that_contradict_each_other_leave_both_standing(self):
         verdict = conclude(
