@@ -59,15 +59,20 @@ class ActivationFile:
     """Where each site's layer is on the first axis of its array."""
 
     def stream(
-        self, sites: Sequence[Site] | None = None, *, batch_size: int = 512
+        self,
+        sites: Sequence[Site] | None = None,
+        *,
+        batch_size: int = 512,
+        start: int = 0,
+        stop: int | None = None,
     ) -> Iterator[Captured]:
-        """Yields the prompts in batches, with the activations at some sites (None: at all).
+        """Yields prompts `start` to `stop` (None: all) in batches, with their activations.
 
-        Where the file has no predictions they are NaN.
+        Where the file has no predictions they are NaN. Without `sites` all are read.
 
         Raises:
-            ValueError: A site that the file does not have, sites of different widths, or a
-                batch size below 1.
+            ValueError: A site that the file does not have, sites of different widths, a batch
+                size below 1 or a `start` below 0.
             NonFiniteError: Values are NaN or infinite; the message names site and prompt.
         """
         chosen = self.sites if sites is None else tuple(sites)
@@ -75,17 +80,20 @@ class ActivationFile:
             raise ValueError(f"{self.path}: has no {missing[0]}; its sites are {self._listed()}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if start < 0:
+            raise ValueError(f"start must be at least 0, got {start}")
         widths = {self._reader.shapes()[site.kind][3] for site in chosen}
         if len(widths) > 1:
             raise ValueError(
                 f"{self.path}: the sites are {', '.join(map(str, sorted(widths)))} wide; stream "
                 "sites of different widths in separate calls"
             )
-        return self._batches(chosen, batch_size)
+        last = self.n_prompts if stop is None else min(stop, self.n_prompts)
+        return self._batches(chosen, range(start, last, batch_size))
 
-    def _batches(self, sites: tuple[Site, ...], batch_size: int) -> Iterator[Captured]:
-        for start in range(0, self.n_prompts, batch_size):
-            prompts = slice(start, min(start + batch_size, self.n_prompts))
+    def _batches(self, sites: tuple[Site, ...], starts: range) -> Iterator[Captured]:
+        for start in starts:
+            prompts = slice(start, min(start + starts.step, starts.stop))
             xs, ys = self._tensor("xs", prompts), self._tensor("ys", prompts)
             named = [("xs", xs), ("ys", ys)]
             predictions = torch.full_like(ys, torch.nan)

@@ -26,6 +26,7 @@ from interp.analyses.fitting import (
     leading,
     other_prompts,
 )
+from interp.analyses.saved_activations import SavedActivations
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.references import Prefixes
@@ -69,7 +70,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: SequenceModel,
+    model: SequenceModel | SavedActivations,
     task: Task,
     sites: Sequence[Site],
     comparisons: Sequence[Comparison],
@@ -92,7 +93,7 @@ def evaluate(
         comparisons: The references that they were fitted for.
         readouts: What `fit_readouts` gave.
         budget: How many prompts to use, each number a multiple of the group size.
-        seed: Of the prompts.
+        seed: Of the prompts; see `interp.analyses.fitting.batches`.
         n_groups: Groups of prompts, the units of the bootstrap.
         final_norm: See `hooks.capture`.
         progress: Told of every batch.

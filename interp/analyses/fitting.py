@@ -14,6 +14,7 @@ from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
 from interp.analyses.direct import DirectTargets
+from interp.analyses.saved_activations import SavedActivations
 from interp.tasks import Task
 from probes.readout import Readout, ReadoutFitter
 from probes.references import Prefixes
@@ -69,7 +70,7 @@ class FittedReadouts:
 
 
 def fit_readouts(
-    model: SequenceModel,
+    model: SequenceModel | SavedActivations,
     task: Task,
     sites: Sequence[Site],
     comparisons: Sequence[Comparison],
@@ -87,7 +88,7 @@ def fit_readouts(
         sites: Where the model is read.
         comparisons: What it is compared with.
         budget: How many prompts to use.
-        seeds: Of the prompts to fit on, and of those to choose ridge strengths on.
+        seeds: Of the prompts to fit on, and of those to choose ridge strengths on; see `batches`.
         final_norm: See `hooks.capture`.
         progress: Told of every batch.
     """
@@ -117,7 +118,7 @@ def leading(budget: int, start: int, prefixes: Prefixes) -> int:
 
 
 def batches(
-    model: SequenceModel,
+    model: SequenceModel | SavedActivations,
     task: Task,
     sites: Sequence[Site],
     n_prompts: int,
@@ -127,9 +128,17 @@ def batches(
 ) -> Iterator[
     tuple[Prefixes, Float[Tensor, "site prompt point d_model"], Float[Tensor, "prompt point"]]
 ]:
-    """Prefixes, activations and the model's own predictions, batch by batch."""
-    prompts = task.stream(n_prompts, seed=seed, batch_size=batch_size)
-    for batch in capture(model, prompts, sites, final_norm=final_norm):
+    """Prefixes, activations and the model's own predictions, batch by batch.
+
+    Saved activations were drawn once and for all: for them `seed` is the index of the first prompt.
+    """
+    if isinstance(model, SavedActivations):
+        stop = seed + n_prompts
+        stream = model.file.stream(sites, batch_size=batch_size, start=seed, stop=stop)
+    else:
+        prompts = task.stream(n_prompts, seed=seed, batch_size=batch_size)
+        stream = capture(model, prompts, sites, final_norm=final_norm)
+    for batch in stream:
         yield Prefixes(batch.xs, batch.ys), batch.activations.cpu(), batch.predictions.cpu()
 
 
@@ -161,7 +170,7 @@ class _Fitters:
 
     def __init__(
         self,
-        model: SequenceModel,
+        model: SequenceModel | SavedActivations,
         task: Task,
         sites: Sequence[Site],
         comparisons: Sequence[Comparison],

@@ -16,6 +16,7 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
+from hooks.activation_files import ActivationFile
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
@@ -29,6 +30,7 @@ from interp.analyses.comparisons import (
 from interp.analyses.direct import TARGETS
 from interp.analyses.evaluation import evaluate
 from interp.analyses.fitting import Progress, PromptBudget, fit_readouts
+from interp.analyses.saved_activations import SavedActivations
 from interp.analyses.scores import Scores
 from interp.analyses.tables import control_table, layer_table, reference_table
 from interp.result import MatchResult, make_result
@@ -78,7 +80,7 @@ class MatchSettings:
 
 
 def match(
-    model: SequenceModel,
+    model: SequenceModel | ActivationFile,
     task: Task | None = None,
     settings: MatchSettings | None = None,
     *,
@@ -89,8 +91,10 @@ def match(
     """Compares every layer of a model with reference algorithms and says which one it runs.
 
     Args:
-        model: Any hooked model: from `interp.load`, trained here, or attached.
-        task: Where prompts come from; by default what the model was trained on.
+        model: Any hooked model: from `interp.load`, trained here, or attached; or activations that
+            somebody saved, from `hooks.open_activations`.
+        task: Where prompts come from; by default what the model was trained on. Saved activations
+            come with their prompts.
         settings: Options; further keyword arguments replace single ones of them.
         parameters: Parameters of references, see `interp.analyses.comparisons`; those that a model
             was built with are known.
@@ -101,19 +105,33 @@ def match(
         Every score with its interval, controls, the verdict and the provenance.
 
     Raises:
-        ValueError: The task does not fit the model, or an option is out of range.
+        ValueError: The task does not fit the model, an option is out of range, or a file holds too
+            few prompts.
     """
     settings = replace(settings or MatchSettings(), **options)
-    task = task or task_of(model)
-    check_fit(model, task)
-    kinds = settings.site_kinds or tuple(k for k in DEFAULT_KINDS if k in model.site_kinds)
-    settings = replace(settings, site_kinds=kinds)
-    sites = [site for kind in kinds for site in model.sites(kind)]
-    comparisons = default_comparisons(task, own_parameters(model) | dict(parameters or {}))
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(5)]
+    source: SequenceModel | SavedActivations
+    if isinstance(model, ActivationFile):
+        if task is not None:
+            raise ValueError("task must be None for saved activations, which have their prompts")
+        settings = replace(settings, n_prompts=_affordable(model, settings.n_prompts))
+        budget = _budget(settings.n_prompts)
+        seeds[:3] = 0, budget.n_fit, budget.n_fit + budget.n_held_out
+        source = SavedActivations(model)
+        task = source.task
+    else:
+        source = model
+        task = task or task_of(model)
+        check_fit(model, task)
+    usual = tuple(kind for kind in DEFAULT_KINDS if kind in source.site_kinds)
+    kinds = settings.site_kinds or usual or source.site_kinds[:1]
+    settings = replace(settings, site_kinds=kinds)
+    sites = [site for kind in kinds for site in source.sites(kind)]
+    known = own_parameters(model) if isinstance(model, SequenceModel) else {}
+    comparisons = default_comparisons(task, known | dict(parameters or {}))
     run = _Run(task, comparisons, settings.final_norm, seeds, progress)
-    scores = run.scores(model, sites, settings.n_prompts)
-    twin = _twin(model, seeds[4])
+    scores = run.scores(source, sites, settings.n_prompts)
+    twin = _twin(model, seeds[4]) if isinstance(model, SequenceModel) else None
     first_kind = [site for site in sites if site.kind == sites[0].kind]
     twin_scores = None
     if twin is not None:
@@ -140,7 +158,7 @@ def match(
         },
         controls,
         verdict,
-        _provenance(model, task, settings),
+        _provenance(source, task, settings),
     )
 
 
@@ -158,7 +176,9 @@ class _Run:
     seeds: Sequence[int]
     progress: Progress
 
-    def scores(self, model: SequenceModel, sites: Sequence[Site], n_prompts: int) -> Scores:
+    def scores(
+        self, model: SequenceModel | SavedActivations, sites: Sequence[Site], n_prompts: int
+    ) -> Scores:
         budget = _budget(n_prompts)
         common: dict[str, Any] = {"final_norm": self.final_norm, "progress": self.progress}
         fit_seeds = (self.seeds[0], self.seeds[1])
@@ -208,7 +228,9 @@ def _control(
     return control_table(missing if r2 is None else r2, mean, zero, sites)
 
 
-def _provenance(model: SequenceModel, task: Task, settings: MatchSettings) -> dict[str, Any]:
+def _provenance(
+    model: SequenceModel | SavedActivations, task: Task, settings: MatchSettings
+) -> dict[str, Any]:
     is_command = Path(sys.argv[0]).name == "interp"
     return {
         "checkpoint": next(
@@ -370,4 +392,16 @@ def _budget(n_prompts: int) -> PromptBudget:
         n_evaluate=n_evaluate,
         n_predictions=whole_groups(MAX_PREDICTION_PROMPTS),
         n_vectors=whole_groups(MAX_VECTOR_PROMPTS),
+    )
+
+
+def _affordable(file: ActivationFile, n_prompts: int) -> int:
+    """The most prompts to evaluate on, up to `n_prompts`, that a file has enough prompts for."""
+    for n_groups in range(-(-n_prompts // N_GROUPS), 0, -1):
+        budget = _budget(n_groups * N_GROUPS)
+        if budget.n_fit + budget.n_held_out + budget.n_evaluate <= file.n_prompts:
+            return budget.n_evaluate
+    raise ValueError(
+        f"{file.path}: has {file.n_prompts} prompts; at least 512 are needed, to fit read-outs, to "
+        "choose their strength and to evaluate them"
     )

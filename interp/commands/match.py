@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from hooks.activation_files import ActivationFile
+    from hooks.model import SequenceModel
     from interp.result import MatchResult
 
 
@@ -23,9 +25,18 @@ class Readout(StrEnum):
 
 def match(
     checkpoint: Annotated[
-        str,
+        str | None,
         typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
-    ],
+    ] = None,
+    activations: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Saved activations in place of a checkpoint: .npz, .safetensors or .zarr with xs, "
+            "ys and an array [layer, prompt, point, d_model] per kind of site.",
+            show_default=False,
+        ),
+    ] = None,
     task: Annotated[
         Path | None,
         typer.Option(
@@ -60,6 +71,10 @@ def match(
 
     from interp.commands.output_folder import claim
 
+    if (checkpoint is None) == (activations is None):
+        raise ValueError("give either a checkpoint or --activations FILE")
+    if activations is not None and task is not None:
+        raise ValueError("--task cannot be given with --activations, which have their prompts")
     out = out or (Path("interp-report") if open_report else None)
     if out is not None:
         claim(out)
@@ -71,7 +86,6 @@ def match(
         from interp.analyses.match import MatchSettings
         from interp.analyses.match import match as run
         from interp.tasks.reading import read_task
-        from interp.zoo.loading import load
 
         settings = MatchSettings(
             site_kinds=None if sites is None else tuple(map(str.strip, sites.split(","))),
@@ -79,7 +93,7 @@ def match(
             n_prompts=prompts,
             seed=seed,
         )
-        model = load(checkpoint)
+        model = _load(checkpoint, activations)
         result = run(model, read_task(task) if task else None, settings, progress=progress)
         if out is not None:
             progress("writing the report", 0, 1)
@@ -92,6 +106,17 @@ def match(
         import webbrowser
 
         webbrowser.open((out / "report.html").absolute().as_uri())
+
+
+def _load(checkpoint: str | None, activations: Path | None) -> SequenceModel | ActivationFile:
+    if activations is not None:
+        from hooks.activation_files import open_activations
+
+        return open_activations(activations)
+    from interp.zoo.loading import load
+
+    assert checkpoint is not None
+    return load(checkpoint)
 
 
 def _write(result: MatchResult, out: Path) -> None:
