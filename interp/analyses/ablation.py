@@ -103,11 +103,12 @@ def ablate(
         `effect`, the error minus that of the whole model, by `part` (`layer`, `attention`, `mlp`),
         `layer` and `ablation` (the method); `head_error` and `head_effect` by `layer`, `head` and
         `ablation` if the model has heads; `model_error`; intervals of the effects and of the
-        model's error, from resampled prompts, by `bound`. NaN where a model has no such part.
+        model's error, from resampled prompts, by `bound`. NaN where a model has no such part,
+        infinite where it makes predictions that are not finite without it.
 
     Raises:
         ValueError: The task does not fit the model, or an option is out of range.
-        NonFiniteError: A prediction is NaN or infinite.
+        NonFiniteError: A prediction of the whole model is NaN or infinite.
     """
     settings = replace(settings or AblationSettings(), **options)
     task = task or task_of(model)
@@ -145,12 +146,9 @@ def _measure(
     progress: Progress,
 ) -> Float[Tensor, "change prompt"]:
     """Squared errors, averaged over points: the whole model's, then every part's by method."""
-    changes: list[tuple[str, tuple[Intervention, ...]]] = [("the whole model", ())]
+    changes: list[tuple[Intervention, ...]] = [()]
     for part in parts:
-        for method in settings.methods:
-            where = f"{method} ablation of {part.name} {part.head or ''}".rstrip()
-            where += f" in layer {part.layer}"
-            changes.append((where, (part.ablation(method, settings.seed),)))
+        changes += [(part.ablation(method, settings.seed),) for method in settings.methods]
     batches = -(-settings.n_prompts // settings.batch_size)
     total, done, n_seen = len(changes) * batches, 0, 0
     columns = []
@@ -160,11 +158,13 @@ def _measure(
         ):
             on_device = xs.to(model.device), ys.to(model.device)
             rows = []
-            for where, interventions in changes:
+            for interventions in changes:
                 with intervene(model, *interventions):
                     predictions = model(*on_device).cpu().double()
-                check_finite(predictions, f"predictions under {where}", n_seen)
-                rows.append((predictions - ys).square().mean(-1))
+                if not interventions:
+                    check_finite(predictions, "predictions of the whole model", n_seen)
+                error = (predictions - ys).square().mean(-1)
+                rows.append(torch.where(error.isnan(), torch.inf, error))
                 done += 1
                 progress("ablating", done, total)
             columns.append(torch.stack(rows))
@@ -183,7 +183,10 @@ def _dataset(
     weights = bootstrap_weights(n_prompts, N_REPLICATES, settings.seed) / n_prompts
 
     def bounds(values: Float[Tensor, "row prompt"]) -> np.ndarray:
-        return interval(weights @ values.T, settings.level, n_groups=n_prompts).T.numpy()
+        is_infinite = values.isinf().any(1)
+        finite = torch.where(is_infinite[:, None], 0.0, values)
+        bound = interval(weights @ finite.T, settings.level, n_groups=n_prompts).T
+        return torch.where(is_infinite[:, None], torch.inf, bound).numpy()
 
     whole, changed = errors[:1], errors[1:]
     effects = changed - whole

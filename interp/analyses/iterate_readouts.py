@@ -88,7 +88,9 @@ class _Statistics:
         steps = torch.tensor(self.pair.steps, dtype=torch.float64)
         n = len(steps)
         best = torch.zeros(0, dtype=torch.long)
-        r2, weights, shuffled = [], [], []
+        r2: list[Tensor] = []
+        weights: list[Tensor] = []
+        shuffled: list[Tensor] = []
         for index in range(len(roles)):
             fitter, held_out = self.fitters[index, False], self.fitters[index, True].statistics
             readout = fitter.select(held_out, per_target=True)

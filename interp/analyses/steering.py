@@ -103,12 +103,12 @@ def steer(
         (`DIRECTIONS`) `continuation`, its interval by `bound`, `cosine`, the direction in which the
         predictions changed against the predicted one, `carried`, and `reached_step`, the step whose
         distance from k_L is most like the change. `final_step` is k_L. NaN where a layer holds no
-        iterate well enough, or the jump leads nowhere.
+        iterate well enough, the jump leads nowhere, or the model, so pushed, diverges.
 
     Raises:
         ValueError: The task does not fit the model, the model runs prefix by prefix, an option is
             out of range, or a reference is unknown or has no steps.
-        NonFiniteError: A prediction is NaN or infinite.
+        NonFiniteError: A prediction is NaN or infinite before anything is moved.
     """
     settings = replace(settings or SteeringSettings(), **options)
     task = task or task_of(model)
@@ -185,9 +185,8 @@ class _Trial:
         with inference(self.model), intervene(self.model, *shifts):
             predictions = self.model(self.xs.to(self.model.device), self.ys.to(self.model.device))
         predictions = predictions.cpu().double().clone()
-        check_finite(
-            predictions, f"predictions steered at {shifts[0].site}" if shifts else "predictions"
-        )
+        if not shifts:
+            check_finite(predictions, "predictions")
         return predictions
 
     def _grid(
@@ -220,6 +219,9 @@ class _Trial:
         scores = []
         for shift in self._shifts(pair, reading, layer, before, after):
             change = self._predict(Shift(Site(layer), shift)) - self.plain
+            if not change.isfinite().all():
+                scores.append((np.nan, np.full(2, np.nan), *[np.nan] * 3))
+                continue
             continuation, bounds, cosine = self._compare(change, ends[1] - ends[0])
             carried, _, _ = self._compare(change, ends[3] - ends[2])
             reached = (iterates - ends[0] - change).square().sum((1, 2)).argmin()

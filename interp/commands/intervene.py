@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import xarray
     from rich.table import Table
 
+CONTROLS = ("random", "shuffled")
+"""How the table calls the share of the change under controls, in the order of `DIRECTIONS`."""
+
 
 def intervene(
     checkpoint: Annotated[
@@ -136,7 +139,11 @@ def _records(table: xarray.Dataset, names: list[str]) -> list[dict[str, Any]]:
         where = dict(zip(axes, place, strict=True))
         cell = part.loc[where]
         if not any(np.isnan(cell[name].values).any() for name in names):
-            records.append(where | {name: cell[name].values.tolist() for name in names})
+            # JSON has no infinity, the error of a model that diverges without a part.
+            values = {name: cell[name].values for name in names}
+            is_finite = all(np.isfinite(value).all() for value in values.values())
+            found = {name: value.tolist() if is_finite else None for name, value in values.items()}
+            records.append(where | found)
     return records
 
 
@@ -186,19 +193,22 @@ def _steering_tables(steering: xarray.Dataset) -> Iterator[Table | str]:
         pair = (str(row.reference.item()), str(row.target.item()).replace("_", " "))
         if pair not in tables:
             tables[pair] = Table(
-                *("layer", "moved from", "end: expected", "reached", *row.direction.values),
-                title=f"layers moved to another iterate of {pair[0]}, held as {pair[1]}:\n"
-                "share of the expected change (1: goes on from it, 0: ignores it)",
+                title=f"layers moved to another iterate of {pair[0]}, held as {pair[1]}\n"
+                f"(by itself the model ends at step {_steps(row.final_step)}): share of the\n"
+                "change that going on from there predicts, and its cosine with what happened",
                 box=None,
                 pad_edge=False,
             )
+            for name in ("layer", "moved", "expected", "reached", "share", "cosine", *CONTROLS):
+                tables[pair].add_column(name, no_wrap=True)
         shares = [row.isel(direction=i) for i in range(row.sizes["direction"])]
         tables[pair].add_row(
             str(row.layer.item()),
             f"{_steps(row.step)} → {_steps(row.steered_to)}",
-            f"{_steps(row.final_step)} → {_steps(row.predicted_step)}",
+            _steps(row.predicted_step),
             _steps(shares[0].reached_step),
             _with_interval(shares[0].continuation, shares[0].continuation_interval),
+            f"{shares[0].cosine.item():+.2f}",
             *(f"{share.continuation.item():+.2f}" for share in shares[1:]),
         )
     yield from tables.values()
@@ -206,6 +216,8 @@ def _steering_tables(steering: xarray.Dataset) -> Iterator[Table | str]:
 
 def _with_interval(value: xarray.DataArray, bounds: xarray.DataArray) -> str:
     low, high = (bounds.sel(bound=name).item() for name in ("low", "high"))
+    if value.item() == float("inf"):
+        return "diverges"
     return f"{value.item():+.3f} ± {(high - low) / 2:.3f}"
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hooks import Site, build_model
+from hooks.architectures.built_in import BUILT_IN
 from hooks.architectures.gd_exact import GDExact, GDExactConfig
 from hooks.finite import NonFiniteError
 from hooks.interventions import Ablate, intervene
@@ -113,5 +114,14 @@ def test_a_task_that_does_not_fit_and_a_model_that_breaks(gpt2):
     broken = build_model("gpt2", SIZES, seed=0)
     with torch.no_grad():
         broken.read_out.bias.fill_(torch.nan)
-    with pytest.raises(NonFiniteError, match="predictions under the whole model"):
+    with pytest.raises(NonFiniteError, match="predictions of the whole model"):
         ablate(broken, TASK, n_prompts=4, batch_size=4)
+
+
+def test_a_model_that_diverges_without_a_part_has_infinite_error_there():
+    model = BUILT_IN["newton-exact"]()  # without its set-up Newton starts from anywhere
+    result = ablate(model, methods=("mean",), n_prompts=16, batch_size=16)
+    assert np.isfinite(result.model_error)
+    without_set_up = result.sel(part="layer", layer=1)
+    assert bool(np.isposinf(without_set_up.effect).all())
+    assert bool(np.isposinf(without_set_up.effect_interval).all())
