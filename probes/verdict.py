@@ -209,11 +209,14 @@ def weigh(
         ]
     )
     best = int(scores[:, 0].argmax())
+    # A loss is held against the reference that does best with its own loss counted twice: one that
+    # describes the layers badly at any step loses nothing by a constant rate.
+    steadiest = (scores[:, 0] - losses[:, 0]).argmax()
     strict = 1 - (1 - level) / max(1, len(contenders) - 1)
     evidence = []
     for index, (item, ramp) in enumerate(zip(contenders, ramps, strict=True)):
         behind = Estimate.of(scores[best] - scores[index], strict)
-        extra_loss = Estimate.of(losses[index] - losses[losses[:, 0].argmin()], strict)
+        extra_loss = Estimate.of(losses[index] - losses[steadiest], strict)
         gain = Estimate.of(scores[index] - flat_score(item.similarity), strict)
         score = Estimate.of(scores[index], strict)
         curves, curve_depth = _match_curves(item, ramp)
