@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Mapping
@@ -108,7 +109,11 @@ class MatchResult:
             OSError: The file cannot be written; an existing one is left as it was.
         """
         with atomic_write(path) as temporary:
-            self.data.to_netcdf(temporary, engine="netcdf4")
+            try:
+                self.data.to_netcdf(temporary, engine="netcdf4")
+            except RuntimeError as error:  # how the library tells that the disk is full
+                reason = f"cannot be written, is the disk full? ({error})"
+                raise OSError(errno.EIO, reason, str(path)) from error
 
     def plot_curve(self, **options: Any) -> Figure:
         """The match curve: best-matching step against layer. See `interp.plots.curve`."""
