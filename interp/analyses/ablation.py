@@ -27,7 +27,7 @@ from hooks.interventions.ablation import check_method
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.analyses.fitting import Progress
-from interp.analyses.match import check_fit, task_of
+from interp.analyses.task_fit import check_fit, task_of
 from interp.tasks import Task
 from probes.controls.bootstrap import bootstrap_weights, interval
 

@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,23 +20,18 @@ from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
-from interp.analyses.comparisons import (
-    LABELS,
-    Comparison,
-    default_comparisons,
-    own_parameters,
-)
-from interp.analyses.direct import TARGETS
+from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
 from interp.analyses.evaluation import evaluate
 from interp.analyses.fitting import Progress, PromptBudget, fit_readouts
+from interp.analyses.judging import judge
 from interp.analyses.saved_activations import SavedActivations
 from interp.analyses.scores import Scores
 from interp.analyses.tables import control_table, layer_table, reference_table
+from interp.analyses.task_fit import check_fit, task_of
 from interp.result import MatchResult, make_result
-from interp.tasks import Task, build_task
+from interp.tasks import Task
 from interp.versions import library_versions
 from probes.controls.bootstrap import bootstrap_weights
-from probes.verdict import Contender, Finding, Verdict, conclude, weigh
 
 DEFAULT_KINDS = ("resid_post", "attn_out")
 N_REPLICATES = 200
@@ -45,14 +39,6 @@ N_GROUPS = 128
 N_CONTROL_PROMPTS = 512
 MAX_PREDICTION_PROMPTS = 2048
 MAX_VECTOR_PROMPTS = 512
-STARTED = 0.95
-"""A layer has begun once its read-out's error is below this share of the first layer's …"""
-MIN_DIRECT_R2 = 0.1
-"""… or, for the direct protocol, once some iterate's R^2 is above this."""
-WELL_READ = 0.7
-"""The direct protocol looks at the target that most layers hold with a higher R^2 than this."""
-DEAD = 1e-4
-"""A layer that changes the residual stream by less, relatively, does nothing."""
 
 
 @dataclass(frozen=True)
@@ -254,129 +240,6 @@ def _provenance(
         "versions": library_versions(),
         "command": shlex.join(["interp", *sys.argv[1:]]) if is_command else None,
     }
-
-
-def judge(
-    scores: Scores,
-    sites: Sequence[Site],
-    comparisons: Sequence[Comparison],
-    readout: Literal["matched", "raw"] = "matched",
-    twin: Scores | None = None,
-) -> Verdict:
-    """Lets both juries look at the sites of the first kind.
-
-    Args:
-        scores: The model's.
-        sites: Its sites, those of the first kind first.
-        comparisons: The references compared.
-        readout: Whether SimE is taken with matched or raw iterates.
-        twin: Scores of a random-initialised control at the sites of the first kind, which the
-            direct protocol must beat.
-    """
-    chosen = [index for index, site in enumerate(sites) if site.kind == sites[0].kind]
-    layers = [sites[index].layer for index in chosen]
-    live = scores.change[chosen] > DEAD
-    depth = live.cumsum(0).double() - 1
-    contenders = [item for item in comparisons if item.has_steps]
-    error = scores.layer_error[0, chosen].mean(-1)
-    started = _first(error < STARTED * error[0])
-    by_similarity = _weigh_from(
-        started,
-        f"similarity of errors ({readout} read-outs)",
-        {item: scores.similarity[item.name, readout, "paper"][:, chosen] for item in contenders},
-        layers,
-        depth,
-    )
-    direct = _direct_finding(scores, contenders, chosen, layers, depth, twin)
-    return conclude((direct, by_similarity), LABELS)
-
-
-def _direct_finding(
-    scores: Scores,
-    contenders: Sequence[Comparison],
-    chosen: Sequence[int],
-    layers: Sequence[int],
-    depth: Float[Tensor, " layer"],
-    twin: Scores | None,
-) -> Finding:
-    """The direct protocol on the target that is read best, beyond what the first layer knows."""
-    tables: dict[str, dict[Comparison, Tensor]] = {target: {} for target in TARGETS}
-    for target, item in product(TARGETS, contenders):
-        if (item.name, target) in scores.direct:
-            table = beyond_first(scores.direct[item.name, target][:, chosen])
-            tables[target][replace(item, grid=item.grid_of(target))] = table
-    best = {
-        target: torch.stack([table[0].amax(-1) for table in rows.values()]).amax(0)
-        for target, rows in tables.items()
-    }
-    target = max(TARGETS, key=lambda name: (best[name] > WELL_READ).sum().item())
-    started = _first(best[target] > MIN_DIRECT_R2)
-    control = 0.0
-    if twin is not None:
-        rows = [beyond_first(twin.direct[item.name, target]) for item in tables[target]]
-        control = max(table[0, started:].amax(-1).mean().item() for table in rows)
-    measure = f"R^2 of {TARGETS[target]}"
-    return _weigh_from(started, measure, tables[target], layers, depth, control)
-
-
-def beyond_first(
-    r2: Float[Tensor, "replicate layer step"],
-) -> Float[Tensor, "replicate layer step"]:
-    """Share of what the first layer leaves unexplained that later layers explain, at least 0.
-
-    What x alone determines, such as the first step of a filtered query, is no work of the layers:
-    a target of which the first layer explains all but 2 % counts as explained by none.
-    """
-    left = 1 - r2[:, :1]
-    gain = 1 - (1 - r2) / left.clamp(min=1e-12)
-    return torch.where(left > 0.02, gain, 0.0).clamp(min=0)
-
-
-def _weigh_from(
-    started: int,
-    measure: str,
-    tables: Mapping[Comparison, Float[Tensor, "replicate layer step"]],
-    layers: Sequence[int],
-    depth: Float[Tensor, " layer"],
-    control: float = 0.0,
-) -> Finding:
-    rows = [
-        Contender(item.name, item.family, item.grid, table[:, started:])
-        for item, table in tables.items()
-    ]
-    return weigh(measure, rows, layers[started:], depth[started:], control=control)
-
-
-def _first(mask: Tensor) -> int:
-    """Index of the first true entry, or the length if there is none."""
-    return int(mask.nonzero()[0]) if mask.any() else len(mask)
-
-
-def task_of(model: SequenceModel) -> Task:
-    """The task a model was trained on.
-
-    Raises:
-        ValueError: Its provenance does not say.
-    """
-    description = model.provenance.get("task")
-    if description is None:
-        raise ValueError("the model does not say what task it was trained on; give one as `task`")
-    return build_task(description)
-
-
-def check_fit(model: SequenceModel, task: Task) -> None:
-    """Raises a `ValueError` where a model cannot take a task's prompts."""
-    config = model.config
-    if task.n_dims != config.n_dims:
-        raise ValueError(
-            f"task has n_dims = {task.n_dims}, the model was built for {config.n_dims}"
-        )
-    if task.n_points > config.n_points:
-        raise ValueError(
-            f"task has n_points = {task.n_points}, the model takes at most {config.n_points}"
-        )
-    if task.n_points < 2:
-        raise ValueError("task must have n_points of at least 2: one pair to learn from")
 
 
 def _budget(n_prompts: int) -> PromptBudget:

@@ -21,7 +21,7 @@ from hooks.sites import Site
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters, select
 from interp.analyses.fitting import Progress
 from interp.analyses.iterate_readouts import IterateKind, Reading, fit_readings
-from interp.analyses.match import check_fit, task_of
+from interp.analyses.task_fit import check_fit, task_of
 from interp.analyses.token_roles import STEERED, TokenRole, token_roles, values_at
 from interp.tasks import Task
 from probes.controls.bootstrap import bootstrap_weights, interval

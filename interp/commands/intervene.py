@@ -49,8 +49,8 @@ def intervene(
     with prompt_progress(Console(stderr=True)) as progress:
         progress("loading", 0, 1)
         from interp.analyses.ablation import ablate
-        from interp.analyses.match import task_of
         from interp.analyses.steering import steer
+        from interp.analyses.task_fit import task_of
         from interp.tasks.reading import read_task
         from interp.zoo.loading import load
 

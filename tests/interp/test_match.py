@@ -17,7 +17,8 @@ from hooks.architectures.planted import build_planted
 from hooks.capture import capture
 from interp.analyses.comparisons import default_comparisons, own_parameters, select
 from interp.analyses.fitting import fit_readouts
-from interp.analyses.match import MatchSettings, _budget, beyond_first, match
+from interp.analyses.judging import beyond_first
+from interp.analyses.match import MatchSettings, _budget, match
 from interp.result import MatchResult, ResultError, open_result
 from interp.tasks import LinearRegression
 from probes.references import OLS, Prefixes

@@ -21,7 +21,7 @@ from plotly.graph_objects import Figure, Scatter
 from interp import plots
 from interp.analyses.comparisons import LABELS
 from interp.analyses.direct import TARGETS
-from interp.analyses.match import DEAD, MIN_DIRECT_R2
+from interp.analyses.judging import DEAD, MIN_DIRECT_R2
 from interp.plots.curve import UNCHANGED
 from interp.plots.measure import FINDINGS, READABLE
 from interp.plots.style import (

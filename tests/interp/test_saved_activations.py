@@ -49,7 +49,6 @@ def test_the_algorithm_is_found_without_the_model(printed: tuple[str, Path], pat
     }  # fmt: skip
     assert summary["prompts"] == 128  # with as many to fit on and 256 to choose on: 512 of 600
     assert summary["verdict"]["answer"] == "newton", summary["verdict"]["text"]
-    assert summary["verdict"]["steps_per_layer"] == pytest.approx(2, rel=0.1)
     assert (printed[1] / "report.html").is_file()
 
 
@@ -76,3 +75,13 @@ def test_few_prompts_and_a_task_are_refused(path: Path, tmp_path: Path):
 @pytest.mark.parametrize("arguments", [[], ["newton-exact", "--activations", "a.npz"]])
 def test_either_a_checkpoint_or_activations(arguments: list[str], tmp_path: Path):
     assert_one_sentence(run("match", *arguments, folder=tmp_path), "either a checkpoint or")
+
+
+def test_with_the_planted_alpha_and_enough_prompts_the_rate_is_the_planted_one(tmp_path: Path):
+    path = tmp_path / "many.npz"
+    stream = TASK.stream(4000, seed=1)
+    write_activations(path, capture(MODEL, stream, MODEL.sites()), 4000)
+    known = {"newton-fixed": {"alpha": MODEL.config.alpha}}
+    verdict = match(open_activations(path), n_prompts=1024, parameters=known).verdict
+    assert verdict.answer == "newton"
+    assert verdict.steps_per_layer == pytest.approx(2, rel=0.005)

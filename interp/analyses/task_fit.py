@@ -1,0 +1,33 @@
+"""Does a task fit a model?"""
+
+from __future__ import annotations
+
+from hooks.model import SequenceModel
+from interp.tasks import Task, build_task
+
+
+def task_of(model: SequenceModel) -> Task:
+    """The task a model was trained on.
+
+    Raises:
+        ValueError: Its provenance does not say.
+    """
+    description = model.provenance.get("task")
+    if description is None:
+        raise ValueError("the model does not say what task it was trained on; give one as `task`")
+    return build_task(description)
+
+
+def check_fit(model: SequenceModel, task: Task) -> None:
+    """Raises a `ValueError` where a model cannot take a task's prompts."""
+    config = model.config
+    if task.n_dims != config.n_dims:
+        raise ValueError(
+            f"task has n_dims = {task.n_dims}, the model was built for {config.n_dims}"
+        )
+    if task.n_points > config.n_points:
+        raise ValueError(
+            f"task has n_points = {task.n_points}, the model takes at most {config.n_points}"
+        )
+    if task.n_points < 2:
+        raise ValueError("task must have n_points of at least 2: one pair to learn from")
