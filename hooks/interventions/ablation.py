@@ -81,8 +81,8 @@ def head_of(
 
 
 def replacement(
-    activation: Float[Tensor, prompt * rest], method: Method, seed: int
-) -> Float[Tensor, prompt * rest]:
+    activation: Float[Tensor, "prompt *rest"], method: Method, seed: int
+) -> Float[Tensor, "prompt *rest"]:
     """What stands in for an activation.
 
     Raises:

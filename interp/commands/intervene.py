@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interp.commands.output_folder import claim, write_summary
+
 if TYPE_CHECKING:
     import xarray
     from rich.table import Table
@@ -45,7 +47,7 @@ def intervene(
     from interp.commands.progress import prompt_progress
 
     if out is not None:
-        _write(out, {"status": "running"})
+        claim(out)
     with prompt_progress(Console(stderr=True)) as progress:
         progress("loading", 0, 1)
         from interp.analyses.ablation import ablate
@@ -66,7 +68,7 @@ def intervene(
     }
     if out is not None:
         _save(out, {"ablation.nc": ablation, "steering.nc": steering})
-        _write(out, summary)
+        write_summary(out, summary)
     if as_json:
         print(json.dumps(summary, indent=2, allow_nan=False))
         return
@@ -76,15 +78,6 @@ def intervene(
         console.print(table, "")
     if out is not None:
         console.print(f"results: {out}", markup=False, soft_wrap=True)
-
-
-def _write(out: Path, summary: dict[str, Any]) -> None:
-    import json
-
-    from hooks.atomic import atomic_write
-
-    with atomic_write(out / "summary.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
 def _save(out: Path, tables: dict[str, xarray.Dataset]) -> None:

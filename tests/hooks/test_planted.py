@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from algorithm_loops import gd_by_loop, newton_by_loop, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from algorithm_loops import gd_by_loop, newton_by_loop, streams
 
 from hooks.architectures.planted import Planted, build_planted, truth
 from hooks.architectures.standard_prompts import standard_prompts
