@@ -61,12 +61,15 @@ def algorithms(
         from interp.analyses.algorithms import PAPER_TASK, compare_algorithms, summarise
         from interp.tasks.reading import read_task
 
-        sizes = {"n_dims": dims, "n_points": points}
-        given = {name: size for name, size in sizes.items() if size is not None}
+        default = replace(
+            PAPER_TASK,
+            n_dims=PAPER_TASK.n_dims if dims is None else dims,
+            n_points=PAPER_TASK.n_points if points is None else points,
+        )
         comparison = compare_algorithms(
             a,
             b,
-            read_task(task) if task else replace(PAPER_TASK, **given),
+            read_task(task) if task else default,
             n_prompts=prompts,
             seed=seed,
             progress=progress,
