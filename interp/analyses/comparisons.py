@@ -121,7 +121,7 @@ def _grids(reference: Reference, family: str) -> tuple[StepGrid, StepGrid, StepG
             StepGrid.log(2.0**14, 4 if is_real else 1),
             StepGrid.log(2.0**12, 1),
         )
-    vector_steps = (*range(13), 14, 16, 20, 24, 32)
+    vector_steps = (*range(13), *range(14, 30, 2), 32)
     return (
         StepGrid.linear(40.0, 0.25 if is_real else 1.0),
         StepGrid.linear(32.0, 0.5 if is_real else 1.0),

@@ -176,6 +176,14 @@ class _Worker:
 def _work(job: Job, n_threads: int, stop_after: int | None, connection: Connection) -> None:
     # The queue ends a worker by SIGTERM, which acts as Ctrl-C would: files being written go.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        try:
+            _train(job, n_threads, stop_after, connection)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it has ended already
+
+
+def _train(job: Job, n_threads: int, stop_after: int | None, connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     last_report = 0.0
 
@@ -193,8 +201,6 @@ def _work(job: Job, n_threads: int, stop_after: int | None, connection: Connecti
         torch.set_num_threads(n_threads)
         train(job.recipe, job.directory, stop_after=stop_after, progress=report)
         connection.send(Message("finished"))
-    except KeyboardInterrupt:
-        pass
     except (ValueError, OSError, FloatingPointError) as error:
         _send_failure(connection, str(error))
     except Exception as error:  # a defect: its traceback goes to the log of the run
