@@ -147,18 +147,19 @@ def _layer_table(result: MatchResult) -> Table:
     names = [name for name in result.references if result.reference(name).sizes["step"] > 1]
     table = Table(
         "layer",
-        "error / d",
+        "error/d",
         title=f"best-matching step of each reference and its SimE, {layers.site.item()}",
         box=None,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     for name in names:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name.replace("-", "-\n"), no_wrap=True)
     scores = {name: result.reference(name).isel(site=0) for name in names}
     for layer in layers.layer.values:
         cells = [
             f"{_steps(item.best_step.sel(layer=layer).item()):>5} "
-            f"{item.best_similarity.sel(layer=layer).item():.3f}"
+            f"{_cosine(item.best_similarity.sel(layer=layer).item())}"
             for item in scores.values()
         ]
         table.add_row(str(layer), f"{layers.mean_error.sel(layer=layer).item():.4f}", *cells)
@@ -167,3 +168,8 @@ def _layer_table(result: MatchResult) -> Table:
 
 def _steps(count: float) -> str:
     return f"{count:.1f}" if count < 100 else f"{count:.0f}"
+
+
+def _cosine(value: float) -> str:
+    """Two digits and no leading zero, so that six references fit beside each other."""
+    return f"{value:.2f}".replace("0.", ".", 1) if 0 <= value < 1 else f"{value:.1f}"
