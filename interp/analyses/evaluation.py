@@ -44,12 +44,9 @@ COMPARED: tuple[tuple[Matching, Convention], ...] = (
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Means within groups of prompts, from which every score and its replicates follow."""
+class GroupMeans:
+    """Means within groups of prompts, which follow each other on the first axis."""
 
-    n_groups: int
-    direct: tuple[ExplainedVariance, ...]
-    """Of the iterates' predictions, and of their weights and filtered queries."""
     similarity: dict[tuple[str, str, str], Float[Tensor, "group site _step"]]
     """SimE by (comparison, treatment, convention), see `COMPARED`."""
     layer_error: Float[Tensor, "group site point"]
@@ -67,6 +64,15 @@ class Evaluation:
     """Mean of y^2: the error of predicting 0."""
     change: Float[Tensor, " site"]
     """Largest relative change from the site before, over prompts and points."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(GroupMeans):
+    """All groups of prompts, from which every score and its replicates follow."""
+
+    n_groups: int
+    direct: tuple[ExplainedVariance, ...]
+    """Of the iterates' predictions, and of their weights and filtered queries."""
 
 
 def evaluate(
@@ -130,13 +136,13 @@ def evaluate(
                 )
         done += n_prompts
         progress("comparing with references", done, budget.n_evaluate)
-    return Evaluation(n_groups, direct, **_joined(parts))
+    return Evaluation(n_groups=n_groups, direct=direct, **_joined(parts))
 
 
 def _joined(parts: Sequence[_Batch]) -> dict[str, Any]:
     """The fields of all batches, joined along their groups."""
     joined: dict[str, Any] = {}
-    for entry in fields(_Batch):
+    for entry in fields(GroupMeans):
         values = [getattr(part, entry.name) for part in parts]
         if entry.name == "change":
             joined["change"] = torch.stack(values).amax(0)
@@ -147,19 +153,8 @@ def _joined(parts: Sequence[_Batch]) -> dict[str, Any]:
     return joined
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """The part of an `Evaluation` that one batch of prompts gives."""
-
-    similarity: dict[tuple[str, str, str], Float[Tensor, "group site _step"]]
-    layer_error: Float[Tensor, "group site point"]
-    shuffled_error: Float[Tensor, "group site point"]
-    reference_error: dict[str, Float[Tensor, "group _step point"]]
-    matched_error: dict[str, Float[Tensor, "group _step point"]]
-    error_product: dict[str, Float[Tensor, "group site _step point"]]
-    model_error: Float[Tensor, "group point"]
-    target_square: Float[Tensor, "group point"]
-    change: Float[Tensor, " site"]
+class _Batch(GroupMeans):
+    """The groups of prompts of one batch."""
 
     @classmethod
     def of(
