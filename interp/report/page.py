@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-from plotly.graph_objects import Figure
-from plotly.io.json import to_json_plotly
-from plotly.offline import get_plotlyjs
-
 from hooks.atomic import atomic_write
+from interp.report.picture import picture_of
 from interp.report.sections import sections
-from interp.report.templating import environment
+from interp.report.templating import render_page
 from interp.report.wording import checkpoint_of, word
 from interp.result import MatchResult
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as the page holds it."""
-
-    title: str
-    figure: Markup
-    """JSON that no HTML parser sees an end of its element in."""
 
 
 def write_report(result: MatchResult, path: str | Path) -> None:
@@ -44,37 +29,20 @@ def report_html(result: MatchResult) -> str:
     """The report's page."""
     provenance = result.provenance
     parts = [
-        (section, [_picture(figure) for figure in section.pictures]) for section in sections(result)
+        (section, [picture_of(figure) for figure in section.pictures])
+        for section in sections(result)
     ]
-    templates = files("interp.report") / "templates"
-    return (
-        environment()
-        .get_template("report.html")
-        .render(
-            checkpoint=checkpoint_of(result),
-            model=_model(provenance),
-            task=_task(provenance),
-            wording=word(result),
-            sections=parts,
-            facts=_facts(provenance),
-            recipe=_pretty(provenance.get("recipe")),
-            everything=_pretty(provenance),
-            style=Markup((templates / "report.css").read_text(encoding="utf-8")),
-            script=Markup((templates / "report.js").read_text(encoding="utf-8")),
-            plotly=Markup(get_plotlyjs()),
-        )
+    return render_page(
+        "report.html",
+        checkpoint=checkpoint_of(result),
+        model=_model(provenance),
+        task=_task(provenance),
+        wording=word(result),
+        sections=parts,
+        facts=_facts(provenance),
+        recipe=_pretty(provenance.get("recipe")),
+        everything=_pretty(provenance),
     )
-
-
-def _picture(figure: Figure) -> Picture:
-    title = figure.layout.title.text or ""
-    plain = figure.to_plotly_json()
-    plain["layout"].pop("title", None)
-    plain["layout"]["margin"]["t"] = 16
-    text = to_json_plotly(plain)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Picture(Markup(title), Markup(text))
 
 
 def _model(provenance: dict[str, Any]) -> str:

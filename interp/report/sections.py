@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from plotly.graph_objects import Figure
 
 from interp.plots.choice import choose_site, quoted_reference, stepping
 from interp.plots.controls import plot_controls
@@ -16,22 +13,8 @@ from interp.plots.heatmap import plot_heatmap
 from interp.plots.measure import Measure, is_measured, leading_measure
 from interp.plots.points import plot_points
 from interp.plots.sites import plot_sites
+from interp.report.section import Section
 from interp.result import MatchResult
-
-
-@dataclass(frozen=True)
-class Section:
-    """Pictures that answer one question, and how to read them."""
-
-    anchor: str
-    title: str
-    pictures: tuple[Figure, ...]
-    see: str
-    """What you see."""
-    means: str
-    """What it means."""
-    note: str | None = None
-    """A number that the pictures do not show."""
 
 
 def sections(result: MatchResult) -> tuple[Section, ...]:
