@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,9 @@ from interp.training.settings import Optimiser
 
 
 def build_optimiser(model: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
-    """Adam or AdamW over all of a model's parameters."""
+    """The optimiser of a recipe, over all of a model's parameters."""
+    if settings.name == "muon":
+        return MuonWithAdamW(model, settings)
     optimisers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
     return optimisers[settings.name](
         model.parameters(),
@@ -20,6 +23,53 @@ def build_optimiser(model: nn.Module, settings: Optimiser) -> torch.optim.Optimi
         weight_decay=settings.weight_decay,
         fused=True,
     )
+
+
+class MuonWithAdamW(torch.optim.Optimizer):
+    """Muon for the matrices of the layers, AdamW for embeddings, biases, norms and the read-out.
+
+    Muon (Jordan et al. 2024) moves a matrix along its momentum with all singular values made equal.
+    Its step is scaled to the root mean square of AdamW's (Liu et al. 2025), so that one learning
+    rate serves both.
+    """
+
+    def __init__(self, model: nn.Module, settings: Optimiser) -> None:
+        matrices, others = [], []
+        for name, parameter in model.named_parameters():
+            is_matrix = parameter.ndim == 2 and is_in_layer(name)
+            (matrices if is_matrix else others).append(parameter)
+        if not matrices:
+            raise ValueError("optimiser.name is 'muon', but the model's layers have no matrices")
+        common = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+        super().__init__([{"params": matrices}, {"params": others}], common)
+        self.parts = (
+            torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **common),
+            torch.optim.AdamW(others, betas=settings.betas, fused=True, **common),
+        )
+        self._share()
+
+    def _share(self) -> None:
+        """Makes the parts' groups and states this optimiser's own."""
+        self.param_groups = [part.param_groups[0] for part in self.parts]
+        for part in self.parts:
+            part.state = self.state
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        loss = closure() if closure else None
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for part, group in zip(self.parts, self.param_groups, strict=True):
+            part.param_groups = [group]
+        self._share()
+
+
+def is_in_layer(name: str) -> bool:
+    """Whether a parameter of this name belongs to one of a model's layers."""
+    return name.startswith(("blocks.", "shared_block."))
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

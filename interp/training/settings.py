@@ -46,11 +46,13 @@ class Curriculum:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Adam or AdamW with gradient clipping."""
+    """Adam, AdamW or Muon, with gradient clipping."""
 
-    name: Literal["adam", "adamw"] = "adamw"
+    name: Literal["adam", "adamw", "muon"] = "adamw"
+    """"muon" moves the matrices of the layers by Muon and all other weights by AdamW."""
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.98)
+    """Of Adam and AdamW."""
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     """Largest norm of all gradients together; "none" for no clipping."""

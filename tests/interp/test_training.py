@@ -116,8 +116,9 @@ def test_killed_at_random_instants_it_ends_with_the_same_bits(tmp_path: Path):
     assert same_bits(undisturbed / "tiny", tmp_path / "killed" / "tiny")
 
 
-def test_stopping_early_and_going_on_changes_nothing(tmp_path: Path):
-    recipe = Recipe.from_mapping(tiny())
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_stopping_early_and_going_on_changes_nothing(tmp_path: Path, optimiser: str):
+    recipe = replace(Recipe.from_mapping(tiny()), optimiser=Optimiser(name=optimiser))
     train(recipe, tmp_path / "whole")
     partial = train(recipe, tmp_path / "parts", stop_after=5)
     assert partial.provenance == {}
