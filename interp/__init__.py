@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from interp.analyses.match import match as match
     from interp.result import MatchResult as MatchResult
     from interp.result import open_result as open_result
+    from interp.side_by_side.comparing import compare as compare
+    from interp.side_by_side.result import ModelComparison as ModelComparison
+    from interp.side_by_side.result import open_comparison as open_comparison
     from interp.training.recipe import Recipe as Recipe
     from interp.training.train import train as train
     from interp.zoo.loading import load as load
@@ -31,11 +34,14 @@ __getattr__, __dir__ = lazy_names(
         "CheckpointError": "hooks.checkpoints",
         "MatchResult": "interp.result",
         "MatchSettings": "interp.analyses.match",
+        "ModelComparison": "interp.side_by_side.result",
         "Recipe": "interp.training.recipe",
         "SequenceModel": "hooks.model",
         "Site": "hooks.sites",
+        "compare": "interp.side_by_side.comparing",
         "load": "interp.zoo.loading",
         "match": "interp.analyses.match",
+        "open_comparison": "interp.side_by_side.result",
         "open_result": "interp.result",
         "save_checkpoint": "hooks.checkpoints",
         "tasks": "interp.tasks",

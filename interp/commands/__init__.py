@@ -7,6 +7,7 @@ from __future__ import annotations
 
 COMMANDS: dict[str, str] = {
     "match": "interp.commands.match:match",
+    "compare": "interp.commands.compare:compare",
     "algorithms": "interp.commands.algorithms:algorithms",
     "capture": "interp.commands.capture:capture",
     "intervene": "interp.commands.intervene:intervene",

@@ -1,0 +1,1 @@
+"""Several models beside each other: `interp compare` and `interp.compare`."""

@@ -1,0 +1,220 @@
+"""The report of a comparison: one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+from markupsafe import Markup
+from plotly.graph_objects import Figure
+
+from hooks.atomic import atomic_write
+from interp.report.picture import picture_of
+from interp.report.section import Section
+from interp.report.templating import render_page
+from interp.side_by_side.looks import model_looks, swatch
+from interp.side_by_side.plots import (
+    plot_examples,
+    plot_forgetting,
+    plot_layer_errors,
+    plot_match_curves,
+    plot_similarities,
+)
+from interp.side_by_side.result import ModelComparison
+from interp.side_by_side.table import Cell, Column, Number, Table
+from interp.side_by_side.tables import task_words
+from interp.side_by_side.wording import calibration_words, headline, prompts_words
+
+LONG = 12
+"""Tables of more rows are folded."""
+
+
+@dataclass(frozen=True)
+class ShownCell:
+    """A cell as the page has it."""
+
+    text: str
+    interval: str
+    sort: str
+    """What the column is sorted by: a number, or the text itself."""
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table as the page has it, with its files."""
+
+    table: Table
+    rows: tuple[tuple[ShownCell, ...], ...]
+    models: tuple[tuple[str, ...], ...]
+    """The models that each row is about."""
+    downloads: tuple[tuple[str, str, str], ...]
+    """Words, file name and address."""
+    is_long: bool
+
+
+def write_report(comparison: ModelComparison, path: str | Path) -> None:
+    """Writes one HTML file that opens offline, atomically.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is left as it was.
+    """
+    page = report_html(comparison)
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def report_html(comparison: ModelComparison) -> str:
+    """The report's page."""
+    looks = model_looks(comparison.names)
+    templates = files("interp.side_by_side") / "templates"
+    tables = {name: _shown(table) for name, table in comparison.tables.items()}
+    return render_page(
+        "compare.html",
+        "interp.side_by_side",
+        headline=headline(comparison),
+        calibration=calibration_words(comparison),
+        about=prompts_words(comparison),
+        models=[(name, swatch(look)) for name, look in looks.items()],
+        tables=tables,
+        sections=[
+            (section, [picture_of(_without_legend(figure)) for figure in section.pictures], names)
+            for section, names in sections(comparison)
+        ],
+        facts=_facts(comparison),
+        everything=json.dumps(comparison.provenance, indent=2, ensure_ascii=False),
+        own_style=Markup((templates / "compare.css").read_text(encoding="utf-8")),
+        own_script=Markup((templates / "compare.js").read_text(encoding="utf-8")),
+    )
+
+
+def sections(comparison: ModelComparison) -> tuple[tuple[Section, tuple[str, ...]], ...]:
+    """The pictures, how to read them, and the tables that hold their numbers."""
+    return (
+        (
+            Section(
+                anchor="curves",
+                title="How the matching step grows from layer to layer",
+                pictures=(
+                    plot_match_curves(comparison, "newton"),
+                    plot_match_curves(comparison, "gd"),
+                ),
+                see=(
+                    "For every layer of every model, the number of iterations of Newton (linear "
+                    "axis) and of gradient descent (logarithmic axis) after which it is most like "
+                    "the layer, by similarity of errors, with 95 % bootstrap intervals."
+                ),
+                means=(
+                    "Straight on the left is a steady number of Newton iterations a layer; "
+                    "straight on the right is a number of gradient steps that multiplies from "
+                    "layer to layer. A flat line is a model whose depth does not iterate."
+                ),
+            ),
+            ("layers",),
+        ),
+        (
+            Section(
+                anchor="similarity",
+                title="Which algorithm the predictions resemble",
+                pictures=(plot_similarities(comparison),),
+                see=(
+                    "The mean cosine of the errors of each model's own predictions with those of "
+                    "Newton and GD at the step that is most like it, and of online gradient "
+                    "descent (OGD), which sees every example once. The table of differences pairs "
+                    "models on the same prompts."
+                ),
+                means=(
+                    "Newton and GD both end at least squares, so a model that has learned it is "
+                    "like either at some step: look at how many. A model that keeps a running "
+                    "state, as an LSTM, is more like OGD than a transformer is."
+                ),
+            ),
+            ("similarity", "differences"),
+        ),
+        (
+            Section(
+                anchor="errors",
+                title="Error against depth and against examples",
+                pictures=(plot_layer_errors(comparison), plot_examples(comparison)),
+                see=(
+                    "Squared error / d of each layer's read-out, and of the model's own "
+                    "predictions by the number of examples in the prompt. Least squares is exact "
+                    "once it has d examples without noise, and leaves the picture there."
+                ),
+                means=(
+                    "Where depth is iteration the error falls from layer to layer. In the paper "
+                    "it does so for transformers and not for LSTMs."
+                ),
+            ),
+            (),
+        ),
+        (
+            Section(
+                anchor="forgetting",
+                title="Forgetting",
+                pictures=(plot_forgetting(comparison),),
+                see=(
+                    "After as many examples as there are dimensions, the x of one of them is asked "
+                    "again: the error on it, by the number of examples that followed it."
+                ),
+                means=(
+                    "Least squares fits all examples exactly, whatever their age. OGD fits the "
+                    "newest and forgets the older ones. A line that rises is a model that forgets."
+                ),
+            ),
+            ("forgetting",),
+        ),
+    )
+
+
+def _without_legend(figure: Figure) -> Figure:
+    """The list of models above is the legend; lines that are no model's keep their entries."""
+    figure.for_each_trace(lambda trace: trace.update(showlegend=not trace.meta))
+    return figure
+
+
+def _shown(table: Table) -> ShownTable:
+    about = [
+        index for index, column in enumerate(table.columns) if column.key in ("model", "other")
+    ]
+    downloads = (
+        ("CSV", f"{table.name}.csv", f"data:text/csv;charset=utf-8,{quote(table.to_csv())}"),
+        (
+            "LaTeX",
+            f"{table.name}.tex",
+            f"data:application/x-tex;charset=utf-8,{quote(table.to_latex())}",
+        ),
+    )
+    return ShownTable(
+        table=table,
+        rows=tuple(
+            tuple(_cell(column, cell) for column, cell in zip(table.columns, row, strict=True))
+            for row in table.rows
+        ),
+        models=tuple(tuple(str(row[index]) for index in about) for row in table.rows),
+        downloads=downloads,
+        is_long=len(table.rows) > LONG,
+    )
+
+
+def _cell(column: Column, cell: Cell) -> ShownCell:
+    sort = str(cell.value) if isinstance(cell, Number) else cell
+    return ShownCell(column.write(cell), column.write_interval(cell), sort)
+
+
+def _facts(comparison: ModelComparison) -> Sequence[tuple[str, str]]:
+    provenance = comparison.provenance
+    tasks = range(len(provenance["tasks"]))
+    versions = provenance["versions"].items()
+    facts = {
+        "Tasks": "; ".join(task_words(comparison, number) for number in tasks),
+        "Prompts": f"{provenance['prompts']:,} to evaluate on, as many to fit read-outs",
+        "Seed": str(provenance["seed"]),
+        "Read-outs of iterates": provenance["readout"],
+        "Versions": ", ".join(f"{name} {number}" for name, number in versions),
+        "Command": provenance["command"],
+    }
+    return [(key, value) for key, value in facts.items() if value]

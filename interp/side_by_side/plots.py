@@ -1,0 +1,209 @@
+"""Pictures of several models; every trace of a model says so in `meta["model"]`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray
+from plotly.graph_objects import Figure, Scatter
+
+from interp.plots.measure import steps_of
+from interp.plots.panel import MOST_LAYER_TICKS, Panel, draw
+from interp.plots.step_axis import StepAxis
+from interp.plots.style import Look, reference_look
+from interp.side_by_side.looks import model_looks
+from interp.side_by_side.result import ModelComparison
+from interp.side_by_side.tables import REFERENCE_TITLES
+
+LAYER_TITLE = "layer (0 = embedding)"
+SPREAD = 0.6
+"""Width over which the models are spread about a reference's place on the axis."""
+REMEMBERING_LOOKS = {
+    "ols": Look("OLS", "#57606a", "dot", "x-thin"),
+    "ogd": Look("OGD", "#57606a", "longdash", "circle-open"),
+}
+FLOOR = 1e-6
+"""Errors below are drawn here: exact ones have no place on a logarithmic axis."""
+
+
+def plot_match_curves(comparison: ModelComparison, reference: str = "newton") -> Figure:
+    """Best-matching step of a reference against layer, one line with intervals a model.
+
+    Args:
+        comparison: What `compare` found.
+        reference: Name of a reference with steps that every model was compared with.
+
+    Raises:
+        ValueError: There is no such reference.
+    """
+    traces = []
+    for name, look in model_looks(comparison.names).items():
+        result = comparison.match(name)
+        axis = StepAxis.of(result, reference)
+        found = steps_of(result.reference(reference).isel(site=0), "similarity")
+        low, high = axis.place(found.bounds[:, 0]), axis.place(found.bounds[:, 1])
+        traces.append(
+            _line(name, look, found.layers, axis.place(found.step), low, high).update(
+                customdata=np.column_stack([found.step, found.bounds, found.score]),
+                hovertemplate=(
+                    "layer %{x}: %{customdata[0]:,.3~f} steps "
+                    "(%{customdata[1]:,.3~f} to %{customdata[2]:,.3~f})"
+                    "<br>SimE %{customdata[3]:.3f}"
+                ),
+            )
+        )
+    title = f"Best-matching step of {reference_look(reference).label}"
+    return draw(
+        Panel(title, traces, _layer_axis(comparison), axis.properties("best-matching step"))
+    )
+
+
+def plot_layer_errors(comparison: ModelComparison) -> Figure:
+    """Mean error of every layer's read-out against layer, and that of the best predictor."""
+    traces = []
+    for name, look in model_looks(comparison.names).items():
+        layers = comparison.match(name).layers.isel(site=0)
+        low, high = layers.mean_error_interval.values.T
+        line = _line(name, look, layers.layer.values, layers.mean_error.values, low, high)
+        traces.append(line.update(hovertemplate="layer %{x}: error %{y:.4f}"))
+    y: dict[str, Any] = {
+        "title": {"text": "squared error / d, mean over points"},
+        "rangemode": "tozero",
+    }
+    panel = Panel("Error of each layer's read-out", traces, _layer_axis(comparison), y)
+    return draw(panel)
+
+
+def plot_similarities(comparison: ModelComparison) -> Figure:
+    """SimE of predictions with Newton, GD and OGD, as in Table 1, with intervals."""
+    summary = comparison.summary
+    names = comparison.names
+    offsets = np.linspace(-0.5, 0.5, len(names)) * SPREAD if len(names) > 1 else np.zeros(1)
+    traces = []
+    for (name, look), offset in zip(model_looks(names).items(), offsets, strict=True):
+        row = summary.sel(model=name)
+        low, high = row.similarity_interval.values.T
+        places = np.arange(summary.sizes["reference"]) + offset
+        traces.append(
+            _line(name, look, places, row.similarity.values, low, high).update(
+                mode="markers",
+                customdata=np.column_stack([low, high]),
+                hovertemplate="SimE %{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})",
+            )
+        )
+    x: dict[str, Any] = {
+        "tickvals": list(range(summary.sizes["reference"])),
+        "ticktext": [REFERENCE_TITLES[str(key)] for key in summary.reference.values],
+        "range": [-0.5, summary.sizes["reference"] - 0.5],
+        "showgrid": False,
+    }
+    y = {"title": {"text": "SimE at the best step"}}
+    return draw(Panel("Similarity of errors with references", traces, x, y))
+
+
+def plot_examples(comparison: ModelComparison) -> Figure:
+    """Error of predictions against the number of examples, and that of the best predictor."""
+    summary = comparison.summary
+    points = np.arange(summary.sizes["point"])
+    traces = []
+    for task in np.unique(summary.task.values):
+        first = summary.isel(model=int(np.flatnonzero(summary.task.values == task)[0]))
+        label = "OLS" if not task and not summary.task.values.any() else f"OLS, task {task + 1}"
+        look = Look(label, "#57606a", "dot", "x-thin")
+        traces.append(_plain(look, points, first.point_baseline_error.values))
+    for name, look in model_looks(comparison.names).items():
+        errors = _drawn(summary.sel(model=name).point_error.values)
+        traces.append(_line(name, look, points, errors))
+    y = {
+        "title": {"text": "squared error / d"},
+        "type": "log",
+        "tickformat": "~g",
+        "dtick": 1,
+        "range": _log_range(summary.point_error),
+    }
+    x = {"title": {"text": "number of examples seen"}}
+    return draw(Panel("Error of predictions", traces, x, y))
+
+
+def plot_forgetting(comparison: ModelComparison) -> Figure:
+    """Error on an example asked again, by the number of examples since (Fig. 5)."""
+    summary = comparison.summary
+    traces = []
+    widest = summary.isel(model=int(np.isfinite(summary.gap.values).sum(1).argmax()))
+    for key in map(str, summary.remembering.values):
+        errors = widest.reference_forgetting.sel(remembering=key).values
+        traces.append(_plain(REMEMBERING_LOOKS[key], widest.gap.values, errors))
+    for name, look in model_looks(comparison.names).items():
+        row = summary.sel(model=name)
+        low, high = row.forgetting_interval.values.T
+        traces.append(_line(name, look, row.gap.values, row.forgetting.values, low, high))
+    x = {"title": {"text": "examples since"}, "tick0": 0, "dtick": 1 if widest.gap[-1] < 9 else 2}
+    y: dict[str, Any] = {"title": {"text": "squared error / d"}, "rangemode": "tozero"}
+    return draw(Panel("Error on an example that is asked again", traces, x, y))
+
+
+def _line(
+    name: str,
+    look: Look,
+    x: np.ndarray,
+    y: np.ndarray,
+    low: np.ndarray | None = None,
+    high: np.ndarray | None = None,
+) -> Scatter:
+    """A model's line, with intervals where there are any."""
+    line = Scatter(
+        x=x,
+        y=y,
+        mode="lines+markers",
+        line={**look.line, "width": 1.75},
+        marker={**look.marker, "size": 7},
+        name=look.label,
+        legendgroup=look.label,
+        meta={"model": name},
+        hovertemplate="%{x}: %{y:.4~g}",
+    )
+    if low is not None and high is not None:
+        line.update(
+            error_y={
+                "type": "data",
+                "array": np.maximum(high - y, 0),
+                "arrayminus": np.maximum(y - low, 0),
+                "color": look.colour,
+                "thickness": 1,
+                "width": 3,
+            }
+        )
+    return line
+
+
+def _plain(look: Look, x: np.ndarray, y: np.ndarray) -> Scatter:
+    """A reference's line, which is no model's."""
+    return Scatter(
+        x=x,
+        y=_drawn(y),
+        mode="lines",
+        line=look.line,
+        name=look.label,
+        hovertemplate="%{x}: %{y:.3~g}",
+    )
+
+
+def _layer_axis(comparison: ModelComparison) -> dict[str, Any]:
+    most = max(int(comparison.match(name).layers.layer[-1]) for name in comparison.names)
+    return {
+        "title": {"text": LAYER_TITLE},
+        "tick0": 0,
+        "dtick": -(-(most + 1) // MOST_LAYER_TICKS),
+        "range": [-0.5, most + 0.5],
+    }
+
+
+def _drawn(errors: np.ndarray) -> np.ndarray:
+    return np.where(errors < FLOOR, FLOOR * 1e-3, errors)
+
+
+def _log_range(errors: xarray.DataArray) -> list[float]:
+    values = errors.values[np.isfinite(errors.values) & (errors.values > FLOOR)]
+    low, high = (values.min(), values.max()) if len(values) else (0.1, 1.0)
+    return [float(np.log10(low)) - 0.3, float(np.log10(high)) + 0.2]

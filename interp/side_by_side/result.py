@@ -1,0 +1,112 @@
+"""What `compare` found: every number with its axes named, saved and reopened whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray
+
+from hooks.atomic import atomic_write
+from interp.result import MatchResult, ResultError
+
+if TYPE_CHECKING:
+    from interp.side_by_side.table import Table
+
+FORMAT = "icl-interp-compare/1"
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """Several models beside each other.
+
+    `data` is a tree: `/summary` holds errors, similarities, differences, forgetting and cost by
+    `model`; `/models/<number>` is what `interp.match` found about each model by itself.
+    """
+
+    data: xarray.DataTree
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the models are called, in the order they were given."""
+        return tuple(map(str, self.summary.model.values))
+
+    @property
+    def summary(self) -> xarray.Dataset:
+        """All numbers about whole models."""
+        return self.data["summary"].to_dataset(inherit=False)
+
+    def match(self, name: str) -> MatchResult:
+        """What `interp.match` found about one model.
+
+        Raises:
+            ValueError: It is none of those compared.
+        """
+        if name not in self.names:
+            raise ValueError(f"model {name!r} was not compared; compared were {self.names}")
+        node = self.data[f"models/{self.names.index(name)}"]
+        assert isinstance(node, xarray.DataTree)
+        return MatchResult(node.copy())
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Prompts, seed, versions and command."""
+        return json.loads(self.data.attrs["provenance"])
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """Every table by its name; each has `to_csv` and `to_latex`."""
+        from interp.side_by_side.tables import all_tables
+
+        return all_tables(self)
+
+    def describe(self) -> dict[str, Any]:
+        """The content of `summary.json`: what was compared, and every table in plain values."""
+        return {
+            **self.provenance,
+            "models": list(self.names),
+            "tables": {name: table.records() for name, table in self.tables.items()},
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes everything to one netCDF file, atomically.
+
+        Raises:
+            OSError: The file cannot be written; an existing one is left as it was.
+        """
+        with atomic_write(path) as temporary:
+            try:
+                self.data.to_netcdf(temporary, engine="netcdf4")
+            except RuntimeError as error:  # how the library tells that the disk is full
+                reason = f"cannot be written, is the disk full? ({error})"
+                raise OSError(errno.EIO, reason, str(path)) from error
+
+    def write_report(self, path: str | Path) -> None:
+        """Writes the report, one HTML file that opens offline. See `interp.side_by_side.page`."""
+        from interp.side_by_side.page import write_report
+
+        write_report(self, path)
+
+
+def open_comparison(path: str | Path) -> ModelComparison:
+    """Reads a file that `ModelComparison.save` wrote, equal to what was saved.
+
+    Raises:
+        ResultError: The file is missing, damaged, or no such result.
+    """
+    try:
+        with xarray.open_datatree(path, engine="netcdf4") as tree:
+            data = tree.load()
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
+    if data.attrs.get("format") != FORMAT:
+        raise ResultError(
+            f"{path}: its format is {data.attrs.get('format')!r}, expected {FORMAT!r}"
+        )
+    return ModelComparison(data)

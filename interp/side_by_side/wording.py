@@ -1,0 +1,39 @@
+"""Sentences about a comparison."""
+
+from __future__ import annotations
+
+from interp.calibration.rates import quoted_error_rate
+from interp.side_by_side.result import ModelComparison
+from interp.side_by_side.tables import task_words, verdict_words
+
+
+def headline(comparison: ModelComparison) -> str:
+    """Which models run what, the commonest answer first."""
+    by_verdict: dict[str, list[str]] = {}
+    for name in comparison.names:
+        by_verdict.setdefault(verdict_words(comparison.match(name)), []).append(name)
+    groups = sorted(by_verdict.items(), key=lambda group: -len(group[1]))
+    return "; ".join(f"{_subject(verdict)}: {', '.join(names)}" for verdict, names in groups) + "."
+
+
+def prompts_words(comparison: ModelComparison) -> str:
+    """What the models were measured on."""
+    n_prompts = comparison.provenance["prompts"]
+    tasks = comparison.summary.task.values
+    numbers = list(dict.fromkeys(map(int, tasks)))
+    if len(numbers) == 1:
+        where = f"the same prompts of {task_words(comparison, numbers[0])}"
+    else:
+        where = f"prompts of their own training tasks, {len(numbers)} in all"
+    return f"{n_prompts:,} prompts each, on {where}; error/d of the models' own predictions."
+
+
+def calibration_words(comparison: ModelComparison) -> str:
+    """How often such verdicts are right where the truth is known."""
+    return quoted_error_rate(comparison.provenance["prompts"])
+
+
+def _subject(verdict: str) -> str:
+    if verdict == "none":
+        return "None of the references"
+    return verdict[:1].upper() + verdict[1:]
