@@ -34,17 +34,18 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """
 
     def __init__(self, model: nn.Module, settings: Optimiser) -> None:
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
             is_matrix = parameter.ndim == 2 and is_in_layer(name)
             (matrices if is_matrix else others).append(parameter)
         if not matrices:
             raise ValueError("optimiser.name is 'muon', but the model's layers have no matrices")
-        common = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-        super().__init__([{"params": matrices}, {"params": others}], common)
+        rate, decay = settings.learning_rate, settings.weight_decay
+        super().__init__([{"params": matrices}, {"params": others}], {"lr": rate})
         self.parts = (
-            torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **common),
-            torch.optim.AdamW(others, betas=settings.betas, fused=True, **common),
+            torch.optim.Muon(matrices, rate, decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, rate, betas=settings.betas, weight_decay=decay, fused=True),
         )
         self._share()
 
