@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformer_lens.hook_points import HookPoint
 
 from hooks.architectures.attention_config import AttentionConfig
-from hooks.architectures.gpt2 import MLP
+from hooks.architectures.gpt2 import MLP, Block
 from hooks.model import SequenceModel, init_gpt2_weights
 from hooks.tokens import make_tokens, token_width
 
@@ -77,35 +77,13 @@ def delta_rule(
     return rearrange((q @ k.mT).tril() @ u, "batch head token d -> batch token head d")
 
 
-class DeltaNetBlock(nn.Module):
-    """GPT-2's block with the delta rule in place of softmax attention."""
-
-    def __init__(self, config: DeltaNetConfig) -> None:
-        super().__init__()
-        self.ln1 = nn.LayerNorm(config.d_model)
-        self.attn = DeltaAttention(config)
-        self.ln2 = nn.LayerNorm(config.d_model)
-        self.mlp = MLP(config)
-        self.hook_resid_pre = HookPoint()
-        self.hook_attn_out = HookPoint()
-        self.hook_resid_mid = HookPoint()
-        self.hook_mlp_out = HookPoint()
-        self.hook_resid_post = HookPoint()
-
-    def forward(
-        self, resid: Float[Tensor, "batch token d_model"]
-    ) -> Float[Tensor, "batch token d_model"]:
-        resid = self.hook_resid_pre(resid)
-        resid = self.hook_resid_mid(resid + self.hook_attn_out(self.attn(self.ln1(resid))))
-        return self.hook_resid_post(resid + self.hook_mlp_out(self.mlp(self.ln2(resid))))
-
-
 class DeltaNet(SequenceModel):
     """A recurrent network whose layers are online learners.
 
     One token a point, (x_{t-1}, y_{t-1}, x_t): with keys x_{t-1}, values y_{t-1}, queries x_t and
-    beta = 1 a single layer is the paper's OGD, w <- w - (w·x - y) x / |x|^2. There are no
-    positions: the recurrence has an order of its own.
+    beta = 1 a single layer is the paper's OGD, w <- w - (w·x - y) x / |x|^2. Its blocks are
+    GPT-2's with the delta rule in place of softmax attention. There are no positions: the
+    recurrence has an order of its own.
     """
 
     config: DeltaNetConfig
@@ -115,15 +93,19 @@ class DeltaNet(SequenceModel):
         super().__init__(config)
         self.read_in = nn.Linear(token_width("joined", config.n_dims), config.d_model)
         self.hook_embed = HookPoint()
-        blocks = [DeltaNetBlock(config) for _ in range(config.n_layers)]
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.ModuleList(
+            Block(config.d_model, DeltaAttention(config), MLP(config))
+            for _ in range(config.n_layers)
+        )
         self.ln_final = nn.LayerNorm(config.d_model)
         self.read_out = nn.Linear(config.d_model, 1)
         init_gpt2_weights(self, std=1 / math.sqrt(config.d_model), generator=generator)
-        for block in blocks:
-            std = 1 / math.sqrt(2 * config.n_layers * config.d_model)
-            nn.init.normal_(block.attn.W_O.weight, std=std, generator=generator)
-            nn.init.normal_(block.mlp.W_out.weight, std=std / 2, generator=generator)
+        std = 1 / math.sqrt(2 * config.n_layers * config.d_model)
+        for name, weight in self.named_parameters():
+            if name.endswith("W_O.weight"):
+                nn.init.normal_(weight, std=std, generator=generator)
+            elif name.endswith("W_out.weight"):  # four times as wide, so it adds as much
+                nn.init.normal_(weight, std=std / 2, generator=generator)
         self.setup()
 
     def forward(

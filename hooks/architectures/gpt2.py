@@ -119,18 +119,18 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-LayerNorm attention and, unless `attn_only`, MLP, each added to the residual stream."""
+    """Pre-LayerNorm attention and, where there is one, MLP, each added to the residual stream."""
 
-    def __init__(self, config: GPT2Config) -> None:
+    def __init__(self, d_model: int, attn: nn.Module, mlp: nn.Module | None = None) -> None:
         super().__init__()
-        self.ln1 = nn.LayerNorm(config.d_model)
-        self.attn = Attention(config, config.attention)
+        self.ln1 = nn.LayerNorm(d_model)
+        self.attn = attn
         self.hook_resid_pre = HookPoint()
         self.hook_attn_out = HookPoint()
-        self.attn_only = config.attn_only
-        if not config.attn_only:
-            self.ln2 = nn.LayerNorm(config.d_model)
-            self.mlp = MLP(config)
+        self.attn_only = mlp is None
+        if mlp is not None:
+            self.ln2 = nn.LayerNorm(d_model)
+            self.mlp = mlp
             self.hook_resid_mid = HookPoint()
             self.hook_mlp_out = HookPoint()
         self.hook_resid_post = HookPoint()
@@ -168,17 +168,21 @@ class GPT2(SequenceModel):
         self.W_pos = nn.Embedding(n_tokens, config.d_model)
         self.hook_embed = HookPoint()
         self.hook_pos_embed = HookPoint()
-        blocks = [Block(config) for _ in range(config.n_layers)]
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.ModuleList(
+            Block(
+                config.d_model,
+                Attention(config, config.attention),
+                None if config.attn_only else MLP(config),
+            )
+            for _ in range(config.n_layers)
+        )
         self.ln_final = nn.LayerNorm(config.d_model)
         self.read_out = nn.Linear(config.d_model, 1)
         init_gpt2_weights(self, std=0.02, generator=generator)
-        for block in blocks:
-            # Residual projections shrink with depth, as in GPT-2.
-            std = 0.02 / math.sqrt(2 * config.n_layers)
-            nn.init.normal_(block.attn.W_O.weight, std=std, generator=generator)
-            if not config.attn_only:
-                nn.init.normal_(block.mlp.W_out.weight, std=std, generator=generator)
+        std = 0.02 / math.sqrt(2 * config.n_layers)
+        for name, weight in self.named_parameters():
+            if name.endswith(("W_O.weight", "W_out.weight")):  # residual projections, as in GPT-2
+                nn.init.normal_(weight, std=std, generator=generator)
         self.setup()
 
     def forward(
