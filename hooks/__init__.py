@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from hooks.model import ModelConfig as ModelConfig
     from hooks.model import SequenceModel as SequenceModel
     from hooks.module_names import PatternError as PatternError
+    from hooks.prompt_vocabulary import BridgedPrompts as BridgedPrompts
+    from hooks.prompt_vocabulary import bridge_prompts as bridge_prompts
     from hooks.sites import Site as Site
 
 _MODULES = {
@@ -40,6 +42,7 @@ _MODULES = {
     "ActivationFile": "hooks.activation_files",
     "ActivationFileError": "hooks.activation_files",
     "AttachedModel": "hooks.attached_model",
+    "BridgedPrompts": "hooks.prompt_vocabulary",
     "Captured": "hooks.captured",
     "CheckpointError": "hooks.checkpoints",
     "HuggingFaceModel": "hooks.huggingface",
@@ -50,6 +53,7 @@ _MODULES = {
     "PatternError": "hooks.module_names",
     "Site": "hooks.sites",
     "attach": "hooks.attach",
+    "bridge_prompts": "hooks.prompt_vocabulary",
     "build_model": "hooks.architectures",
     "capture": "hooks.capture",
     "induce_weights": "hooks.induced_weights",
