@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 FORMAT = "icl-interp-match/1"
+SHARED_AXES = ("layer", "point", "bound")
+"""Axes that views have in common with the rest of a result, and are stored along."""
 
 
 class ResultError(ValueError):
@@ -32,7 +34,8 @@ class MatchResult:
 
     `data` is a tree: at its root errors of layers by `site`, `layer` and `point`; under
     `/references/<name>` similarities, direct R^2 and best-matching steps by `site`, `layer` and
-    `step`; under `/controls/<name>` the same scores where nothing should be found.
+    `step`; under `/controls/<name>` the same scores where nothing should be found; under
+    `/views/<name>` what else the match was asked to show.
     """
 
     data: xarray.DataTree
@@ -57,6 +60,37 @@ class MatchResult:
             known = ", ".join(self.references)
             raise ValueError(f"reference {name!r} was not compared; compared were {known}")
         return self.data[f"references/{name}"].to_dataset()
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views that the match was asked to show."""
+        return tuple(self.data["views"].children) if "views" in self.data.children else ()
+
+    def view(self, name: str) -> xarray.DataTree:
+        """What a view holds, see the functions of `interp.analyses.views.VIEWS`.
+
+        Raises:
+            ValueError: The match was not asked for it.
+        """
+        if name not in self.views:
+            raise ValueError(
+                f"the result has no view {name!r}; interp.match(…, show={name!r}) adds it"
+            )
+        return _map(self.data["views"].children[name], _without_gaps)
+
+    def with_views(self, views: Mapping[str, xarray.DataTree]) -> MatchResult:
+        """The same result with views added."""
+        if not views:
+            return self
+        tree = self.data.copy()
+        axes = {name: self.layers[name] for name in SHARED_AXES}
+
+        def on_axes(dataset: xarray.Dataset) -> xarray.Dataset:
+            return dataset.reindex({name: axes[name] for name in SHARED_AXES if name in dataset})
+
+        for name, view in views.items():
+            tree[f"views/{name}"] = _map(view, on_axes)
+        return MatchResult(tree)
 
     @property
     def layers(self) -> xarray.Dataset:
@@ -133,6 +167,24 @@ class MatchResult:
 
         return plot_error(self, **options)
 
+    def plot_weights(self, reference: str = "newton", **options: Any) -> Figure:
+        """Similarity of induced weights (SimW). See `interp.plots.induced_weights`."""
+        from interp.plots.induced_weights import plot_weights
+
+        return plot_weights(self.view("weights"), reference, **options)
+
+    def plot_heads(self, **options: Any) -> Figure:
+        """What can be read from every attention head. See `interp.plots.heads`."""
+        from interp.plots.heads import plot_heads
+
+        return plot_heads(self.view("heads"), **options)
+
+    def plot_patterns(self, **options: Any) -> Figure:
+        """What every attention head looks at. See `interp.plots.patterns`."""
+        from interp.plots.patterns import plot_patterns
+
+        return plot_patterns(self.view("patterns"), **options)
+
     def write_report(self, path: str | Path) -> None:
         """Writes the report, one HTML file that opens offline. See `interp.report`."""
         from interp.report import write_report
@@ -182,6 +234,26 @@ def make_result(
     tree |= {f"/references/{name}": scores for name, scores in references.items()}
     tree |= {f"/controls/{name}": scores for name, scores in controls.items()}
     return MatchResult(xarray.DataTree.from_dict(tree))
+
+
+def _map(
+    tree: xarray.DataTree, function: Callable[[xarray.Dataset], xarray.Dataset]
+) -> xarray.DataTree:
+    """A tree of its own whose every dataset is changed."""
+    nodes = {node.relative_to(tree): node for node in tree.subtree}
+    return xarray.DataTree.from_dict(
+        {path: function(node.to_dataset()) for path, node in nodes.items()}
+    )
+
+
+def _without_gaps(dataset: xarray.Dataset) -> xarray.Dataset:
+    """Without the axes, layers and points of a result that a view knows nothing of."""
+    used = {axis for values in dataset.data_vars.values() for axis in values.dims}
+    dataset = dataset.drop_dims([axis for axis in dataset.dims if axis not in used])
+    for axis in ("layer", "point"):
+        if axis in dataset.dims:
+            dataset = dataset.dropna(axis, how="all")
+    return dataset
 
 
 def _verdict_from(plain: Mapping[str, Any]) -> Verdict:

@@ -21,13 +21,18 @@ from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
+from interp.analyses.convergence import N_PROMPTS as N_ORDER_PROMPTS
+from interp.analyses.convergence import measure_order
 from interp.analyses.evaluation import evaluate
 from interp.analyses.fitting import Progress, PromptBudget, fit_readouts
-from interp.analyses.judging import judge
+from interp.analyses.judging import DEAD, judge
 from interp.analyses.saved_activations import SavedActivations
 from interp.analyses.scores import Scores
+from interp.analyses.selectivity import error_selectivity, reference_selectivity
 from interp.analyses.tables import control_table, layer_table, reference_table
 from interp.analyses.task_fit import check_fit, task_of
+from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
+from interp.analyses.views import choose_views, compute_views, parse_show, shown_kinds
 from interp.result import MatchResult, make_result
 from interp.tasks import Task
 from interp.versions import library_versions
@@ -55,8 +60,11 @@ class MatchSettings:
     seed: int = 0
     final_norm: FinalNorm = "official"
     """See `hooks.capture`."""
+    show: str | tuple[str, ...] = ()
+    """Costlier views to add, names of `interp.analyses.views.VIEWS`, "sites" or "all"."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "show", parse_show(self.show))
         if self.n_prompts < 128:
             raise ValueError(f"n_prompts must be at least 128, got {self.n_prompts}")
         if self.readout not in ("matched", "raw"):
@@ -95,6 +103,7 @@ def match(
             few prompts.
     """
     settings = replace(settings or MatchSettings(), **options)
+    views = choose_views(settings.show, model)
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(5)]
     source: SequenceModel | SavedActivations
     if isinstance(model, ActivationFile):
@@ -111,6 +120,7 @@ def match(
         check_fit(model, task)
     usual = tuple(kind for kind in DEFAULT_KINDS if kind in source.site_kinds)
     kinds = settings.site_kinds or usual or source.site_kinds[:1]
+    kinds = shown_kinds(kinds, settings.show, source.site_kinds)
     settings = replace(settings, site_kinds=kinds)
     sites = [site for kind in kinds for site in source.sites(kind)]
     known = own_parameters(model) if isinstance(model, SequenceModel) else {}
@@ -136,15 +146,44 @@ def match(
         name: table.reindex(site=layers.site, layer=layers.layer)
         for name, table in controls.items()
     }
-    return make_result(
+    tables = {
+        item.name: reference_table(scores, item, sites, treatment, task.n_dims).assign(
+            reference_selectivity(scores, twin_scores, item, sites, (settings.readout, "paper"))
+        )
+        for item in comparisons
+    }
+    rivals = Rivals.of(scores.sample, comparisons, tables)
+    for name, variables in unique_variables(rivals, sites).items():
+        tables[name] = tables[name].assign(variables)
+    live = [
+        site
+        for site, change in zip(first_kind, scores.change[: len(first_kind)], strict=True)
+        if change > DEAD
+    ]
+    order = measure_order(
+        source,
+        task,
+        live,
+        n_prompts=min(2 * N_ORDER_PROMPTS, settings.n_prompts),
+        seed=seeds[2],
+        final_norm=settings.final_norm,
+    )
+    layers = layers.assign(
+        order.variables(kinds)
+        | error_selectivity(scores, sites)
+        | disagreement_variables(rivals, layers)
+    )
+    result = make_result(
         layers,
-        {
-            item.name: reference_table(scores, item, sites, treatment, task.n_dims)
-            for item in comparisons
-        },
+        tables,
         controls,
         verdict,
         _provenance(source, task, settings),
+    )
+    if not isinstance(model, SequenceModel):
+        return result
+    return result.with_views(
+        compute_views(views, model, task, comparisons, settings.seed, progress)
     )
 
 

@@ -53,6 +53,15 @@ def match(
     readout: Annotated[
         Readout, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")
     ] = Readout.matched,
+    show: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VIEW",
+            help="Add to the report: sites (what half of a layer does the work), weights (those "
+            "that predictions imply), heads, patterns, or all; repeat it or separate by commas.",
+            show_default=False,
+        ),
+    ] = None,
     prompts: Annotated[int, typer.Option(help="Prompts to evaluate on.")] = 4096,
     seed: Annotated[int, typer.Option(help="Seed of all prompts.")] = 0,
     out: Annotated[
@@ -92,6 +101,7 @@ def match(
             readout=readout.value,
             n_prompts=prompts,
             seed=seed,
+            show=tuple(show or ()),
         )
         model = _load(checkpoint, activations)
         result = run(model, read_task(task) if task else None, settings, progress=progress)

@@ -57,29 +57,8 @@ def plot_heatmap(
     def table(which: str) -> np.ndarray:
         return scores.similarity.sel(treatment=which).values
 
-    cells = Heatmap(
-        x=places,
-        y=layers,
-        z=table(treatment),
-        colorscale=SEQUENTIAL,
-        colorbar={"title": {"text": "SimE"}, "thickness": 12, "outlinewidth": 0},
-        customdata=np.broadcast_to(steps, (len(layers), len(steps))),
-        hovertemplate="layer %{y}, step %{customdata:,.4~r}: SimE %{z:.3f}<extra></extra>",
-    )
-    marks = Scatter(
-        x=axis.place(best(treatment)),
-        y=layers,
-        mode="markers",
-        marker={
-            "symbol": "circle",
-            "size": 10,
-            "color": "white",
-            "line": {"color": "black", "width": 2},
-        },
-        customdata=best(treatment),
-        hovertemplate="layer %{y}: best at step %{customdata:,.3~f}<extra></extra>",
-        showlegend=False,
-        cliponaxis=False,
+    cells, marks = similarity_cells(
+        axis, steps, layers, table(treatment), best(treatment), unit="SimE"
     )
     layout: dict[str, Any] = {}
     if switch and len(treatments) > 1:
@@ -116,15 +95,52 @@ def plot_heatmap(
     panel = Panel(
         title=f"{reference_look(name).label}: similarity of errors (SimE)",
         traces=(cells, marks),
-        x={**axis.properties("step"), "showgrid": False, "range": _edges(places)},
+        x={**axis.properties("step"), "showgrid": False, "range": step_range(places)},
         y={**layer_axis(result), "showgrid": False, "range": [layers[0] - 0.5, layers[-1] + 0.5]},
         layout=layout,
     )
     return draw(panel)
 
 
-def _edges(centres: np.ndarray) -> list[float]:
-    """Outer edges of the first and the last cell, with a little room for marks."""
+def similarity_cells(
+    axis: StepAxis,
+    steps: np.ndarray,
+    layers: np.ndarray,
+    similarity: np.ndarray,
+    best: np.ndarray,
+    *,
+    unit: str,
+) -> tuple[Heatmap, Scatter]:
+    """A heatmap of similarity by layer and step, and a mark on each layer's best step."""
+    cells = Heatmap(
+        x=axis.place(steps),
+        y=layers,
+        z=similarity,
+        colorscale=SEQUENTIAL,
+        colorbar={"title": {"text": unit}, "thickness": 12, "outlinewidth": 0},
+        customdata=np.broadcast_to(steps, (len(layers), len(steps))),
+        hovertemplate=f"layer %{{y}}, step %{{customdata:,.4~r}}: {unit} %{{z:.3f}}<extra></extra>",
+    )
+    marks = Scatter(
+        x=axis.place(best),
+        y=layers,
+        mode="markers",
+        marker={
+            "symbol": "circle",
+            "size": 10,
+            "color": "white",
+            "line": {"color": "black", "width": 2},
+        },
+        customdata=best,
+        hovertemplate="layer %{y}: best at step %{customdata:,.3~f}<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+    )
+    return cells, marks
+
+
+def step_range(centres: np.ndarray) -> list[float]:
+    """Outer edges of the first and the last of some cells, with a little room for marks."""
     if len(centres) < 2:
         return [float(centres[0]) - 0.5, float(centres[0]) + 0.5]
     first, last = (centres[1] - centres[0]) / 2, (centres[-1] - centres[-2]) / 2

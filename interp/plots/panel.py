@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from plotly.basedatatypes import BaseTraceType
 from plotly.graph_objects import Figure
 
@@ -97,10 +98,14 @@ def draw(*panels: Panel) -> Figure:
 
 
 def layer_axis(result: MatchResult) -> dict[str, Any]:
+    """The axis of a result's layers."""
+    return axis_of_layers(result.layers.layer.values)
+
+
+def axis_of_layers(layers: np.ndarray) -> dict[str, Any]:
     """The axis of layers, with no more ticks than a phone has room for."""
-    layers = result.layers.layer.values
     return {
-        "title": {"text": "layer (0 = embedding)"},
+        "title": {"text": "layer (0 = embedding)" if layers[0] == 0 else "layer"},
         "tick0": 0,
         "range": [layers[0] - 0.5, layers[-1] + 0.5],
         "dtick": -(-len(layers) // MOST_LAYER_TICKS),

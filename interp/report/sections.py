@@ -14,6 +14,7 @@ from interp.plots.measure import Measure, is_measured, leading_measure
 from interp.plots.points import plot_points
 from interp.plots.sites import plot_sites
 from interp.report.section import Section
+from interp.report.view_sections import view_sections
 from interp.result import MatchResult
 
 
@@ -26,6 +27,7 @@ def sections(result: MatchResult) -> tuple[Section, ...]:
         _direct(result),
         _points(result),
         _sites(result),
+        *view_sections(result),
         _controls(result),
     )
     return tuple(section for section in made if section is not None and section.pictures)

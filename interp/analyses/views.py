@@ -1,0 +1,122 @@
+"""Costlier looks into a model that a match can be asked for. A new one is a line in `VIEWS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import xarray
+
+from hooks.model import SequenceModel
+from interp.analyses.comparisons import Comparison
+from interp.analyses.fitting import Progress
+from interp.analyses.heads import lacks_heads, read_heads
+from interp.analyses.induced_weights import compare_induced_weights
+from interp.analyses.patterns import attention_patterns, lacks_patterns
+from interp.tasks import Task
+
+Compute = Callable[
+    [SequenceModel, Task, Sequence[Comparison], int, Progress], xarray.DataTree | xarray.Dataset
+]
+"""Of a model, a task, references, a seed and who is told of progress."""
+
+HALVES = ("resid_mid", "attn_out", "mlp_out")
+"""Kinds of site that show which half of a layer does the work."""
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class View:
+    """Something that a match can show beside its verdict."""
+
+    lacks: Callable[[SequenceModel], str | None]
+    """Why a model cannot be shown so; None if it can."""
+    compute: Compute
+
+
+def _weights(
+    model: SequenceModel, task: Task, items: Sequence[Comparison], seed: int, progress: Progress
+) -> xarray.DataTree:
+    return compare_induced_weights(model, task, comparisons=items, seed=seed, progress=progress)
+
+
+def _heads(
+    model: SequenceModel, task: Task, items: Sequence[Comparison], seed: int, progress: Progress
+) -> xarray.Dataset:
+    return read_heads(model, task, comparisons=items, seed=seed, progress=progress)
+
+
+def _patterns(
+    model: SequenceModel, task: Task, items: Sequence[Comparison], seed: int, progress: Progress
+) -> xarray.Dataset:
+    del items
+    return attention_patterns(model, task, seed=seed, progress=progress)
+
+
+VIEWS: dict[str, View] = {
+    "weights": View(lambda model: None, _weights),
+    "heads": View(lacks_heads, _heads),
+    "patterns": View(lacks_patterns, _patterns),
+}
+SITES = "sites"
+"""Shows more kinds of site, for which the match itself is run on them."""
+
+
+def parse_show(show: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of views, from a list of them or names separated by commas, each once.
+
+    Raises:
+        ValueError: There is no such view.
+    """
+    given = [show] if isinstance(show, str) else list(show)
+    names = [name.strip() for item in given for name in item.split(",") if name.strip()]
+    known = (SITES, *VIEWS, ALL)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"show must be among {', '.join(known)}, got {name!r}")
+    return tuple(dict.fromkeys(names))
+
+
+def choose_views(show: Sequence[str], model: object) -> tuple[str, ...]:
+    """The views to compute for a model: those named, or with `all` those that it can have.
+
+    Raises:
+        ValueError: A view is named that the model cannot be shown in, or views of no model are.
+    """
+    if not show:
+        return ()
+    if not isinstance(model, SequenceModel):
+        raise ValueError(f"show={', '.join(show)} needs the model, not activations that were saved")
+    if ALL in show:
+        return tuple(name for name, view in VIEWS.items() if view.lacks(model) is None)
+    named = tuple(name for name in show if name != SITES)
+    for name in named:
+        if reason := VIEWS[name].lacks(model):
+            raise ValueError(f"show={name}: {reason}")
+    return named
+
+
+def compute_views(
+    names: Sequence[str],
+    model: SequenceModel,
+    task: Task,
+    comparisons: Sequence[Comparison],
+    seed: int,
+    progress: Progress,
+) -> dict[str, xarray.DataTree]:
+    """Every view's data, by name."""
+    found = {}
+    for name in names:
+        data = VIEWS[name].compute(model, task, comparisons, seed, progress)
+        found[name] = data if isinstance(data, xarray.DataTree) else xarray.DataTree(data)
+    return found
+
+
+def shown_kinds(
+    kinds: Sequence[str], show: Sequence[str], site_kinds: Sequence[str]
+) -> tuple[str, ...]:
+    """Kinds of site to read: with `sites` or `all` also the halves of a layer, where there are."""
+    if SITES not in show and ALL not in show:
+        return tuple(kinds)
+    halves = (kind for kind in HALVES if kind in site_kinds)
+    return tuple(dict.fromkeys((*kinds, *halves)))

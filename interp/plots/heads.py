@@ -1,0 +1,136 @@
+"""What can be read from the output of each attention head."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import xarray
+from plotly.graph_objects import Figure, Heatmap
+
+from interp.plots.panel import Panel, draw
+from interp.plots.style import SEQUENTIAL, reference_look
+
+ROW_HEIGHT = 19
+"""Pixels of a head's row, high enough for its number."""
+LEGIBLE = 0.3
+"""Steps are written where they are read at least this well."""
+
+
+def plot_heads(
+    heads: xarray.DataTree | xarray.Dataset, what: Literal["iterates", "moments"] = "iterates"
+) -> Figure:
+    """Held-out R^2 of every head, one a row, onto iterates or onto moments of the prompt.
+
+    Args:
+        heads: What `interp.analyses.heads.read_heads` found.
+        what: "iterates" of references, at the step that is read best, which is written into the
+            cell; or "moments" S^j b.
+
+    Raises:
+        ValueError: Neither of these.
+    """
+    table = heads.to_dataset() if isinstance(heads, xarray.DataTree) else heads
+    if what == "iterates":
+        columns, values, steps = _iterates(table)
+        title = "What each head holds of the iterates"
+    elif what == "moments":
+        columns, values, steps = _moments(table)
+        title = "What each head holds of the prompt's moments"
+    else:
+        raise ValueError(f"what must be 'iterates' or 'moments', got {what!r}")
+    names, rows = _rows(table)
+    shown = np.maximum(values[rows], 0)
+    text = [["" if label is None else label for label in row] for row in steps[rows]]
+    cells = Heatmap(
+        x=columns,
+        y=names,
+        z=shown,
+        zmin=0,
+        zmax=1,
+        colorscale=SEQUENTIAL,
+        colorbar={"title": {"text": "R²"}, "thickness": 12, "outlinewidth": 0},
+        text=text,
+        texttemplate="%{text}",
+        textfont={"size": 10},
+        customdata=values[rows],
+        hovertemplate="%{y}, %{x}: R² %{customdata:.3f}<extra></extra>",
+        xgap=1,
+    )
+    panel = Panel(
+        title=title,
+        traces=(cells,),
+        x={
+            "title": {"text": "regressed onto"},
+            "type": "category",
+            "showgrid": False,
+            "tickangle": -40,
+        },
+        y={
+            "title": {"text": "layer.head"},
+            "type": "category",
+            "autorange": "reversed",
+            "showgrid": False,
+            "dtick": max(1, len(names) // 48),
+        },
+        layout={"height": 150 + ROW_HEIGHT * len(names), "shapes": _rules(names)},
+    )
+    return draw(panel)
+
+
+def _iterates(table: xarray.Dataset) -> tuple[list[str], np.ndarray, np.ndarray]:
+    columns, values, steps = [], [], []
+    for form in map(str, table.form.values):
+        for name in map(str, table.reference.values):
+            where = {"reference": name, "form": form}
+            r2 = table.iterate_r2.sel(where).values.reshape(-1)
+            step = table.iterate_step.sel(where).values.reshape(-1)
+            columns.append(f"{'x·w' if form == 'prediction' else 'w'}, {_short(name)}")
+            values.append(r2)
+            steps.append([f"{s:,.3g}" if r > LEGIBLE else None
+                          for s, r in zip(step, r2, strict=True)])  # fmt: skip
+    return columns, np.stack(values, 1), np.array(steps, dtype=object).T
+
+
+def _moments(table: xarray.Dataset) -> tuple[list[str], np.ndarray, np.ndarray]:
+    columns, values = [], []
+    for form in map(str, table.form.values):
+        for moment in table.moment.values:
+            r2 = table.moment_r2.sel(form=form, moment=moment).values.reshape(-1)
+            vector = {0: "b", 1: "S b"}.get(int(moment), f"S<sup>{moment}</sup> b")
+            columns.append(f"x·{vector}" if form == "prediction" else vector)
+            values.append(r2)
+    stacked = np.stack(values, 1)
+    return columns, stacked, np.full(stacked.shape, None)
+
+
+def _rows(table: xarray.Dataset) -> tuple[list[str], np.ndarray]:
+    """Names of the heads that there are, and their rows in the flattened table."""
+    is_there = np.isfinite(table.moment_r2.isel(form=0, moment=0).values).reshape(-1)
+    names = np.array(
+        [f"{layer}.{head}" for layer in table.layer.values for head in table["head"].values]
+    )
+    return names[is_there].tolist(), is_there
+
+
+def _rules(names: list[str]) -> list[dict[str, Any]]:
+    """Lines between the layers."""
+    layers = [name.split(".")[0] for name in names]
+    return [
+        {
+            "type": "line",
+            "xref": "paper",
+            "x0": 0,
+            "x1": 1,
+            "yref": "y",
+            "y0": index - 0.5,
+            "y1": index - 0.5,
+            "line": {"color": "white", "width": 2},
+        }
+        for index in range(1, len(names))
+        if layers[index] != layers[index - 1]
+    ]
+
+
+def _short(name: str) -> str:
+    return reference_look(name).label.split(",")[0]
