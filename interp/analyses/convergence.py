@@ -1,47 +1,130 @@
-"""How fast the errors of layers approach those of least squares."""
+"""The order in which the errors of a model's last layers fall."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+import xarray
 from jaxtyping import Float
 from torch import Tensor
 
+from hooks.capture import FinalNorm
+from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.analyses.scores import Scores
-from probes.controls.bootstrap import interval
-from probes.convergence import convergence_order
+from interp.analyses.fitting import batches
+from interp.analyses.saved_activations import SavedActivations
+from interp.tasks import LinearRegression, Task
+from interp.tasks.two_layer_network import TwoLayerNetwork
+from probes.converged_readout import fit_converged_readout
+from probes.convergence import N_TRIPLES, OrderOfConvergence, order_of_convergence
+from probes.references import OLS, Reference, Ridge
 
-CONVERGED = 0.01
-"""A layer has converged once its excess over OLS is below this share of the first layer's."""
+N_PROMPTS = 512
+"""To fit read-outs on; as many more are measured."""
+SAMPLES_PER_UNKNOWN = 4
+EASIEST = 0.1
+"""Share of the prefixes, those of the largest smallest eigenvalue, whose error is the floor."""
 
 
-def orders(scores: Scores, sites: Sequence[Site]) -> Float[Tensor, "kind estimate"]:
-    """Order of convergence over the layers of each kind of site: value, low and high.
+@dataclass(frozen=True)
+class LayerOrder:
+    """The order of convergence of the last layers, and which those are."""
 
-    Errors are averaged over points; what counts is their excess over that of OLS on the same
-    prompts, layer by layer up to the first that has converged. See `probes.convergence`.
+    found: OrderOfConvergence
+    layers: tuple[int, ...]
+    """The three it was measured on; none if it cannot be told."""
 
-    Returns:
-        A row for each kind, in order of appearance. NaN where too few layers lie above
-        convergence or, as an interval, where they do not in every bootstrap replicate.
+    def variables(self, kinds: Sequence[str]) -> dict[str, Any]:
+        """Variables of a table of layers; the order is that of the first kind of site."""
+        first = [math.nan] * len(kinds)
+        first[0] = self.found.order
+        bounds = [(math.nan, math.nan)] * len(kinds)
+        bounds[0] = self.found.interval
+        attrs = {"layers": list(self.layers), "reason": self.found.reason or ""}
+        return {
+            "convergence_order": xarray.Variable(("site",), first, attrs),
+            "convergence_order_interval": xarray.Variable(("site", "bound"), bounds),
+        }
+
+
+def measure_order(
+    model: SequenceModel | SavedActivations,
+    task: Task,
+    sites: Sequence[Site],
+    *,
+    n_prompts: int = 2 * N_PROMPTS,
+    seed: int = 0,
+    final_norm: FinalNorm = "official",
+) -> LayerOrder:
+    """Order of convergence at the last layers of a model, see `probes.convergence`.
+
+    What the layers converge to is least squares, or with noise ridge regression at the noise's
+    variance. Their predictions come from read-outs that are exact where a layer has converged
+    (`probes.converged_readout`); an ordinary one shrinks and stretches all samples to please those
+    that have not, which hides superlinear convergence. The read-outs are held fixed in the
+    interval.
+
+    Args:
+        model: The model.
+        task: Where the prompts come from.
+        sites: Layers that do something, in order; the last few are looked at.
+        n_prompts: Prompts to use, half of them to fit read-outs.
+        seed: Of the prompts; see `interp.analyses.fitting.batches`.
+        final_norm: See `hooks.capture`.
     """
-    ols = scores.reference_error["ols"].mean((1, 2))  # it has one step
-    excess = scores.layer_error.mean(-1) - ols[:, None]
-    kinds = [site.kind for site in sites]
-    rows = [
-        _order(excess[:, [index for index, other in enumerate(kinds) if other == kind]], scores)
-        for kind in dict.fromkeys(kinds)
-    ]
-    return torch.stack(rows)
+    sites = sites[-(N_TRIPLES + 2) :]
+    limit = _limit(task)
+    half = n_prompts // 2
+    n_samples = half * (task.n_points - 1)
+    n_unknowns = model.config.d_model + 1
+    if limit is None:
+        return _untold(f"what the layers of a model of {task.name} converge to is not known")
+    if len(sites) < 3:
+        return _untold("fewer than three layers do something")
+    if n_samples < SAMPLES_PER_UNKNOWN * n_unknowns:
+        return _untold(
+            f"a read-out of {n_unknowns} unknowns needs {SAMPLES_PER_UNKNOWN} samples each, "
+            f"{half} prompts have {n_samples}"
+        )
+    errors, easiest = _errors(model, task, sites, limit, half, seed, final_norm)
+    floor = errors[:, easiest].median(dim=1).values
+    found = order_of_convergence(errors, floor, seed=seed)
+    layers = () if found.layers is None else tuple(sites[index].layer for index in found.layers)
+    return LayerOrder(found, layers)
 
 
-def _order(excess: Float[Tensor, "replicate layer"], scores: Scores) -> Float[Tensor, " estimate"]:
-    has_converged = excess[0] <= CONVERGED * excess[0, 0].clamp(min=0)
-    n_layers = int(has_converged.nonzero()[0]) if has_converged.any() else len(has_converged)
-    order = convergence_order(excess[:, :n_layers])
-    bounds = torch.full((2,), torch.nan, dtype=order.dtype)
-    if order.isfinite().all():
-        bounds = interval(order[1:], n_groups=scores.n_groups)
-    return torch.cat([order[:1], bounds])
+def _errors(
+    model: SequenceModel | SavedActivations,
+    task: Task,
+    sites: Sequence[Site],
+    limit: Reference,
+    half: int,
+    seed: int,
+    final_norm: FinalNorm,
+) -> tuple[Float[Tensor, "layer prompt seen_point"], Tensor]:
+    """Distance of the layers from the limit on the second half, and where it should be least."""
+    [whole] = batches(model, task, sites, 2 * half, seed, final_norm, 2 * half)
+    prefixes, activations, _ = whole
+    target = limit.predictions(prefixes)[0][:, 1:]
+    features = activations[:, :, 1:]
+    readout = fit_converged_readout(features[:, :half].flatten(1, 2), target[:half].flatten())
+    errors = (readout(features[:, half:])[..., 0] - target[half:]).abs()
+    smallest = prefixes.smallest_eigenvalues[half:, 1:]
+    easiest = smallest >= torch.quantile(smallest.flatten(), 1 - EASIEST)
+    return errors, easiest
+
+
+def _limit(task: Task) -> Reference | None:
+    if isinstance(task, TwoLayerNetwork):
+        return None
+    if isinstance(task, LinearRegression) and task.noise_std > 0:
+        return Ridge(task.noise_std**2)
+    return OLS()
+
+
+def _untold(reason: str) -> LayerOrder:
+    return LayerOrder(OrderOfConvergence(math.nan, (math.nan, math.nan), None, 0, reason), ())

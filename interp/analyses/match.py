@@ -152,7 +152,7 @@ def match(
         )
         for item in comparisons
     }
-    rivals = Rivals.of(scores.sample, comparisons, tables)
+    rivals = Rivals.of(scores.sample, comparisons, tables, settings.readout)
     for name, variables in unique_variables(rivals, sites).items():
         tables[name] = tables[name].assign(variables)
     live = [

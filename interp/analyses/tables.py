@@ -13,7 +13,6 @@ from torch import Tensor
 
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
-from interp.analyses.convergence import orders
 from interp.analyses.direct import TARGETS
 from interp.analyses.evaluation import COMPARED
 from interp.analyses.scores import Scores
@@ -26,9 +25,8 @@ TREATMENTS = tuple(f"{readout}/{convention}" for readout, convention in COMPARED
 
 
 def layer_table(scores: Scores, sites: Sequence[Site], n_dims: int) -> xarray.Dataset:
-    """Errors by site, layer and point, in units of squared error / n_dims, and how they fall."""
-    arrange = _Arrangement(sites)
-    order = orders(scores, sites).numpy()
+    """Errors by site, layer and point, in units of squared error / n_dims."""
+    arrange = Arrangement(sites)
     error = scores.layer_error / n_dims
     mean = error.mean(-1)
     points = np.arange(error.shape[-1])
@@ -39,8 +37,6 @@ def layer_table(scores: Scores, sites: Sequence[Site], n_dims: int) -> xarray.Da
         "model_error": (("point",), (scores.model_error[0] / n_dims).numpy()),
         "zero_error": (("point",), (scores.target_square[0] / n_dims).numpy()),
         "change": arrange(scores.change),
-        "convergence_order": (("site",), order[:, 0]),
-        "convergence_order_interval": (("site", "bound"), order[:, 1:]),
     }
     return xarray.Dataset(data, coords={**arrange.coords, "point": points, "bound": list(BOUNDS)})
 
@@ -49,7 +45,7 @@ def reference_table(
     scores: Scores, item: Comparison, sites: Sequence[Site], treatment: str, n_dims: int
 ) -> xarray.Dataset:
     """All scores against one reference; best steps under `treatment`, one of `TREATMENTS`."""
-    arrange = _Arrangement(sites)
+    arrange = Arrangement(sites)
     tables = torch.stack(
         [scores.similarity[item.name, readout, convention] for readout, convention in COMPARED]
     )  # [treatment, replicate, site, step]
@@ -94,13 +90,13 @@ def control_table(
     r2: Float[Tensor, " site"], error: Float[Tensor, " site"], zero: float, sites: Sequence[Site]
 ) -> xarray.Dataset:
     """What a control reaches: error of its read-outs over that of predicting 0, and direct R^2."""
-    arrange = _Arrangement(sites)
+    arrange = Arrangement(sites)
     data = {"relative_error": arrange(error / zero), "prediction_r2": arrange(r2)}
     return xarray.Dataset(data, coords=arrange.coords)
 
 
 def _direct_table(
-    scores: Scores, item: Comparison, target: str, arrange: _Arrangement
+    scores: Scores, item: Comparison, target: str, arrange: Arrangement
 ) -> tuple[dict[str, Any], list[float]]:
     r2 = scores.direct[item.name, target]
     grid: StepGrid = item.grid_of(target)
@@ -113,7 +109,7 @@ def _direct_table(
     }, list(grid.steps)
 
 
-class _Arrangement:
+class Arrangement:
     """Turns a flat axis of sites into `site` (the kind) and `layer`; NaN where there is none."""
 
     def __init__(self, sites: Sequence[Site]) -> None:
