@@ -42,6 +42,9 @@ COMPARED: tuple[tuple[Matching, Convention], ...] = (
 )
 """Treatments of the iterates and conventions under which SimE is computed."""
 
+N_SAMPLE = 1024
+"""Prompts, at most, that are kept one by one."""
+
 
 @dataclass(frozen=True)
 class GroupMeans:
@@ -66,11 +69,21 @@ class GroupMeans:
     """Largest relative change from the site before, over prompts and points."""
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The first evaluation prompts, one by one, and what every site's read-out says on them."""
+
+    xs: Float[Tensor, "prompt point dim"]
+    ys: Float[Tensor, "prompt point"]
+    said: Float[Tensor, "site prompt point"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(GroupMeans):
     """All groups of prompts, from which every score and its replicates follow."""
 
     n_groups: int
+    sample: Sample
     direct: tuple[ExplainedVariance, ...]
     """Of the iterates' predictions, and of their weights and filtered queries."""
 
@@ -115,6 +128,7 @@ def evaluate(
         for item, n in protocols
     )
     parts: list[_Batch] = []
+    kept: list[Sample] = []
     done = 0
     for prefixes, activations, predictions in batches(
         model, task, sites, budget.n_evaluate, seed, final_norm, batch_size
@@ -134,9 +148,17 @@ def evaluate(
                     activations[: item.n_sites, :n_direct],
                     item.targets.compute(first_prompts(prefixes, n_direct)),
                 )
+        if n_kept := leading(N_SAMPLE, done, prefixes):
+            said = readouts.layers(activations[:, :n_kept])[..., 0]
+            kept.append(Sample(prefixes.xs[:n_kept], prefixes.ys[:n_kept], said))
         done += n_prompts
         progress("comparing with references", done, budget.n_evaluate)
-    return Evaluation(n_groups=n_groups, direct=direct, **_joined(parts))
+    sample = Sample(
+        torch.cat([part.xs for part in kept]),
+        torch.cat([part.ys for part in kept]),
+        torch.cat([part.said for part in kept], 1),
+    )
+    return Evaluation(n_groups=n_groups, sample=sample, direct=direct, **_joined(parts))
 
 
 def _joined(parts: Sequence[_Batch]) -> dict[str, Any]:

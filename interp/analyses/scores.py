@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.analyses.comparisons import Comparison
-from interp.analyses.evaluation import Evaluation
+from interp.analyses.evaluation import Evaluation, Sample
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Scores:
     target_square: Float[Tensor, "replicate point"]
     change: Float[Tensor, " site"]
     n_groups: int
+    sample: Sample
 
     @classmethod
     def of(
@@ -60,6 +61,7 @@ class Scores:
             target_square=average(evaluation.target_square, weights),
             change=evaluation.change,
             n_groups=evaluation.n_groups,
+            sample=evaluation.sample,
         )
 
 
