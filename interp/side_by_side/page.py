@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from interp.report.section import Section
 from interp.report.templating import render_page
 from interp.side_by_side.looks import model_looks, swatch
 from interp.side_by_side.plots import (
+    plot_differences,
     plot_examples,
     plot_forgetting,
     plot_layer_errors,
@@ -39,6 +40,7 @@ class ShownCell:
 
     text: str
     interval: str
+    """Or what else stands below the text."""
     sort: str
     """What the column is sorted by: a number, or the text itself."""
 
@@ -48,6 +50,7 @@ class ShownTable:
     """A table as the page has it, with its files."""
 
     table: Table
+    columns: tuple[Column, ...]
     rows: tuple[tuple[ShownCell, ...], ...]
     models: tuple[tuple[str, ...], ...]
     """The models that each row is about."""
@@ -119,12 +122,12 @@ def sections(comparison: ModelComparison) -> tuple[tuple[Section, tuple[str, ...
             Section(
                 anchor="similarity",
                 title="Which algorithm the predictions resemble",
-                pictures=(plot_similarities(comparison),),
+                pictures=(plot_similarities(comparison), plot_differences(comparison)),
                 see=(
                     "The mean cosine of the errors of each model's own predictions with those of "
                     "Newton and GD at the step that is most like it, and of online gradient "
-                    "descent (OGD), which sees every example once. The table of differences pairs "
-                    "models on the same prompts."
+                    "descent (OGD), which sees every example once. Differences are paired: the "
+                    "same prompts and the same bootstrap draws for both models."
                 ),
                 means=(
                     "Newton and GD both end at least squares, so a model that has learned it is "
@@ -177,9 +180,8 @@ def _without_legend(figure: Figure) -> Figure:
 
 
 def _shown(table: Table) -> ShownTable:
-    about = [
-        index for index, column in enumerate(table.columns) if column.key in ("model", "other")
-    ]
+    keys = [column.key for column in table.columns]
+    about = [index for index, key in enumerate(keys) if key in ("model", "other")]
     downloads = (
         ("CSV", f"{table.name}.csv", f"data:text/csv;charset=utf-8,{quote(table.to_csv())}"),
         (
@@ -188,12 +190,21 @@ def _shown(table: Table) -> ShownTable:
             f"data:application/x-tex;charset=utf-8,{quote(table.to_latex())}",
         ),
     )
+    rows = [
+        [_cell(column, cell) for column, cell in zip(table.columns, row, strict=True)]
+        for row in table.rows
+    ]
+    if "architecture" in keys:  # below the model's name, where the table is wide enough
+        place = keys.index("architecture")
+        rows = [
+            [replace(row[0], interval=row[place].text), *row[1:place], *row[place + 1 :]]
+            for row in rows
+        ]
+        keys.pop(place)
     return ShownTable(
         table=table,
-        rows=tuple(
-            tuple(_cell(column, cell) for column, cell in zip(table.columns, row, strict=True))
-            for row in table.rows
-        ),
+        columns=tuple(column for column in table.columns if column.key in keys),
+        rows=tuple(map(tuple, rows)),
         models=tuple(tuple(str(row[index]) for index in about) for row in table.rows),
         downloads=downloads,
         is_long=len(table.rows) > LONG,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from plotly.graph_objects import Figure, Scatter
 from interp.plots.measure import steps_of
 from interp.plots.panel import MOST_LAYER_TICKS, Panel, draw
 from interp.plots.step_axis import StepAxis
-from interp.plots.style import Look, reference_look
+from interp.plots.style import MUTED, Look, reference_look
 from interp.side_by_side.looks import model_looks
 from interp.side_by_side.result import ModelComparison
 from interp.side_by_side.tables import REFERENCE_TITLES
@@ -20,8 +21,8 @@ LAYER_TITLE = "layer (0 = embedding)"
 SPREAD = 0.6
 """Width over which the models are spread about a reference's place on the axis."""
 REMEMBERING_LOOKS = {
-    "ols": Look("OLS", "#57606a", "dot", "x-thin"),
-    "ogd": Look("OGD", "#57606a", "longdash", "circle-open"),
+    "ols": Look("OLS", MUTED, "dot", "x-thin"),
+    "ogd": Look("OGD", MUTED, "longdash", "circle-open"),
 }
 FLOOR = 1e-6
 """Errors below are drawn here: exact ones have no place on a logarithmic axis."""
@@ -78,28 +79,31 @@ def plot_layer_errors(comparison: ModelComparison) -> Figure:
 def plot_similarities(comparison: ModelComparison) -> Figure:
     """SimE of predictions with Newton, GD and OGD, as in Table 1, with intervals."""
     summary = comparison.summary
-    names = comparison.names
-    offsets = np.linspace(-0.5, 0.5, len(names)) * SPREAD if len(names) > 1 else np.zeros(1)
-    traces = []
-    for (name, look), offset in zip(model_looks(names).items(), offsets, strict=True):
-        row = summary.sel(model=name)
-        low, high = row.similarity_interval.values.T
-        places = np.arange(summary.sizes["reference"]) + offset
-        traces.append(
-            _line(name, look, places, row.similarity.values, low, high).update(
-                mode="markers",
-                customdata=np.column_stack([low, high]),
-                hovertemplate="SimE %{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})",
-            )
-        )
-    x: dict[str, Any] = {
-        "tickvals": list(range(summary.sizes["reference"])),
-        "ticktext": [REFERENCE_TITLES[str(key)] for key in summary.reference.values],
-        "range": [-0.5, summary.sizes["reference"] - 0.5],
-        "showgrid": False,
-    }
+    scores = summary.similarity, summary.similarity_interval
+    traces = _by_reference(comparison, *scores)
     y = {"title": {"text": "SimE at the best step"}}
-    return draw(Panel("Similarity of errors with references", traces, x, y))
+    panel = Panel("Similarity of errors with references", traces, _reference_axis(summary), y)
+    return draw(panel)
+
+
+def plot_differences(comparison: ModelComparison, other: str | None = None) -> Figure:
+    """SimE of every model less that of one of them, paired by prompts, with intervals.
+
+    Args:
+        comparison: What `compare` found.
+        other: The one; by default the first. Models of other tasks are left out.
+
+    Raises:
+        ValueError: It was not compared.
+    """
+    other = comparison.names[0] if other is None else other
+    comparison.match(other)
+    summary = comparison.summary.sel(other=other)
+    scores = summary.similarity_difference, summary.similarity_difference_interval
+    traces = _by_reference(comparison, *scores)
+    y = {"title": {"text": "difference of SimE"}, "zeroline": True, "zerolinecolor": MUTED}
+    title = f"Difference from {escape(other)}, on the same prompts"
+    return draw(Panel(title, traces, _reference_axis(summary), y))
 
 
 def plot_examples(comparison: ModelComparison) -> Figure:
@@ -110,7 +114,7 @@ def plot_examples(comparison: ModelComparison) -> Figure:
     for task in np.unique(summary.task.values):
         first = summary.isel(model=int(np.flatnonzero(summary.task.values == task)[0]))
         label = "OLS" if not task and not summary.task.values.any() else f"OLS, task {task + 1}"
-        look = Look(label, "#57606a", "dot", "x-thin")
+        look = Look(label, MUTED, "dot", "x-thin")
         traces.append(_plain(look, points, first.point_baseline_error.values))
     for name, look in model_looks(comparison.names).items():
         errors = _drawn(summary.sel(model=name).point_error.values)
@@ -141,6 +145,37 @@ def plot_forgetting(comparison: ModelComparison) -> Figure:
     x = {"title": {"text": "examples since"}, "tick0": 0, "dtick": 1 if widest.gap[-1] < 9 else 2}
     y: dict[str, Any] = {"title": {"text": "squared error / d"}, "rangemode": "tozero"}
     return draw(Panel("Error on an example that is asked again", traces, x, y))
+
+
+def _by_reference(
+    comparison: ModelComparison, scores: xarray.DataArray, bounds: xarray.DataArray
+) -> list[Scatter]:
+    """Markers of all models side by side at every reference's place on the axis."""
+    names = comparison.names
+    offsets = np.linspace(-0.5, 0.5, len(names)) * SPREAD if len(names) > 1 else np.zeros(1)
+    places = np.arange(scores.sizes["reference"])
+    traces = []
+    for (name, look), offset in zip(model_looks(names).items(), offsets, strict=True):
+        low, high = bounds.sel(model=name).transpose("bound", "reference").values
+        values = scores.sel(model=name).values
+        traces.append(
+            _line(name, look, places + offset, values, low, high).update(
+                mode="markers",
+                customdata=np.column_stack([low, high]),
+                hovertemplate="SimE %{y:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})",
+            )
+        )
+    return traces
+
+
+def _reference_axis(summary: xarray.Dataset) -> dict[str, Any]:
+    n = summary.sizes["reference"]
+    return {
+        "tickvals": list(range(n)),
+        "ticktext": [REFERENCE_TITLES[str(key)] for key in summary.reference.values],
+        "range": [-0.5, n - 0.5],
+        "showgrid": False,
+    }
 
 
 def _line(

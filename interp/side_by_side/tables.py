@@ -27,10 +27,11 @@ def all_tables(comparison: ModelComparison) -> Mapping[str, Table]:
 def models_table(comparison: ModelComparison) -> Table:
     """One line a model: error, verdict, similarities and cost."""
     summary = comparison.summary
+    has_tasks = len(comparison.provenance["tasks"]) > 1
     columns = (
         MODEL,
         Column("architecture", "Architecture"),
-        Column("task", "Task"),
+        *([Column("task", "Task")] if has_tasks else []),
         Column("error", "Error / d", 4, has_interval=True),
         Column("excess", "Excess over OLS", 4, has_interval=True),
         Column("verdict", "Verdict"),
@@ -49,7 +50,7 @@ def models_table(comparison: ModelComparison) -> Table:
             (
                 name,
                 str(result.provenance["architecture"]),
-                task_words(comparison, int(row.task)),
+                *([task_words(comparison, int(row.task))] if has_tasks else []),
                 _number(row, "error"),
                 _number(row, "excess"),
                 verdict_words(result),
@@ -128,7 +129,7 @@ def difference_table(comparison: ModelComparison) -> Table:
         tuple(rows),
         "SimE of the first model less that of the second, on the same prompts and under the same "
         "bootstrap draws: an interval without 0 is a difference. Only models of one task are "
-        "paired; `--task` measures all on one.",
+        "paired; the option --task measures all on one.",
     )
 
 
