@@ -1,4 +1,4 @@
-"""Which parts of a model its error depends on."""
+"""Which parts of a model its error and its match curve depend on."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
-from hooks.finite import check_finite
-from hooks.inference import inference
-from hooks.interventions import (
-    METHODS,
-    Ablate,
-    AblateLayer,
-    Intervention,
-    Method,
-    intervene,
-    record,
-)
+from hooks.interventions import METHODS, Ablate, AblateLayer, Intervention, Method, record
 from hooks.interventions.ablation import check_method
 from hooks.model import SequenceModel
 from hooks.sites import Site
+from interp.analyses.ablation_passes import Measured, measure
+from interp.analyses.comparisons import (
+    default_comparisons,
+    own_parameters,
+    stepping_comparisons,
+)
+from interp.analyses.curve_reader import CurveReader
 from interp.analyses.fitting import Progress
+from interp.analyses.layer_readouts import fit_layer_readouts
 from interp.analyses.task_fit import check_fit, task_of
 from interp.tasks import Task
 from probes.controls.bootstrap import bootstrap_weights, interval
 
+OF_MODEL = ("error", "step", "similarity")
 PARTS: dict[str, str | None] = {"layer": None, "attention": "attn_out", "mlp": "mlp_out"}
 """What is ablated of every layer, and the kind of site that it writes."""
 N_REPLICATES = 400
+N_CURVE_REPLICATES = 200
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,18 @@ class AblationSettings:
     """Seed of prompts, stand-ins and intervals."""
     level: float = 0.95
     """Of the intervals."""
+    references: tuple[str, ...] | None = None
+    """Whose steps the layers are matched with; by default the algorithm that a model was built to
+    run, or Newton and GD."""
+    n_fit_prompts: int = 2048
+    """To fit the read-outs of the match curves on."""
 
     def __post_init__(self) -> None:
         if not self.methods:
             raise ValueError("methods must name at least one of " + ", ".join(METHODS))
         for method in self.methods:
             check_method(method)
-        for name in ("n_prompts", "batch_size"):
+        for name in ("n_prompts", "batch_size", "n_fit_prompts"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
         if self.n_prompts % self.batch_size == 1:
@@ -89,7 +94,9 @@ def ablate(
     progress: Progress = lambda stage, done, total: None,
     **options: Any,
 ) -> xarray.Dataset:
-    """Takes away every layer, attention, MLP and head in turn and measures the error.
+    """Takes away every layer, attention, MLP and head in turn; measures error and match curve.
+
+    The curve is read by read-outs of the whole model (`interp.analyses.curve_reader`).
 
     Args:
         model: Any hooked model: from `interp.load`, trained here, or attached.
@@ -103,8 +110,12 @@ def ablate(
         `effect`, the error minus that of the whole model, by `part` (`layer`, `attention`, `mlp`),
         `layer` and `ablation` (the method); `head_error` and `head_effect` by `layer`, `head` and
         `ablation` if the model has heads; `model_error`; intervals of the effects and of the
-        model's error, from resampled prompts, by `bound`. NaN where a model has no such part,
-        infinite where it makes predictions that are not finite without it.
+        model's error, from resampled prompts, by `bound`. By `reference` and `read_layer` also
+        `step`, the best-matching step of what is left (`head_step`), its `similarity`, and the
+        whole model's `model_step` and `model_similarity`; `final_shift` (`head_final_shift`), by
+        how many steps the last layer falls behind the whole model's (below 0) or gets ahead, with
+        its interval. NaN where a model has no such part; without it an error that is infinite and
+        steps that are NaN where what is left is not finite.
 
     Raises:
         ValueError: The task does not fit the model, or an option is out of range.
@@ -113,9 +124,30 @@ def ablate(
     settings = replace(settings or AblationSettings(), **options)
     task = task or task_of(model)
     check_fit(model, task)
+    comparisons = stepping_comparisons(
+        model, default_comparisons(task, own_parameters(model)), settings.references
+    )
     parts = list(_parts(model, task))
-    errors = _measure(model, task, settings, parts, progress) / task.n_dims
-    return _dataset(model, settings, parts, errors)
+    readout = fit_layer_readouts(
+        model, task, n_prompts=settings.n_fit_prompts, seed=_fit_seed(settings), progress=progress
+    )
+    reader = CurveReader(readout, comparisons)
+    changes: list[tuple[Intervention, ...]] = [()]
+    for part in parts:
+        changes += [(part.ablation(method, settings.seed),) for method in settings.methods]
+    prompts = task.stream(settings.n_prompts, seed=settings.seed, batch_size=settings.batch_size)
+    resampled = bootstrap_weights(settings.n_prompts, N_CURVE_REPLICATES, settings.seed)
+    batches = -(-settings.n_prompts // settings.batch_size)
+    total = batches * len(changes)
+    measured = measure(
+        model, prompts, changes, reader, resampled, lambda done: progress("ablating", done, total)
+    )
+    return _dataset(model, settings, parts, reader, measured)
+
+
+def _fit_seed(settings: AblationSettings) -> int:
+    """Of prompts that are not those under ablation."""
+    return int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
 
 
 def _parts(model: SequenceModel, task: Task) -> Iterator[_Part]:
@@ -138,97 +170,90 @@ def _head_counts(model: SequenceModel, task: Task) -> list[int]:
     return [seen[site].shape[2] if seen[site].ndim == 4 else 0 for site in sites]
 
 
-def _measure(
-    model: SequenceModel,
-    task: Task,
-    settings: AblationSettings,
-    parts: Sequence[_Part],
-    progress: Progress,
-) -> Float[Tensor, "change prompt"]:
-    """Squared errors, averaged over points: the whole model's, then every part's by method."""
-    changes: list[tuple[Intervention, ...]] = [()]
-    for part in parts:
-        changes += [(part.ablation(method, settings.seed),) for method in settings.methods]
-    batches = -(-settings.n_prompts // settings.batch_size)
-    total, done, n_seen = len(changes) * batches, 0, 0
-    columns = []
-    with inference(model):
-        for xs, ys, _ in task.stream(
-            settings.n_prompts, seed=settings.seed, batch_size=settings.batch_size
-        ):
-            on_device = xs.to(model.device), ys.to(model.device)
-            rows = []
-            for interventions in changes:
-                with intervene(model, *interventions):
-                    predictions = model(*on_device).cpu().double()
-                if not interventions:
-                    check_finite(predictions, "predictions of the whole model", n_seen)
-                error = (predictions - ys).square().mean(-1)
-                rows.append(torch.where(error.isnan(), torch.inf, error))
-                done += 1
-                progress("ablating", done, total)
-            columns.append(torch.stack(rows))
-            n_seen += len(xs)
-    return torch.cat(columns, 1).clone()
-
-
 def _dataset(
     model: SequenceModel,
     settings: AblationSettings,
     parts: Sequence[_Part],
-    errors: Float[Tensor, "change prompt"],
+    reader: CurveReader,
+    measured: Measured,
 ) -> xarray.Dataset:
-    n_methods, n_layers = len(settings.methods), model.n_layers
-    n_prompts = errors.shape[1]
-    weights = bootstrap_weights(n_prompts, N_REPLICATES, settings.seed) / n_prompts
-
-    def bounds(values: Float[Tensor, "row prompt"]) -> np.ndarray:
-        is_infinite = values.isinf().any(1)
-        finite = torch.where(is_infinite[:, None], 0.0, values)
-        bound = interval(weights @ finite.T, settings.level, n_groups=n_prompts).T
-        return torch.where(is_infinite[:, None], torch.inf, bound).numpy()
-
-    whole, changed = errors[:1], errors[1:]
-    effects = changed - whole
-    size = {
-        "part": len(PARTS),
-        "layer": n_layers,
-        "head": 1 + max((part.head for part in parts if part.head is not None), default=-1),
-        "ablation": n_methods,
-        "bound": 2,
+    coords: dict[str, Any] = {
+        "part": list(PARTS),
+        "layer": np.arange(1, model.n_layers + 1),
+        "ablation": list(settings.methods),
+        "bound": ["low", "high"],
+        "reference": [item.name for item in reader.comparisons],
+        "read_layer": np.arange(model.n_layers + 1),
     }
+    n_heads = 1 + max((part.head for part in parts if part.head is not None), default=-1)
+    if n_heads:
+        coords["head"] = np.arange(n_heads)
+    columns = _error_columns(measured, settings) | _curve_columns(measured, reader, settings)
+    axes = {"": ("part", "layer")} | ({"head_": ("layer", "head")} if n_heads else {})
     table: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    for prefix, axes in (("", ("part", "layer")), ("head_", ("layer", "head"))):
-        for name, extra in (("error", ()), ("effect", ()), ("effect_interval", ("bound",))):
-            dims = (*axes, "ablation", *extra)
-            table[prefix + name] = dims, np.full([size[axis] for axis in dims], np.nan)
-    mean_error, mean_effect = changed.mean(1).numpy(), effects.mean(1).numpy()
-    effect_bounds = bounds(effects)
+    for prefix, own in axes.items():
+        for name, (extra, _) in columns.items():
+            dims = (*own, "ablation", *extra)
+            table[prefix + name] = dims, np.full([len(coords[axis]) for axis in dims], np.nan)
+    n_methods = len(settings.methods)
     for index, part in enumerate(parts):
-        rows = slice(index * n_methods, (index + 1) * n_methods)
-        layer = part.layer - 1
+        rows = slice(1 + index * n_methods, 1 + (index + 1) * n_methods)
         prefix, place = (
-            ("", (list(PARTS).index(part.name), layer))
+            ("", (list(PARTS).index(part.name), part.layer - 1))
             if part.head is None
-            else ("head_", (layer, part.head))
+            else ("head_", (part.layer - 1, part.head))
         )
-        table[f"{prefix}error"][1][place] = mean_error[rows]
-        table[f"{prefix}effect"][1][place] = mean_effect[rows]
-        table[f"{prefix}effect_interval"][1][place] = effect_bounds[rows]
-    if not size["head"]:
-        table = {name: entry for name, entry in table.items() if not name.startswith("head_")}
+        for name, (_, values) in columns.items():
+            table[prefix + name][1][place] = values[rows]
+    whole = {f"model_{name}": (columns[name][0], columns[name][1][0]) for name in OF_MODEL}
+    bounds = _bounds(measured.error[:1], settings)[0]
     return xarray.Dataset(
-        {
-            **table,
-            "model_error": ((), whole.mean().item()),
-            "model_error_interval": (("bound",), bounds(whole)[0]),
-        },
-        coords={
-            "part": list(PARTS),
-            "layer": np.arange(1, n_layers + 1),
-            "ablation": list(settings.methods),
-            "bound": ["low", "high"],
-            **({"head": np.arange(size["head"])} if size["head"] else {}),
-        },
-        attrs={"n_prompts": n_prompts, "seed": settings.seed, "level": settings.level},
+        {**table, **whole, "model_error_interval": (("bound",), bounds)},
+        coords,
+        {"n_prompts": settings.n_prompts, "seed": settings.seed, "level": settings.level},
     )
+
+
+Column = tuple[tuple[str, ...], np.ndarray]
+"""Axes, and values with one more axis before them: the change."""
+
+
+def _error_columns(measured: Measured, settings: AblationSettings) -> dict[str, Column]:
+    effects = measured.error - measured.error[:1]
+    return {
+        "error": ((), measured.error.mean(1).numpy()),
+        "effect": ((), effects.mean(1).numpy()),
+        "effect_interval": (("bound",), _bounds(effects, settings)),
+    }
+
+
+def _bounds(values: Float[Tensor, "row prompt"], settings: AblationSettings) -> np.ndarray:
+    """Intervals of means over prompts, by row and bound; infinite where a value is."""
+    n_prompts = values.shape[1]
+    weights = bootstrap_weights(n_prompts, N_REPLICATES, settings.seed) / n_prompts
+    is_infinite = values.isinf().any(1)
+    finite = torch.where(is_infinite[:, None], 0.0, values)
+    bound = interval(weights @ finite.T, settings.level, n_groups=n_prompts).T
+    return torch.where(is_infinite[:, None], torch.inf, bound).numpy()
+
+
+def _curve_columns(
+    measured: Measured, reader: CurveReader, settings: AblationSettings
+) -> dict[str, Column]:
+    steps, similarities, shifts, bounds = [], [], [], []
+    for name, similarity in measured.similarity.items():
+        found = reader.match(name, similarity)
+        steps.append(found.step)
+        similarities.append(found.similarity)
+        shifts.append(found.step[:, -1] - found.step[:1, -1])
+        last = reader.match(name, measured.final[name]).step  # [change, replicate]
+        moved = torch.nan_to_num(last - last[:1])
+        bound = interval(moved.T, settings.level, n_groups=settings.n_prompts).T
+        bounds.append(torch.where(last.isnan().any(1, keepdim=True), torch.nan, bound))
+    curve = ("reference", "read_layer")
+    return {
+        "step": (curve, torch.stack(steps, 1).numpy()),
+        "similarity": (curve, torch.stack(similarities, 1).numpy()),
+        "final_shift": (curve[:1], torch.stack(shifts, 1).numpy()),
+        "final_shift_interval": ((*curve[:1], "bound"), torch.stack(bounds, 1).numpy()),
+    }

@@ -138,6 +138,30 @@ def _largest_eigenvalue(task: Task) -> float:
     return Prefixes(prompts.xs, prompts.ys).eigenvalues.max().item()
 
 
+def stepping_comparisons(
+    model: SequenceModel,
+    comparisons: Sequence[Comparison],
+    names: Sequence[str] | None = None,
+) -> tuple[Comparison, ...]:
+    """The comparisons of some names, to follow step by step through a model's layers.
+
+    Args:
+        model: The model.
+        comparisons: Those there are.
+        names: By default the algorithm that the model was built to run, or Newton and GD.
+
+    Raises:
+        ValueError: A reference was not compared or has no steps.
+    """
+    chosen = tuple(
+        select(comparisons, name)
+        for name in (names or tuple(own_parameters(model)) or ("newton", "gd"))
+    )
+    if without := [item.name for item in chosen if not item.has_steps]:
+        raise ValueError(f"references must have steps, {without[0]} has none")
+    return chosen
+
+
 def select(comparisons: Sequence[Comparison], name: str) -> Comparison:
     """The comparison of a name.
 

@@ -17,7 +17,12 @@ from hooks.finite import check_finite
 from hooks.interventions import record
 from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
+from interp.analyses.comparisons import (
+    Comparison,
+    default_comparisons,
+    own_parameters,
+    stepping_comparisons,
+)
 from interp.analyses.fitting import Progress
 from interp.analyses.task_fit import check_fit, task_of
 from interp.tasks import Task
@@ -105,19 +110,9 @@ def read_heads(
         raise ValueError(reason)
     if comparisons is None:
         comparisons = default_comparisons(task, own_parameters(model))
-    chosen = _chosen(comparisons, model, settings)
+    chosen = stepping_comparisons(model, comparisons, settings.references)
     blocks = _blocks(chosen, settings.n_moments, task.n_dims)
     return _dataset(*_fit(model, task, settings, blocks, progress), blocks, settings)
-
-
-def _chosen(
-    comparisons: Sequence[Comparison], model: SequenceModel, settings: HeadSettings
-) -> tuple[Comparison, ...]:
-    names = settings.references or tuple(own_parameters(model)) or ("newton", "gd")
-    known = {item.name: item for item in comparisons if item.has_steps}
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"references must be among {', '.join(known)}, got {unknown[0]!r}")
-    return tuple(known[name] for name in names)
 
 
 @dataclass(frozen=True)

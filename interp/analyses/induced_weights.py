@@ -113,7 +113,7 @@ def compare_induced_weights(
         comparisons = default_comparisons(task, own_parameters(model))
     readout = fit_layer_readouts(
         model, task, n_prompts=settings.n_fit_prompts, seed=seeds[0], progress=progress
-    ).layers
+    )
     n_queries = settings.n_queries or max(64, 8 * task.n_dims)
     queries = task.sample(n_queries, torch.Generator().manual_seed(seeds[1])).xs[:, 0]
     parts: list[_Cosines] = []
