@@ -1,0 +1,131 @@
+"""The reproduction as a Markdown page with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hooks.atomic import atomic_write
+from interp.calibration.static import find_browser, static_svgs
+from interp.paper.finding import Drawing, Finding, Table, describe_outcomes
+
+INTRODUCTION = """\
+Every figure and the table of Fu, Chen, Jia and Sharan ([Transformers Learn to Achieve Second-Order
+Convergence Rates for In-Context Linear Regression](https://arxiv.org/abs/2310.17086), NeurIPS
+2024), computed again by one command each. Trained models are those that ship, at d = 5; results
+about algorithms alone are at the paper's d = 20.
+
+- Every claim is decided by a computed rule, stated beside it. What satisfies neither the rule for
+  "agrees" nor the one for "disagrees" cannot be told.
+- A number that the paper prints for d = 20 is decided at d = 20 only. At another scale ours stands
+  beside it.
+- As in the paper's code, iterates are compared as they are and similarities start at the point that
+  has seen no pair; intervals are 95 % bootstrap intervals over prompts.
+- Layers *at work* begin at the first whose error is below 95 % of that of predicting 0 and end at
+  the first whose excess over the last layer's error is below 1 % of it.
+"""
+IN_DOCUMENT = frozenset(
+    {"fig2", "fig3-heatmaps", "fig3-curves", "fig5", "fig9", "fig10", "fig26", "fig27", "zero"}
+)
+"""Drawings that the page shows; the report of the command has them all."""
+
+
+def write_document(
+    path: str | Path, findings: Sequence[Finding], *, command: str, facts: str
+) -> None:
+    """Writes the page, and `images/reproduction-<name>.svg` beside it where a browser can draw.
+
+    Args:
+        path: Of the page.
+        findings: What came out of every row.
+        command: What was typed.
+        facts: How many prompts, and their seed.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    path = Path(path)
+    shown = [
+        drawing
+        for finding in findings
+        for drawing in finding.drawings
+        if drawing.name in IN_DOCUMENT
+    ]
+    drawn = static_svgs([drawing.figure for drawing in shown]) if find_browser() else []
+    images = {}
+    for drawing, svg in zip(shown, drawn, strict=False):
+        images[drawing.name] = f"images/reproduction-{drawing.name}.svg"
+        with atomic_write(path.parent / images[drawing.name]) as temporary:
+            temporary.write_text(svg + "\n", encoding="utf-8")
+    outcomes = [check.outcome for finding in findings for check in finding.checks]
+    parts = [
+        "# Reproduction of the paper",
+        INTRODUCTION,
+        f"```sh\n{command}\n```",
+        f"{facts}. {len(outcomes)} claims: **{describe_outcomes(outcomes)}**.",
+        _overview(findings),
+        *_waiting(findings),
+        *(part for finding in findings for part in _section(finding, images)),
+    ]
+    text = "\n\n".join(part.strip() for part in parts if part) + "\n"
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _overview(findings: Sequence[Finding]) -> str:
+    rows = tuple(
+        (
+            f"[{finding.row.label}](#{finding.row.key})",
+            finding.row.title,
+            finding.row.says,
+            f"**{finding.outcome}**",
+            f"`{finding.row.command}`",
+        )
+        for finding in findings
+    )
+    header = ("figure", "what it shows", "the paper says", "outcome", "command")
+    return Table("", header, rows).markdown().replace("--:", ":--")
+
+
+def _waiting(findings: Sequence[Finding]) -> list[str]:
+    """The rows that wait for a checkpoint."""
+    lines = [
+        f"- {finding.row.label}: {sentence}" for finding in findings for sentence in finding.missing
+    ]
+    if not lines:
+        return []
+    return ["## What waits for a checkpoint", "\n".join(lines)]
+
+
+def _section(finding: Finding, images: dict[str, str]) -> list[str]:
+    row = finding.row
+    checks = Table(
+        "",
+        ("claim", "published", "found", "outcome", "rule"),
+        tuple(
+            (
+                f"{check.claim}<br>*{check.about}*" if check.about else check.claim,
+                check.published,
+                check.found,
+                f"**{check.outcome}**",
+                check.criterion,
+            )
+            for check in finding.checks
+        ),
+    )
+    parts = [
+        f'<a id="{row.key}"></a>\n\n## {row.label}: {row.title}',
+        f"The paper: {row.says} (`{row.command}`)",
+        checks.markdown().replace("--:", ":--"),
+    ]
+    for drawing in finding.drawings:
+        parts += _picture(drawing, images)
+    for table in finding.tables:
+        parts += [f"**{table.title}**", table.markdown(), table.note]
+    return parts
+
+
+def _picture(drawing: Drawing, images: dict[str, str]) -> list[str]:
+    if drawing.name not in images:
+        return []
+    return [f"![{drawing.title}]({images[drawing.name]})", drawing.see]

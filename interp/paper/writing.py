@@ -1,0 +1,52 @@
+"""Writes what a reproduction found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hooks.atomic import atomic_write
+from interp.paper.finding import Finding
+from interp.paper.page import reproduction_html
+
+
+def summarise(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The rows in plain values, as `--json` prints them."""
+    return [
+        {
+            "key": finding.row.key,
+            "figure": finding.row.label,
+            "title": finding.row.title,
+            "says": finding.row.says,
+            "outcome": finding.outcome,
+            "checks": [asdict(check) for check in finding.checks],
+            "missing": list(finding.missing),
+            "command": finding.row.command,
+        }
+        for finding in findings
+    ]
+
+
+def write_reproduction(
+    findings: Sequence[Finding], directory: str | Path, *, command: str, facts: str
+) -> None:
+    """Writes `report.html` and the numbers of every row as `<key>.nc`, each atomically.
+
+    Args:
+        findings: What came out of every row.
+        directory: Where to.
+        command: What was typed.
+        facts: How many prompts, and their seed.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    directory = Path(directory)
+    with atomic_write(directory / "report.html") as temporary:
+        temporary.write_text(reproduction_html(findings, command, facts), encoding="utf-8")
+    for finding in findings:
+        if finding.data.data_vars:
+            with atomic_write(directory / f"{finding.row.key}.nc") as temporary:
+                finding.data.to_netcdf(temporary, engine="netcdf4")
