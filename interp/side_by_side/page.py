@@ -96,6 +96,7 @@ def report_html(comparison: ModelComparison) -> str:
 
 def sections(comparison: ModelComparison) -> tuple[tuple[Section, tuple[str, ...]], ...]:
     """The pictures, how to read them, and the tables that hold their numbers."""
+    has_pairs = "differences" in comparison.tables
     return (
         (
             Section(
@@ -122,7 +123,10 @@ def sections(comparison: ModelComparison) -> tuple[tuple[Section, tuple[str, ...
             Section(
                 anchor="similarity",
                 title="Which algorithm the predictions resemble",
-                pictures=(plot_similarities(comparison), plot_differences(comparison)),
+                pictures=(
+                    plot_similarities(comparison),
+                    *([plot_differences(comparison)] if has_pairs else []),
+                ),
                 see=(
                     "The mean cosine of the errors of each model's own predictions with those of "
                     "Newton and GD at the step that is most like it, and of online gradient "

@@ -1,0 +1,210 @@
+"""Numbers of a comparison: paired on shared prompts, labelled, saved whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from assessments import TASK, assessment, comparison
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from hooks.architectures import build_model
+from hooks.model import ModelConfig, SequenceModel
+from interp.result import ResultError
+from interp.side_by_side.comparing import compare
+from interp.side_by_side.cost import count_parameters, milliseconds_per_prompt
+from interp.side_by_side.forgetting import Recall
+from interp.side_by_side.result import open_comparison
+from interp.side_by_side.settings import N_GROUPS
+from interp.side_by_side.yardstick import Yardstick
+from interp.tasks import LinearRegression
+from probes.references import Newton, OnlineGD, Prefixes
+
+Says = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Saying(SequenceModel):
+    """A model that predicts what a function says."""
+
+    def __init__(self, says: Says, task: LinearRegression = TASK) -> None:
+        super().__init__(ModelConfig(task.n_dims, task.n_points, n_layers=1, d_model=1))
+        self.says = says
+        self.unused = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+        self.setup()
+
+    def forward(self, xs: torch.Tensor, ys: torch.Tensor) -> torch.Tensor:
+        return self.says(xs, ys)
+
+
+def online_gd(xs: torch.Tensor, ys: torch.Tensor) -> torch.Tensor:
+    return OnlineGD().predictions(Prefixes(xs, ys), None)[0]
+
+
+@pytest.fixture(scope="module")
+def yardstick() -> Yardstick:
+    return Yardstick.of(TASK, 2 * N_GROUPS, 0)
+
+
+@pytest.mark.parametrize("step", [1, 4.5])
+def test_a_model_that_says_what_newton_says_is_like_newton_at_that_step(
+    yardstick: Yardstick, step: float
+) -> None:
+    model = Saying(lambda xs, ys: Newton().predictions(Prefixes(xs, ys), [step])[0])
+    scores = yardstick.measure(model)
+    mean = scores.similarity["newton"].mean(0)
+    assert scores.grids["newton"].steps[int(mean.argmax())] == step
+    assert mean.max() == pytest.approx(1)
+    assert scores.similarity["ogd"].mean() < 0.99
+
+
+def test_errors_are_squares_over_dimensions(yardstick: Yardstick) -> None:
+    scores = yardstick.measure(Saying(lambda xs, ys: ys + 3))
+    assert scores.error == pytest.approx(np.full((N_GROUPS, TASK.n_points), 9 / TASK.n_dims))
+    xs, ys = yardstick.xs.numpy(), yardstick.ys.numpy()
+    residuals = [
+        ys[p, t] - xs[p, t] @ np.linalg.lstsq(xs[p, :t], ys[p, :t], rcond=None)[0]
+        for p in range(len(xs))
+        for t in range(1, TASK.n_points)
+    ]
+    expected = np.square(residuals).reshape(len(xs), -1).mean(0) / TASK.n_dims
+    assert scores.baseline_error.mean(0)[1:].numpy() == pytest.approx(expected, abs=1e-12)
+
+
+def test_online_gd_forgets_and_least_squares_does_not() -> None:
+    recall = Recall.of(TASK, N_GROUPS, seed=0)
+    n = recall.n_examples
+    assert n == TASK.n_dims
+    assert recall.gaps.tolist() == list(range(n))
+    references = recall.of_references()
+    assert references["ols"].max() < 1e-20
+    ogd = references["ogd"].mean(0)
+    assert ogd[0] < 1e-20
+    assert (ogd.diff() > 0).all()
+    by_hand = []
+    for gap in range(n):
+        w = np.zeros((N_GROUPS, TASK.n_dims))
+        xs, ys = recall.xs[gap].numpy(), recall.ys[gap].numpy()
+        for t in range(n):
+            error = (w * xs[:, t]).sum(1) - ys[:, t]
+            w -= (error / np.square(xs[:, t]).sum(1))[:, None] * xs[:, t]
+        again = n - 1 - gap
+        assert np.array_equal(xs[:, n], xs[:, again])
+        assert np.array_equal(ys[:, n], ys[:, again])
+        by_hand.append(np.square((w * xs[:, n]).sum(1) - ys[:, n]).mean() / TASK.n_dims)
+    assert ogd.numpy() == pytest.approx(by_hand, abs=1e-12)
+    assert recall.of_model(Saying(online_gd)).mean(0) == pytest.approx(ogd, abs=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(n_dims=st.integers(1, 30), n_points=st.integers(2, 45))
+def test_gaps_are_distinct_from_the_newest_to_the_oldest(n_dims: int, n_points: int) -> None:
+    recall = Recall.of(LinearRegression(n_dims, n_points), N_GROUPS, seed=1)
+    gaps = recall.gaps.tolist()
+    assert sorted(set(gaps)) == gaps
+    assert (gaps[0], gaps[-1]) == (0, min(n_dims, n_points - 1) - 1)
+    assert recall.xs.shape[2] <= n_points
+
+
+def test_parameters_that_layers_share_count_once() -> None:
+    sizes = {"n_dims": 2, "n_points": 4, "d_model": 8, "n_heads": 1}
+    two, many = (build_model("looped", sizes | {"n_layers": n}) for n in (2, 9))
+    assert count_parameters(two) == count_parameters(many)
+    assert count_parameters(Saying(online_gd)) == 3
+    xs, ys = torch.randn(4, 4, 2), torch.randn(4, 4)
+    assert 0 < milliseconds_per_prompt(two, xs, ys) < 1e4
+
+
+def test_differences_are_paired() -> None:
+    """Prompts differ far more than the two models do; shared draws take that out."""
+    found = comparison(
+        assessment("first", similarity=0.80), assessment("second", similarity=0.79)
+    ).summary
+    low, high = found.similarity_interval.sel(model="first", reference="newton").values
+    assert high - low > 0.02
+    pair = found.sel(model="first", other="second", reference="newton")
+    assert pair.similarity_difference.item() == pytest.approx(0.01, abs=1e-3)
+    low, high = pair.similarity_difference_interval.values
+    assert 0.008 < low < high < 0.012
+    back = found.similarity_difference.sel(model="second", other="first")
+    forth = found.similarity_difference.sel(model="first", other="second")
+    assert back.values == pytest.approx(-forth.values)
+    own = found.sel(model="first", other="first")
+    assert (own.similarity_difference_interval == 0).all()
+
+
+def test_models_of_other_tasks_are_not_paired() -> None:
+    other = assessment("elsewhere", task=replace(TASK, noise_std=0.5))
+    found = comparison(assessment("here"), other)
+    apart = found.summary.sel(model="here", other="elsewhere")
+    assert apart.similarity_difference.isnull().all()
+    assert apart.similarity_difference_interval.isnull().all()
+    assert "differences" not in found.tables
+    tasks = [record["task"] for record in found.tables["models"].records()]
+    assert "noise std 0.5" in tasks[1]
+    assert "noise" not in tasks[0]
+
+
+def test_numbers_lie_in_their_intervals() -> None:
+    summary = comparison(assessment("one", seed=1), assessment("two", seed=2)).summary
+    for name in ("error", "excess", "similarity", "forgetting", "similarity_difference"):
+        low, high = summary[f"{name}_interval"].transpose("bound", ...).values
+        assert (low <= summary[name].values + 1e-12).all(), name
+        assert (summary[name].values <= high + 1e-12).all(), name
+        assert (high > low).any(), name
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    found = comparison(assessment("a/b c"), assessment("Ω", seed=3))
+    found.save(tmp_path / "comparison.nc")
+    again = open_comparison(tmp_path / "comparison.nc")
+    assert again.summary.identical(found.summary)
+    assert again.names == ("a/b c", "Ω")
+    assert again.describe() == found.describe()
+    for name in found.names:
+        assert again.match(name).data.identical(found.match(name).data)
+
+
+def test_files_that_are_no_comparison(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="no such file"):
+        open_comparison(tmp_path / "nowhere.nc")
+    (tmp_path / "text.nc").write_text("text")
+    with pytest.raises(ResultError, match="not a readable netCDF file"):
+        open_comparison(tmp_path / "text.nc")
+    assessment("a").match.save(tmp_path / "match.nc")
+    with pytest.raises(ResultError, match="its format is 'icl-interp-match"):
+        open_comparison(tmp_path / "match.nc")
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "message"),
+    [
+        ([], {}, "models is empty"),
+        ("gpt2-d5", {}, "models must be several"),
+        (["gpt2-d5", "gpt2-d5"], {}, "models names gpt2-d5 more than once"),
+        (["gpt2-d55"], {}, "gpt2-d55: no such file"),
+        ({"mine": Saying(online_gd)}, {}, "mine: the model does not say what task"),
+        (
+            {"mine": Saying(online_gd)},
+            {"task": replace(TASK, n_dims=7)},
+            "mine: task has n_dims = 7",
+        ),
+        (["gpt2-d5"], {"n_prompts": 5}, "n_prompts must be at least 128, got 5"),
+        (["gpt2-d5"], {"n_jobs": 0}, "n_jobs must be at least 1, got 0"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_measured(
+    models: object, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        compare(models, **options)
+
+
+def test_unknown_models_are_named() -> None:
+    with pytest.raises(ValueError, match="model 'two' was not compared"):
+        comparison(assessment("one")).match("two")
