@@ -5,17 +5,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs clean
+.PHONY: help demo test lint format bench docs notebooks clean
 
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/installed  ## Ask the shipped checkpoint which algorithm it runs; writes demo-report/
 	$(BIN)/interp match gpt2-d5 --out demo-report
 	@echo "Open demo-report/report.html in a browser."
 
-test: $(VENV)/installed-dev  ## Run the test suite
+test: $(VENV)/installed-dev  ## Run the test suite, then the notebooks
 	$(BIN)/python -m pytest
+	PLOTLY_RENDERER=plotly_mimetype $(BIN)/python -m pytest --nbmake -n 2 examples
 
 lint: $(VENV)/installed-dev  ## Check style, types and the arrows between the packages
 	$(BIN)/ruff check
@@ -31,7 +32,11 @@ bench: $(VENV)/installed-dev  ## Measure every speed claim beside a named peer (
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit; done
 
 docs: $(VENV)/installed-docs  ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open site/index.html in a browser."
+
+notebooks: $(VENV)/installed-dev $(VENV)/installed-docs  ## Run the notebooks and keep their outputs
+	$(BIN)/python docs/execute_notebooks.py
 
 clean:  ## Delete everything built, except the environment in .venv
 	rm -rf build dist site demo-report .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,57 @@
+"""API pages from the docstrings: one for each package and one for each part of it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+PARTS = {
+    "interp": ("analyses", "plots", "tasks", "training", "zoo"),
+    "hooks": ("architectures", "checkpoints", "interventions", "activation_files"),
+    "probes": ("references", "controls"),
+}
+"""Packages, and the subpackages that somebody who uses them reads about."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Puts the pages into the navigation, under "Python"."""
+    pages = [
+        {package: [page_of(package), *(page_of(f"{package}.{part}") for part in parts)]}
+        for package, parts in PARTS.items()
+    ]
+    for section in config.nav or []:
+        section.get("Reference", []).insert(1, {"Python": pages})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Writes the pages."""
+    for package, parts in PARTS.items():
+        for name in (package, *(f"{package}.{part}" for part in parts)):
+            files.append(File.generated(config, page_of(name), content=write_page(name)))
+    return files
+
+
+def page_of(package: str) -> str:
+    """Where the page of a package is."""
+    return f"api/{package}.md"
+
+
+def write_page(package: str) -> str:
+    """What a package is for, then its modules that hold public names."""
+    folder = ROOT.joinpath(*package.split("."))
+    title = f"---\ntitle: {package}\n---\n\n# `{package}`"
+    summary = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+    modules = [file for file in sorted(folder.glob("*.py")) if _has_public_names(file)]
+    return "\n\n".join([title, summary, *(f"::: {package}.{file.stem}" for file in modules)]) + "\n"
+
+
+def _has_public_names(file: Path) -> bool:
+    return not file.name.startswith("_") and any(
+        isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        for node in ast.parse(file.read_text()).body
+    )
