@@ -48,6 +48,10 @@ class SequenceModel(HookedRootModule):
     is_causal: ClassVar[bool] = True
     """Whether the prediction at a point depends on nothing after that point's x."""
 
+    takes_longer_prompts: ClassVar[bool] = False
+    """Whether prompts may have more points than the model was built for: it has no weights of
+    theirs, such as learned positions."""
+
     def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
         del generator  # subclasses draw their initial weights from it
@@ -153,7 +157,7 @@ class SequenceModel(HookedRootModule):
             )
         if xs.shape[2] != config.n_dims:
             raise ValueError(f"xs has {xs.shape[2]} dims, the model takes {config.n_dims}")
-        if xs.shape[1] > config.n_points:
+        if xs.shape[1] > config.n_points and not self.takes_longer_prompts:
             raise ValueError(
                 f"xs has {xs.shape[1]} points, the model takes at most {config.n_points}"
             )

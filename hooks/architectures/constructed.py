@@ -81,6 +81,7 @@ class ConstructedModel(SequenceModel):
     """
 
     config: ConstructedConfig
+    takes_longer_prompts = True
 
     def __init__(self, config: ConstructedConfig, generator: torch.Generator | None = None) -> None:
         super().__init__(config, generator)

@@ -88,6 +88,7 @@ class DeltaNet(SequenceModel):
 
     config: DeltaNetConfig
     site_kinds = ("resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "z")
+    takes_longer_prompts = True
 
     def __init__(self, config: DeltaNetConfig, generator: torch.Generator | None = None) -> None:
         super().__init__(config)

@@ -96,6 +96,7 @@ class LinearAttention(SequenceModel):
 
     config: LinearAttentionConfig
     site_kinds = ("resid_post", "resid_pre", "attn_out", "z")
+    takes_longer_prompts = True
 
     def __init__(
         self, config: LinearAttentionConfig, generator: torch.Generator | None = None

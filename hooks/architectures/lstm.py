@@ -59,6 +59,7 @@ class LSTM(SequenceModel):
 
     config: LSTMConfig
     site_kinds = ("resid_post", "resid_pre")
+    takes_longer_prompts = True
 
     def __init__(self, config: LSTMConfig, generator: torch.Generator | None = None) -> None:
         super().__init__(config)

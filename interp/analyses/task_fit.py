@@ -25,7 +25,7 @@ def check_fit(model: SequenceModel, task: Task) -> None:
         raise ValueError(
             f"task has n_dims = {task.n_dims}, the model was built for {config.n_dims}"
         )
-    if task.n_points > config.n_points:
+    if task.n_points > config.n_points and not model.takes_longer_prompts:
         raise ValueError(
             f"task has n_points = {task.n_points}, the model takes at most {config.n_points}"
         )

@@ -112,6 +112,20 @@ def test_shorter_prompts_are_prefixes(variant: Variant, n_points: int) -> None:
 
 
 @every_variant
+def test_longer_prompts_go_on_where_the_weights_allow_it(variant: Variant) -> None:
+    model = variant.build()
+    xs, ys = prompts(1, n_points=N_POINTS + 3)
+    if not model.takes_longer_prompts:
+        with pytest.raises(ValueError, match=f"has {N_POINTS + 3} points, the model takes at most"):
+            model(xs, ys)
+        return
+    longer = model(xs, ys)
+    assert longer.shape == (3, N_POINTS + 3)
+    assert torch.allclose(longer[:, :N_POINTS], model(xs[:, :N_POINTS], ys[:, :N_POINTS]))
+    assert all(len(read[0]) == N_POINTS + 3 for read in read_all(model, xs, ys).values())
+
+
+@every_variant
 def test_every_site_is_read_at_every_point(variant: Variant) -> None:
     model = variant.build()
     xs, ys = prompts(0)

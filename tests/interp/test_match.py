@@ -266,9 +266,9 @@ class TestBadInput:
             ({"n_points": 1}, "n_points of at least 2"),
         ],
     )
-    def test_a_task_that_does_not_fit(self, newton, changes, message):
+    def test_a_task_that_does_not_fit(self, gpt2, changes, message):
         with pytest.raises(ValueError, match=message):
-            match(newton, LinearRegression(**{**SIZES, **changes}))
+            match(gpt2, LinearRegression(**{**SIZES, **changes}))
 
     def test_a_model_that_does_not_know_its_task(self, gpt2):
         with pytest.raises(ValueError, match="give one as `task`"):
