@@ -1,0 +1,59 @@
+"""`interp sweep`: models × tasks × seeds × analyses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sweep(
+    grid: Annotated[
+        str,
+        typer.Argument(
+            metavar="GRID", help="TOML file, or name of a shipped grid.", show_default=False
+        ),
+    ],
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes at a time, one thread each; by default one a core."),
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for sweep.nc, and for the cells that are done.")
+    ] = Path("out/sweep"),
+) -> None:
+    """Run every combination of models, tasks, seeds and analyses that was not run before."""
+    import os
+
+    from rich.console import Console
+
+    from interp.commands.output_folder import claim
+    from interp.commands.progress import prompt_progress
+
+    claim(out)
+    with prompt_progress(Console(stderr=True)) as progress:
+        progress("loading", 0, 1)
+        from interp.sweep.grid import read_grid
+        from interp.sweep.pool import Pool
+        from interp.sweep.sweeping import run_sweep
+
+        pool = Pool(jobs or len(os.sched_getaffinity(0)), dask)
+        result = run_sweep(
+            read_grid(grid),
+            out,
+            pool,
+            progress=lambda stage, done, total: progress(f"{stage} {done}/{total}", done, total),
+        )
+    from interp.sweep.table import sweep_table
+
+    console = Console()
+    console.print(sweep_table(result.data))
+    console.print(f"results: {out / 'sweep.nc'}", soft_wrap=True, highlight=False)
+    if result.failures:
+        first, n_more = result.failures[0], len(result.failures) - 1
+        more = f" and {n_more} more" if n_more else ""
+        raise ValueError(f"without result: {first}{more}; the same command tries again")

@@ -1,0 +1,48 @@
+"""What can be asked of a model on a task: the interface of every analysis of a sweep."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import xarray
+
+from hooks.model import SequenceModel
+from interp.tasks import Task
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A question with its settings, which are the dataclass's fields and so keys of a grid.
+
+    One that streams many prompts comes in parts, each computed by itself, and joins what they
+    give; the parts and their order depend on the settings alone, so the answer does not depend on
+    how many workers there were.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def n_parts(self) -> int:
+        return 1
+
+    @abstractmethod
+    def run(self, model: SequenceModel, task: Task, seed: int, part: int) -> xarray.Dataset:
+        """Computes one part. Draws nothing at random that `seed` does not decide."""
+
+    def join(self, parts: Iterable[xarray.Dataset], task: Task) -> xarray.Dataset:
+        """The answer, from all parts in their order, where there are several."""
+        raise NotImplementedError(f"{self.name} comes in one part")
+
+    def describe(self) -> dict[str, Any]:
+        """The analysis as plain values: with the model, the task and the seed all that counts."""
+        return {"name": self.name, **asdict(self)}
+
+
+def at_least(least: int, analysis: Analysis, *names: str) -> None:
+    """Raises a `ValueError` that names a field below a bound."""
+    for name in names:
+        if getattr(analysis, name) < least:
+            raise ValueError(f"{name} must be at least {least}, got {getattr(analysis, name)}")

@@ -1,0 +1,86 @@
+"""Checkpoints and the hash of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hooks.architectures.built_in import BUILT_IN
+from hooks.checkpoints.huggingface import is_huggingface
+from hooks.checkpoints.native import is_native
+from hooks.model import SequenceModel
+from interp.sweep.cluster import shipped_file
+from interp.zoo.catalogue import model_file, names
+from interp.zoo.loading import load
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What `interp.load` opens, known by its content; where it lies does not count."""
+
+    digest: str
+    """SHA-256 of the file, or of all files of a folder; the name of a model that needs none."""
+    source: str = field(compare=False)
+    """A name or a path."""
+
+    @classmethod
+    def of(cls, source: str) -> Checkpoint:
+        """Hashes a checkpoint.
+
+        Raises:
+            CheckpointError: There is none.
+            OSError: A file cannot be read.
+        """
+        path = Path(source)
+        if not path.is_file() and source in names():
+            return cls(_file_digest(model_file(source)), source)
+        if not path.is_file() and source in BUILT_IN:
+            return cls(f"built-in {source}", source)
+        if not path.exists():
+            load(source)  # raises, and says what there is
+        native = _native_file(path)
+        return cls(_file_digest(native) if native else _joint_digest(path), source)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What a machine needs to open it besides this package, by the name it is sent under.
+
+        Nothing for checkpoints that ship with the package; nothing for formats of others, which
+        must lie where workers see them.
+        """
+        native = _native_file(Path(self.source))
+        return {self._shipped_name: native} if native else {}
+
+    def load(self) -> SequenceModel:
+        """Opens it, here or on a worker of a cluster.
+
+        Raises:
+            CheckpointError: It cannot be read.
+        """
+        return load(shipped_file(self._shipped_name) or self.source)
+
+    @property
+    def _shipped_name(self) -> str:
+        return f"{self.digest[:32]}.safetensors"
+
+
+def _native_file(path: Path) -> Path | None:
+    """The one file that a checkpoint of this project is."""
+    file = path / "model.safetensors" if path.is_dir() else path
+    return file if is_native(file) and not is_huggingface(file) else None
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _joint_digest(path: Path) -> str:
+    """Of everything in a folder, or of a file and the configuration beside it."""
+    folder = path if path.is_dir() else path.parent
+    files = folder.rglob("*") if path.is_dir() else [path, *folder.glob("config.*")]
+    whole = hashlib.sha256()
+    for file in sorted(file for file in files if file.is_file()):
+        whole.update(f"{file.relative_to(folder)}\0{_file_digest(file)}\0".encode())
+    return whole.hexdigest()

@@ -1,0 +1,103 @@
+"""Work on a Dask cluster, whose machines need not share a disk with this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interp.sweep.pool import Failure, report
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LARGEST_SHIPPED = 2**29
+"""Bytes of a file up to which it is sent to workers; larger ones must be where they see them."""
+
+FOLDER = "icl-interp-files"
+
+
+def run_on_dask(
+    address: str,
+    work: Callable[..., Any],
+    arguments: Sequence[tuple[Any, ...]],
+    files: Mapping[str, Path],
+) -> Iterator[tuple[int, Any]]:
+    """Yields as `interp.sweep.pool.Pool.run` does.
+
+    joblib's Dask backend waits for ever on what the scheduler has given up, so this speaks to the
+    scheduler itself: a piece of work that kills its workers fails, and the others go on.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError(
+            "running on Dask needs the package distributed: pip install 'icl-interp[dask]'"
+        ) from None
+    with Client(address, set_as_default=False) as client:
+        _ship(client, files)
+        suspects = []
+        for index, result in _gather(client, work, arguments, range(len(arguments))):
+            if result is None:
+                suspects.append(index)
+            else:
+                yield index, result
+        for suspect in suspects:  # one at a time, so that none falls with its neighbour
+            for index, result in _gather(client, work, arguments, [suspect]):
+                yield index, result or Failure("its workers died; was there memory enough?")
+
+
+def _gather(
+    client: Client,
+    work: Callable[..., Any],
+    arguments: Sequence[tuple[Any, ...]],
+    indices: Sequence[int],
+) -> Iterator[tuple[int, Any]]:
+    """Results as they come; None where the scheduler has given up on the workers' deaths."""
+    from distributed import as_completed
+    from distributed.scheduler import KilledWorker
+
+    futures = {
+        client.submit(report, index, work, *arguments[index], pure=False): index
+        for index in indices
+    }
+    try:
+        for future in as_completed(list(futures), loop=client.loop):
+            index = futures.pop(future)
+            try:
+                yield future.result()
+            except KilledWorker:
+                yield index, None
+            future.release()
+    finally:
+        client.cancel(list(futures))
+
+
+def shipped_file(name: str) -> Path | None:
+    """Where a file that `Pool.run` was given lies on this worker; None outside a cluster."""
+    try:
+        from distributed import get_worker
+
+        path = Path(get_worker().local_directory) / FOLDER / name
+    except (ImportError, ValueError):  # no worker
+        return None
+    return path if path.is_file() else None
+
+
+def _ship(client: Client, files: Mapping[str, Path]) -> None:
+    """Gives files to every worker of the cluster, those that start later included."""
+    from distributed import Worker, WorkerPlugin
+
+    class Shipment(WorkerPlugin):
+        def __init__(self, name: str, content: bytes) -> None:
+            self.name = f"icl-interp-{name}"
+            self.file, self.content = name, content
+
+        def setup(self, worker: Worker) -> None:
+            folder = Path(worker.local_directory) / FOLDER
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / self.file).write_bytes(self.content)
+
+    for name, path in files.items():
+        if path.stat().st_size <= LARGEST_SHIPPED:
+            client.register_plugin(Shipment(name, path.read_bytes()))

@@ -1,0 +1,234 @@
+"""What a sweep runs: models × tasks × seeds × analyses, from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from interp.recipes import find_recipe
+from interp.sweep.analyses import ANALYSES, Analysis
+from interp.tasks import Task, build_task
+from interp.training.entries import build_part
+from interp.training.recipe import Recipe
+
+GRIDS = Path(__file__).parent / "grids"
+AS_TRAINED = "as trained"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A checkpoint that is there, or one that the sweep trains."""
+
+    label: str
+    source: str | None = None
+    """A name from the zoo or a path …"""
+    recipe: Recipe | None = None
+    """… or what to train."""
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """The task that a model was trained on, changed; or a task by itself, if it has a `name`."""
+
+    label: str
+    changes: Mapping[str, Any]
+
+    def of(self, trained_on: Task | None) -> Task:
+        """The task for a model that was trained on another.
+
+        Raises:
+            ValueError: The task has no such field, or a value is out of range.
+        """
+        if "name" in self.changes:
+            return build_task(self.changes)
+        if trained_on is None:
+            raise ValueError("changes of a task need the one that the model was trained on")
+        known = {entry.name for entry in fields(trained_on)}
+        if unknown := sorted(set(self.changes) - known):
+            raise ValueError(
+                f"a task {trained_on.name} has no {', '.join(unknown)}; it takes "
+                f"{', '.join(sorted(known))}"
+            )
+        return replace(trained_on, **self.changes)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of these is looked at."""
+
+    models: tuple[ModelEntry, ...]
+    analyses: Mapping[str, Analysis]
+    """By label, the prefix of their results."""
+    tasks: tuple[TaskEntry, ...] = (TaskEntry(AS_TRAINED, {}),)
+    seeds: tuple[int, ...] = (0,)
+    """Of the prompts."""
+
+
+def grid_names() -> list[str]:
+    """Names of the shipped grids, sorted."""
+    return sorted(path.stem for path in GRIDS.glob("*.toml"))
+
+
+def read_grid(path: str | Path) -> Grid:
+    """Reads a grid from a file, or a shipped one by its name.
+
+    Raises:
+        ValueError: The file is missing, is not TOML, or holds something that cannot be run; the
+            message names the file and the entry.
+    """
+    if not Path(path).is_file() and str(path) in grid_names():
+        path = GRIDS / f"{path}.toml"
+    try:
+        return grid_of(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path}: no such file, and no grid of that name; shipped grids: "
+            f"{', '.join(grid_names())}"
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{path}: {reason}") from None
+
+
+def grid_of(entries: Mapping[str, Any]) -> Grid:
+    """Builds a grid from the plain values of its TOML.
+
+    Raises:
+        ValueError: As `read_grid`, without the file.
+    """
+    known = ("model", "task", "analysis", "seeds")
+    if unknown := sorted(set(entries) - set(known)):
+        raise ValueError(f"{unknown[0]} is unknown; a grid takes {', '.join(known)}")
+    models = tuple(model for table in _tables(entries, "model") for model in _models(table))
+    if not models:
+        raise ValueError("has no [[model]] table")
+    analyses = [_analysis(table) for table in _tables(entries, "analysis")]
+    if not analyses:
+        raise ValueError("has no [[analysis]] table")
+    tasks = tuple(task for table in _tables(entries, "task") for task in _tasks(table))
+    for what, labels in (
+        ("model", [model.label for model in models]),
+        ("task", [task.label for task in tasks]),
+        ("analysis", [label for label, _ in analyses]),
+    ):
+        if repeated := [label for label in labels if labels.count(label) > 1]:
+            raise ValueError(f"{what} {repeated[0]!r} is there twice; give each a label of its own")
+    return Grid(
+        models,
+        dict(analyses),
+        tasks or (TaskEntry(AS_TRAINED, {}),),
+        _seeds(entries.get("seeds", [0]), "seeds"),
+    )
+
+
+def _tables(entries: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    tables = entries.get(name, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ValueError(f"{name} must be a list of tables: write [[{name}]]")
+    return [dict(table) for table in tables]
+
+
+def _models(table: dict[str, Any]) -> Iterator[ModelEntry]:
+    if ("checkpoint" in table) == ("recipe" in table):
+        raise ValueError("a [[model]] must say either checkpoint or recipe")
+    known = ("checkpoint", "label") if "checkpoint" in table else ("recipe", "change", "seeds")
+    if unknown := sorted(set(table) - set(known)):
+        raise ValueError(f"model.{unknown[0]} is unknown; this [[model]] takes {', '.join(known)}")
+    if "recipe" in table:
+        yield from _trainings(table)
+        return
+    sources = _list(table["checkpoint"])
+    if not sources or not all(isinstance(source, str) for source in sources):
+        raise ValueError(f"model.checkpoint must be names or paths, got {table['checkpoint']!r}")
+    if "label" in table and len(sources) > 1:
+        raise ValueError("model.label names one checkpoint, not several")
+    for source in sources:
+        yield ModelEntry(table.get("label", source), source=source)
+
+
+def _trainings(table: dict[str, Any]) -> Iterator[ModelEntry]:
+    """A recipe with every combination of changes, and every seed."""
+    plain = tomllib.loads(find_recipe(table["recipe"]).read_text(encoding="utf-8"))
+    changes = _flat(table.get("change", {}))
+    seeds = _seeds(table["seeds"], "model.seeds") if "seeds" in table else (None,)
+    for *values, seed in product(*(_values(key, changes[key]) for key in changes), seeds):
+        chosen = dict(zip(changes, values, strict=True))
+        if seed is not None:
+            chosen["seed"] = seed
+        recipe = plain
+        for key, value in chosen.items():
+            recipe = _changed(recipe, key.split("."), value)
+        described = (f"{key.split('.')[-1]}={value}" for key, value in chosen.items())
+        yield ModelEntry(" ".join([str(plain.get("name")), *described]), None, _recipe(recipe))
+
+
+def _recipe(entries: Mapping[str, Any]) -> Recipe:
+    try:
+        return Recipe.from_mapping(entries)
+    except ValueError as error:
+        raise ValueError(f"model.change: {error}") from None
+
+
+def _tasks(table: dict[str, Any]) -> Iterator[TaskEntry]:
+    label = table.pop("label", None)
+    combinations = list(product(*(_values(key, table[key]) for key in table)))
+    if label is not None and len(combinations) > 1:
+        raise ValueError(f"task.label {label!r} names one task, not {len(combinations)}")
+    for values in combinations:
+        changes = dict(zip(table, values, strict=True))
+        described = ", ".join(f"{key}={value}" for key, value in changes.items())
+        yield TaskEntry(label or described or AS_TRAINED, changes)
+
+
+def _analysis(table: dict[str, Any]) -> tuple[str, Analysis]:
+    name = table.pop("name", None)
+    if name not in ANALYSES:
+        raise ValueError(f"analysis.name must be one of {', '.join(ANALYSES)}, got {name!r}")
+    label = table.pop("label", name)
+    if not isinstance(label, str) or not label.isidentifier():
+        raise ValueError(f"analysis.label must be letters, digits and _, got {label!r}")
+    return label, build_part(ANALYSES[name], f"analysis {name}", table)
+
+
+def _changed(entries: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    """A nested mapping with one entry set."""
+    first, *rest = path
+    inner = entries.get(first, {})
+    if rest and not isinstance(inner, Mapping):
+        raise ValueError(f"model.change: {first} is no table of a recipe")
+    return {**entries, first: _changed(inner, rest, value) if rest else value}
+
+
+def _flat(table: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, its keys joined by dots."""
+    if not isinstance(table, Mapping):
+        raise ValueError('model.change must be a table, such as {"model.d_model" = [16, 32]}')
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def _values(key: str, value: Any) -> list[Any]:
+    values = _list(value)
+    if not values:
+        raise ValueError(f"{key} has no values")
+    return values
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _seeds(value: Any, name: str) -> tuple[int, ...]:
+    seeds = _list(value)
+    if not seeds or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds):
+        raise ValueError(f"{name} must be whole numbers in 0..{2**32 - 1}, got {value!r}")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"{name} holds a seed twice: {seeds}")
+    return tuple(seeds)

@@ -1,0 +1,154 @@
+"""Where independent work runs: processes of this machine, or the workers of a Dask cluster.
+
+Nothing here knows what the work is, so the cells of any grid can run on it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
+"""What bad input, files and numbers raise; anything else is a defect."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a piece of work has no result."""
+
+    reason: str
+    """One sentence."""
+    traceback: str = ""
+    """Of a defect; empty where the sentence says it all."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Does pieces of work, a few at a time; an error or a dead process costs only its own piece."""
+
+    n_jobs: int = 1
+    """Processes at a time on this machine; 1 is this process itself."""
+    dask_address: str | None = None
+    """Of the scheduler of a Dask cluster to run on instead."""
+
+    def __post_init__(self) -> None:
+        if self.n_jobs < 1:
+            raise ValueError(f"n_jobs must be at least 1, got {self.n_jobs}")
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether work runs on machines that need not see this one's files."""
+        return self.dask_address is not None
+
+    def run(
+        self,
+        work: Callable[..., Any],
+        arguments: Sequence[tuple[Any, ...]],
+        files: Mapping[str, Path] | None = None,
+    ) -> Iterator[tuple[int, Any]]:
+        """Does work for every tuple of arguments and yields index and result as they come.
+
+        What a process was at when it died is tried again; what kills its processes again and again
+        fails.
+
+        Args:
+            work: A function that worker processes can import.
+            arguments: What it is called with, one call a piece.
+            files: Files that workers of a cluster need, by name; see
+                `interp.sweep.cluster.shipped_file`.
+
+        Yields:
+            The index of the arguments and what `work` returned, or a `Failure`.
+
+        Raises:
+            ValueError: `dask_address` without the package `distributed`.
+            OSError: The cluster cannot be reached.
+        """
+        if not arguments:
+            return
+        if self.dask_address is not None:
+            from interp.sweep.cluster import run_on_dask
+
+            yield from run_on_dask(self.dask_address, work, arguments, files or {})
+        elif self.n_jobs == 1:
+            for index, values in enumerate(arguments):
+                yield report(index, work, *values)
+        else:
+            yield from _run_on_loky(self.n_jobs, work, arguments)
+
+
+def report(index: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
+    """Does one piece of work, in whichever process; an exception becomes a `Failure`."""
+    try:
+        return index, work(*arguments)
+    except EXPECTED_ERRORS as error:
+        return index, Failure(_sentence(error))
+    except Exception as error:
+        return index, Failure(f"{type(error).__name__}: {_sentence(error)}", traceback.format_exc())
+
+
+@dataclass
+class _Attempt:
+    """One go at what is waiting, until it is done or a process dies."""
+
+    waiting: Sequence[int]
+    begun: list[int] = field(default_factory=list)
+    done: set[int] = field(default_factory=set)
+
+    def calls(
+        self, work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        from joblib import delayed
+
+        for index in self.waiting:
+            self.begun.append(index)
+            yield delayed(report)(index, work, *arguments[index])
+
+    @property
+    def lost(self) -> list[int]:
+        """What was at work, or next to be, when a process died."""
+        return [index for index in self.begun if index not in self.done]
+
+    @property
+    def untouched(self) -> list[int]:
+        return list(self.waiting[len(self.begun) :])
+
+
+def _run_on_loky(
+    n_jobs: int, work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[int, Any]]:
+    """Yields as `Pool.run` does.
+
+    joblib gives up when a process dies. What may have killed it is tried again after everything
+    else, and once it has stopped all others, one piece at a time: then the culprit is known.
+    """
+    from joblib import Parallel
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    attempt = _Attempt(range(len(arguments)))
+    in_flight: int | str = "2 * n_jobs"
+    while attempt.waiting:
+        parallel = Parallel(
+            n_jobs=n_jobs, batch_size=1, pre_dispatch=in_flight, return_as="generator_unordered"
+        )
+        try:
+            for index, result in parallel(attempt.calls(work, arguments)):
+                attempt.done.add(index)
+                yield index, result
+            return
+        except TerminatedWorkerError:
+            lost = attempt.lost
+            if in_flight == 1:
+                yield lost.pop(0), Failure("its process was killed; was there memory enough?")
+            elif not attempt.done:
+                in_flight = 1
+            attempt = _Attempt([*attempt.untouched, *lost])
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

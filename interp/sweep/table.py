@@ -1,0 +1,66 @@
+"""A sweep on the terminal: a row for every model and task."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import xarray
+from rich.markup import escape
+from rich.table import Table
+
+from interp.sweep.dataset import AXES
+
+MISSING = "–"
+
+HEADINGS: dict[str, str] = {
+    "error_mean": "error/d",
+    "error_excess": "excess",
+    "match_answer": "answer",
+    "match_steps_per_layer": "steps a layer",
+    "match_convergence_order": "order",
+    "readouts_error": "read-out",
+}
+"""What has a column by default, and what the column is called."""
+
+
+def sweep_table(data: xarray.Dataset, variables: dict[str, str] | None = None) -> Table:
+    """Means over seeds of numbers and the most frequent of texts; of layers, the last.
+
+    Args:
+        data: What `interp.sweep.run_sweep` gave.
+        variables: Headings by variable; by default those of `HEADINGS` that there are, or, where
+            analyses have labels of their own, every variable without further axes.
+    """
+    shown = variables or {name: text for name, text in HEADINGS.items() if name in data}
+    if not shown:
+        shown = {str(name): str(name) for name, table in data.items() if set(table.dims) == {*AXES}}
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for axis in ("model", "task"):
+        table.add_column(axis, overflow="fold")
+    for heading in shown.values():
+        table.add_column(heading, justify="right")
+    for model in data.model.values:
+        for task in data.task.values:
+            cells = data.sel(model=model, task=task)
+            texts = (_summed_up(cells, name) for name in shown)
+            table.add_row(escape(str(model)), escape(str(task)), *texts)
+    return table
+
+
+def _summed_up(cells: xarray.Dataset, name: str) -> str:
+    values = cells[name]
+    if values.dtype.kind == "O":
+        counts = Counter(text for text in values.values.tolist() if text)
+        if not counts:
+            return MISSING
+        text, count = counts.most_common(1)[0]
+        return text if len(counts) == 1 else f"{text} {count}/{counts.total()}"
+    if name.endswith("_steps_per_layer"):  # of another answer they are no steps of this one
+        answers = cells[name.replace("steps_per_layer", "answer")]
+        winner = Counter(answers.values.tolist()).most_common(1)[0][0]
+        values = values.where(answers == winner)
+    if "layer" in values.dims:
+        values = values.dropna("layer", how="all")[..., -1:]
+    present = values.values[np.isfinite(values.values)]
+    return f"{present.mean():.4g}" if len(present) else MISSING
