@@ -35,9 +35,12 @@ def intervene(
     seed: Annotated[int, typer.Option(help="Seed of all prompts.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for ablation.nc, steering.nc and summary.json."),
+        typer.Option(help="Folder for report.html, ablation.nc, steering.nc and summary.json."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    open_report: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser.")
+    ] = False,
 ) -> None:
     """Take parts of a checkpoint away, and steer its layers from one iterate to another."""
     import json
@@ -46,6 +49,7 @@ def intervene(
 
     from interp.commands.progress import prompt_progress
 
+    out = out or (Path("interp-intervene") if open_report else None)
     if out is not None:
         claim(out)
     with prompt_progress(Console(stderr=True)) as progress:
@@ -61,14 +65,14 @@ def intervene(
         options: dict[str, Any] = {"n_prompts": prompts, "seed": seed, "progress": progress}
         ablation = ablate(model, chosen, batch_size=min(prompts, 512), **options)
         steering = steer(model, chosen, **options)
-    summary = {
-        "checkpoint": checkpoint,
-        "task": chosen.describe(),
-        **_summary(ablation, steering),
-    }
-    if out is not None:
-        _save(out, {"ablation.nc": ablation, "steering.nc": steering})
-        write_summary(out, summary)
+        summary = {
+            "checkpoint": checkpoint,
+            "task": chosen.describe(),
+            **_summary(ablation, steering),
+        }
+        if out is not None:
+            progress("writing the report", 0, 1)
+            _write(out, ablation, steering, summary)
     if as_json:
         print(json.dumps(summary, indent=2, allow_nan=False))
         return
@@ -77,15 +81,30 @@ def intervene(
     for table in _steering_tables(steering):
         console.print(table, "")
     if out is not None:
-        console.print(f"results: {out}", markup=False, soft_wrap=True)
+        console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
+        if open_report:
+            import webbrowser
+
+            webbrowser.open((out / "report.html").absolute().as_uri())
 
 
-def _save(out: Path, tables: dict[str, xarray.Dataset]) -> None:
+def _write(
+    out: Path, ablation: xarray.Dataset, steering: xarray.Dataset, summary: dict[str, Any]
+) -> None:
+    import shlex
+    import sys
+
     from hooks.atomic import atomic_write
+    from interp.report.intervention_page import write_intervention_report
 
-    for name, table in tables.items():
+    for name, table in {"ablation.nc": ablation, "steering.nc": steering}.items():
         with atomic_write(out / name) as temporary:
             table.to_netcdf(temporary, engine="netcdf4")
+    known = ("checkpoint", "task", "prompts", "seed", "versions")
+    provenance = {key: summary[key] for key in known}
+    provenance["command"] = shlex.join(["interp", *sys.argv[1:]])
+    write_intervention_report(ablation, steering, provenance, out / "report.html")
+    write_summary(out, summary)
 
 
 def _summary(ablation: xarray.Dataset, steering: xarray.Dataset) -> dict[str, Any]:
@@ -99,6 +118,8 @@ def _summary(ablation: xarray.Dataset, steering: xarray.Dataset) -> dict[str, An
         "model_error_interval": ablation.model_error_interval.values.tolist(),
         "ablation": _records(ablation, ["error", "effect", "effect_interval"])
         + _records(ablation, ["head_error", "head_effect", "head_effect_interval"]),
+        "match_curve": _records(ablation, ["final_shift", "final_shift_interval"])
+        + _records(ablation, ["head_final_shift", "head_final_shift_interval"]),
         "steering": _records(
             steering,
             [
@@ -141,7 +162,7 @@ def _records(table: xarray.Dataset, names: list[str]) -> list[dict[str, Any]]:
 
 
 def _ablation_table(ablation: xarray.Dataset) -> Table:
-    """What the error rises by without each layer, its attention, its MLP and its best head."""
+    """What error and match curve lose without each layer, its attention, MLP and best head."""
     from rich.table import Table
 
     method = "mean" if "mean" in ablation.ablation else ablation.ablation.values[0].item()
@@ -156,6 +177,8 @@ def _ablation_table(ablation: xarray.Dataset) -> Table:
         table.add_column({"layer": "whole layer"}.get(part, str(part)), no_wrap=True)
     if "head_effect" in ablation:
         table.add_column("head of most effect", no_wrap=True)
+    reference = str(ablation.reference.values[0])
+    table.add_column(f"last layer's steps\nof {reference}", no_wrap=True)
     for layer in ablation.layer.values:
         here = ablation.loc[{"layer": layer, "ablation": method}]
         cells = [
@@ -167,6 +190,10 @@ def _ablation_table(ablation: xarray.Dataset) -> Table:
                 here.head_effect.sel(head=head), here.head_effect_interval.sel(head=head)
             )
             cells.append(f"{head:.0f}: {effect}")
+        elif "head_effect" in ablation:
+            cells.append("")
+        shift = here.final_shift.sel(part="layer", reference=reference).item()
+        cells.append("" if shift != shift else f"{shift:+.1f}")
         table.add_row(str(layer), *cells)
     return table
 
@@ -202,16 +229,26 @@ def _steering_tables(steering: xarray.Dataset) -> Iterator[Table | str]:
             _steps(shares[0].reached_step),
             _with_interval(shares[0].continuation, shares[0].continuation_interval),
             f"{shares[0].cosine.item():+.2f}",
-            *(f"{share.continuation.item():+.2f}" for share in shares[1:]),
+            *(_share(share.continuation.item()) for share in shares[1:]),
         )
     yield from tables.values()
 
 
 def _with_interval(value: xarray.DataArray, bounds: xarray.DataArray) -> str:
     low, high = (bounds.sel(bound=name).item() for name in ("low", "high"))
-    if value.item() == float("inf"):
+    number = value.item()
+    if number == float("inf"):
         return "diverges"
-    return f"{value.item():+.3f} ± {(high - low) / 2:.3f}"
+    if max(abs(number), high - low) < 10:
+        return f"{number:+.3f} ± {(high - low) / 2:.3f}"
+    return f"{number:+.2g} ± {(high - low) / 2:.2g}"
+
+
+def _share(number: float) -> str:
+    """A control's share of a change; what a push blows up is as good as lost."""
+    if number != number:
+        return "diverges"
+    return f"{number:+.2f}" if abs(number) < 100 else "over 100"
 
 
 def _steps(count: xarray.DataArray) -> str:

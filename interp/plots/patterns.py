@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray
+from plotly.colors import sample_colorscale  # type: ignore[attr-defined]
 from plotly.graph_objects import Figure, Heatmap
 
 from interp.plots.panel import Panel, draw
@@ -41,12 +42,15 @@ def plot_patterns(
     first = "mean" if prompt is None else f"prompt {prompt}"
     n_layers, n_heads, n_tokens, _ = table.mean_pattern.shape
     is_share = all(np.nanmin(v) >= 0 and np.nanmax(v) <= 1.001 for v in shown.values())
-    tiles = {name: _tiled(values, is_share) for name, values in shown.items()}
+    never = np.all([np.nan_to_num(values) == 0 for values in shown.values()], axis=(0, 1, 2))
+    tiles = {
+        name: _tiled(np.where(never, np.nan, values), is_share) for name, values in shown.items()
+    }
     cells = Heatmap(
         z=tiles[first],
         zmin=0 if is_share else None,
         zmax=100 if is_share else None,
-        colorscale=SEQUENTIAL,
+        colorscale=_brighter() if is_share else SEQUENTIAL,
         colorbar={
             "title": {"text": "%" if is_share else "weight"},
             "thickness": 12,
@@ -125,6 +129,13 @@ def plot_looked_at(patterns: xarray.DataTree | xarray.Dataset) -> Figure:
         layout={"height": 130 + 19 * len(names)},
     )
     return draw(panel)
+
+
+def _brighter() -> list[list[Any]]:
+    """The sequential colours, reached earlier: most tokens get a small share of the attention."""
+    places = [index / 16 for index in range(17)]
+    colours = sample_colorscale(SEQUENTIAL, places)
+    return [[place**2, colour] for place, colour in zip(places, colours, strict=True)]
 
 
 def _tiled(pattern: np.ndarray, is_share: bool) -> np.ndarray:

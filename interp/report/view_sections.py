@@ -79,8 +79,8 @@ def _heads(result: MatchResult) -> Section:
         ),
         means=(
             "A head that is bright for x·b has averaged y over examples that resemble x: one step "
-            "of gradient descent. Later heads that are bright for high steps only repeat what "
-            "the stream already holds, unless ablation shows that the model needs them. Dark for "
+            "of gradient descent. A head that looks at its own token alone can be bright only for "
+            "what the stream held there before. Dark for "
             "w and bright for x·w means that the head answers the question and does not carry "
             "the weights."
         ),
@@ -98,7 +98,8 @@ def _patterns(result: MatchResult) -> Section:
             "First, how the attention of the tokens that predict is divided between the token "
             "itself, the x and the y before it. Then every head's whole pattern: a tile has one "
             "row a token, from the first at the top, and one column for each token it can look "
-            "at. The buttons switch between the average and single prompts."
+            "at; tokens that it cannot see are left white. The buttons switch between the average "
+            "and single prompts."
         ),
         means=(
             "A head whose average is a smooth band looks by position, whatever the prompt says. "

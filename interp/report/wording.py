@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from interp.plots.style import FAMILY_LABELS, reference_label
 from interp.report.templating import environment
 from interp.result import MatchResult
-from probes.verdict import Estimate, Evidence, Verdict
+from probes.estimate import Estimate
+from probes.verdict import Evidence, Verdict
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def _where(verdict: Verdict) -> str | None:
             if best.name != quoted.name:
                 rate += f" as {reference_label(best.name)}"
             text += f"; {readable(finding.measure)} finds the same algorithm, at {rate}"
-    return f"{text}. The matching step {_growth_in_words(quoted)}."
+    parts = (f"{text}.", f"The matching step {_growth_in_words(quoted)}.", verdict.error_rate)
+    return " ".join(filter(None, parts))
 
 
 def _growth_in_words(item: Evidence) -> str:

@@ -1,0 +1,118 @@
+"""Where the predictions of a model go whose layers are moved to another iterate."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray
+from plotly.graph_objects import Figure, Scatter
+
+from interp.plots.panel import Panel, draw
+from interp.plots.style import INK, MUTED, Look, reference_look
+
+DIRECTION_LOOKS: dict[str, Look] = {
+    "read-out": Look("along the iterate's read-out", INK, "solid", "circle"),
+    "random": Look("as far in random directions", "#d55e00", "dot", "x"),
+    "shuffled targets": Look("along other prompts' read-out", "#0072b2", "dash", "square"),
+}
+WIDEST = 5.0
+"""Shares beyond this are not drawn."""
+TARGETS = {"prediction": "the prediction", "filtered_query": "the filtered query"}
+
+
+def steered_pairs(steering: xarray.Dataset) -> list[tuple[str, str]]:
+    """References and targets that some layer was moved along."""
+    moved = steering.continuation.sel(direction="read-out").notnull().any(["layer", "jump"])
+    return [
+        (str(reference), str(target))
+        for reference in steering.reference.values
+        for target in steering.target.values
+        if bool(moved.sel(reference=reference, target=target))
+    ]
+
+
+def plot_steering(
+    steering: xarray.Dataset, reference: str, target: str, jump: int | None = None
+) -> Figure:
+    """Share of the predicted change that happened: 1 if the model goes on from where it is put.
+
+    Args:
+        steering: What `interp.analyses.steering.steer` found.
+        reference: Name of a reference.
+        target: What of its iterates was moved.
+        jump: To the iterate of the layer that many layers further on; by default the first jump.
+
+    Raises:
+        ValueError: No layer was moved so.
+    """
+    if (reference, target) not in steered_pairs(steering):
+        known = ", ".join(f"{a} as {b}" for a, b in steered_pairs(steering)) or "nothing"
+        raise ValueError(f"no layer was moved along {reference} as {target}; moved was {known}")
+    jumps = [int(j) for j in steering.jump.values]
+    chosen = jumps[0] if jump is None else jump
+    if chosen not in jumps:
+        raise ValueError(f"jump must be among {', '.join(map(str, jumps))}, got {chosen}")
+    table = steering.sel(reference=reference, target=target, jump=chosen)
+    seen = table.continuation.sel(direction="read-out").notnull().values
+    layers = table.layer.values[seen]
+    traces = [
+        Scatter(
+            x=[table.layer.values[0] - 0.5, table.layer.values[-1] + 0.5],
+            y=[1, 1],
+            mode="lines",
+            line={"color": MUTED, "dash": "longdash", "width": 1.5},
+            name="goes on from there",
+            hoverinfo="skip",
+        )
+    ]
+    for direction, look in DIRECTION_LOOKS.items():
+        if direction not in table.direction.values:
+            continue
+        part = table.sel(direction=direction)
+        values = part.continuation.values[seen]
+        bounds = part.continuation_interval.values[seen]
+        moves = np.column_stack(
+            [part[name].values[seen] for name in ("step", "steered_to", "predicted_step",
+                                                  "reached_step", "cosine")]
+        )  # fmt: skip
+        traces.append(
+            Scatter(
+                x=layers,
+                y=values,
+                error_y={
+                    "type": "data",
+                    "array": np.maximum(bounds[:, 1] - values, 0),
+                    "arrayminus": np.maximum(values - bounds[:, 0], 0),
+                    "thickness": 1.2,
+                    "width": 4,
+                },
+                mode="lines+markers",
+                line=look.line,
+                marker=look.marker,
+                name=look.label,
+                customdata=moves,
+                hovertemplate=(
+                    "layer %{x}, step %{customdata[0]:,.3~r} moved to %{customdata[1]:,.3~r}: "
+                    "share %{y:.3f}, cosine %{customdata[4]:+.2f}<br>expected to end at step "
+                    "%{customdata[2]:,.3~r}, most like %{customdata[3]:,.3~r}"
+                ),
+            )
+        )
+    towards = "the layer before" if chosen == -1 else "the next layer"
+    if abs(chosen) > 1:
+        towards = f"the layer {abs(chosen)} {'back' if chosen < 0 else 'further on'}"
+    panel = Panel(
+        title=f"{reference_look(reference).label}, {TARGETS.get(target, target)} moved to "
+        f"what {towards} holds",
+        traces=traces,
+        x={"title": {"text": "layer that is moved"}, "dtick": 1 + len(table.layer) // 14},
+        y={"title": {"text": "share of the predicted change"}, "range": _range(table)},
+    )
+    return draw(panel)
+
+
+def _range(table: xarray.Dataset) -> list[float]:
+    """Room for what happens along the read-out; controls may blow up and leave the picture."""
+    along = table.sel(direction="read-out").continuation_interval.values
+    low, high = (np.clip(f(along), -WIDEST, WIDEST) for f in (np.nanmin, np.nanmax))
+    room = 0.08 * (max(high, 1.0) - min(low, 0.0))
+    return [float(min(low, 0.0) - 3 * room), float(max(high, 1.0) + 2 * room)]

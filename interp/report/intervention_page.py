@@ -1,0 +1,101 @@
+"""The report on interventions: one HTML file that opens offline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+
+from hooks.atomic import atomic_write
+from interp.plots.ablation import preferred_method
+from interp.plots.steering import TARGETS, steered_pairs
+from interp.plots.style import reference_label
+from interp.report.intervention_sections import intervention_sections
+from interp.report.picture import picture_of
+from interp.report.templating import render_page
+
+
+def write_intervention_report(
+    ablation: xarray.Dataset,
+    steering: xarray.Dataset | None,
+    provenance: Mapping[str, Any],
+    path: str | Path,
+) -> None:
+    """Writes what `ablate` and `steer` found as one HTML file, atomically.
+
+    Args:
+        ablation: See `interp.analyses.ablation.ablate`.
+        steering: See `interp.analyses.steering.steer`; None leaves it out.
+        provenance: `checkpoint`, and what else the end of the page should say, in plain values.
+        path: The file.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is left as it was.
+    """
+    page = render_page(
+        "intervene.html",
+        checkpoint=str(provenance.get("checkpoint") or "a model in memory"),
+        error=f"{ablation.model_error.item():.4f}",
+        findings=_findings(ablation, steering),
+        sections=[
+            (section, [picture_of(figure) for figure in section.pictures])
+            for section in intervention_sections(ablation, steering)
+        ],
+        facts=[
+            (str(key).capitalize().replace("_", " "), _plain(value))
+            for key, value in provenance.items()
+            if value is not None
+        ],
+    )
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {entry}" for key, entry in value.items())
+    return str(value)
+
+
+def _findings(ablation: xarray.Dataset, steering: xarray.Dataset | None) -> list[str]:
+    """The largest effects, in sentences."""
+    method = preferred_method(ablation)
+    table = ablation.sel(ablation=method)
+    sentences = []
+    effects = table.effect.sel(part="layer")
+    diverging = [str(layer) for layer in table.layer.values[np.isposinf(effects.values)]]
+    if diverging:
+        sentences.append(f"Without layer {', '.join(diverging)} predictions are not finite.")
+    finite = effects.where(np.isfinite(effects))
+    if bool(finite.notnull().any()):
+        most, least = int(finite.idxmax()), int(finite.idxmin())
+        sentences.append(
+            f"The layer that the error depends on most is {most} "
+            f"(+{float(finite.sel(layer=most)):.3f}), least {least} "
+            f"({float(finite.sel(layer=least)):+.3f})."
+        )
+    if "head_effect" in table:
+        heads = table.head_effect.where(np.isfinite(table.head_effect))
+        best = heads.stack(spot=("layer", "head")).dropna("spot")
+        if best.sizes["spot"]:
+            layer, head = best.idxmax("spot").item()
+            sentences.append(f"The head that it depends on most is {layer}.{head} "
+                             f"({float(best.max()):+.3f}).")  # fmt: skip
+    if steering is not None:
+        sentences += [_steered(steering, *pair) for pair in steered_pairs(steering)]
+    return sentences
+
+
+def _steered(steering: xarray.Dataset, reference: str, target: str) -> str:
+    table = steering.sel(reference=reference, target=target)
+    share, random = (
+        float(table.continuation.sel(direction=name).median()) for name in ("read-out", "random")
+    )
+    return (
+        f"Moved to another iterate of {reference_label(reference)}, held as "
+        f"{TARGETS.get(target, target)}, the model makes {share:.0%} of the change that going on "
+        f"from there would make (median over layers and jumps; pushed at random {random:.0%})."
+    )
