@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hooks.checkpoints import load_huggingface as load_huggingface
     from hooks.checkpoints import save_checkpoint as save_checkpoint
     from hooks.checkpoints import save_ends as save_ends
+    from hooks.checkpoints import save_huggingface as save_huggingface
     from hooks.finite import NonFiniteError as NonFiniteError
     from hooks.huggingface import HuggingFaceModel as HuggingFaceModel
     from hooks.huggingface import train_ends as train_ends
@@ -63,6 +64,7 @@ _MODULES = {
     "open_activations": "hooks.activation_files",
     "save_checkpoint": "hooks.checkpoints",
     "save_ends": "hooks.checkpoints",
+    "save_huggingface": "hooks.checkpoints",
     "train_ends": "hooks.huggingface",
     "wrap_huggingface": "hooks.huggingface",
     "write_activations": "hooks.activation_files",

@@ -93,6 +93,66 @@ def save_ends(model: SequenceModel, directory: str | Path) -> None:
         temporary.write_bytes(save(tensors, metadata))
 
 
+def save_huggingface(model: SequenceModel, directory: str | Path) -> None:
+    """Writes a wrapped model whole, as after training all of it: backbone and ends.
+
+    The backbone is written as `save_pretrained` does, so transformers reads it too;
+    `load_huggingface` gives back the same predictions.
+
+    Args:
+        model: From `wrap_huggingface` or `load_huggingface`.
+        directory: Made if it is missing; files of an earlier save are written over.
+
+    Raises:
+        ValueError: The model is no Hugging Face one; or it was trained after wrapping and the
+            bridge runs on copies of its weights, as of a GPT-NeoX's joint queries, keys and
+            values; or as `save_ends`.
+        OSError: The directory cannot be written.
+    """
+    import torch
+
+    from hooks.huggingface import HuggingFaceModel, wrap_huggingface
+
+    if not isinstance(model, HuggingFaceModel):
+        raise ValueError(f"model is a {type(model).__name__}; only a Hugging Face one can be saved")
+    bridged = model.bridge.original_model
+    # The bridge puts every module into one of its own, which shows in the names of weights.
+    weights = {
+        name.replace("_original_component.", ""): weight
+        for name, weight in bridged.state_dict().items()
+    }
+    with torch.random.fork_rng([]):
+        plain = type(bridged)(bridged.config).to(model.dtype)
+        plain.load_state_dict({name: weights[name] for name in plain.state_dict()})
+        again = wrap_huggingface(
+            plain,
+            n_dims=model.config.n_dims,
+            n_points=model.config.n_points,
+            read_in=model.read_in,
+            read_out=model.read_out,
+        )
+    if not _predict_alike(model, again.to(model.device)):
+        raise ValueError(
+            f"model cannot be saved: TransformerBridge runs a {type(bridged).__name__} on copies "
+            "of weights that were trained since; train it in transformers before wrapping it"
+        )
+    plain.save_pretrained(directory)
+    save_ends(model, directory)
+
+
+def _predict_alike(model: SequenceModel, other: SequenceModel) -> bool:
+    import torch
+
+    from hooks.inference import inference
+
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, model.config.n_points, model.config.n_dims)
+    xs, ys = (torch.randn(size, generator=generator) for size in (shape, shape[:2]))
+    xs, ys = xs.to(model.device), ys.to(model.device)
+    with inference(model), inference(other):
+        return torch.allclose(model(xs, ys), other(xs, ys), rtol=1e-3, atol=1e-4)
+
+
 def _read_backbone(directory: Path) -> Any:
     from transformers import AutoModelForCausalLM
 

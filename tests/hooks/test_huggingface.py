@@ -15,10 +15,12 @@ from torch import nn
 from hooks import (
     CheckpointError,
     Site,
+    build_model,
     capture,
     load_checkpoint,
     load_huggingface,
     save_ends,
+    save_huggingface,
     train_ends,
     wrap_huggingface,
 )
@@ -141,6 +143,55 @@ def test_predictions_never_see_the_future(kind: str) -> None:
         after = model(xs, ys)
     torch.testing.assert_close(before[:, :3], after[:, :3], rtol=0, atol=1e-5)
     assert not torch.allclose(before[:, 3:], after[:, 3:], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_prompts_do_not_see_each_other(kind: str) -> None:
+    model = wrap_huggingface(language_model(kind), n_dims=N_DIMS, n_points=N_POINTS)
+    xs, ys = prompts()
+    [together] = capture(model, (xs, ys), model.sites())
+    [alone] = capture(model, (xs[2:3], ys[2:3]), model.sites())
+    torch.testing.assert_close(alone.predictions, together.predictions[2:3], rtol=0, atol=1e-5)
+    torch.testing.assert_close(alone.activations, together.activations[:, 2:3], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_trained_whole_is_saved_whole(kind: str, tmp_path: Path) -> None:
+    model = wrap_huggingface(language_model(kind), n_dims=N_DIMS, n_points=N_POINTS)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    losses = []
+    for seed in range(12):
+        xs, _ = prompts(32, seed)
+        ys = xs[..., 0]
+        loss = (model(xs, ys) - ys).square().mean()
+        losses.append(loss.item())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+    moved = [name for name, value in model.state_dict().items() if (value != before[name]).any()]
+    assert any("backbone" in name for name in moved)
+    model.provenance["task"] = {"name": "linear_regression", "n_dims": N_DIMS, "n_points": N_POINTS}
+    state = torch.get_rng_state()
+    if kind == "GPTNeoX":
+        with pytest.raises(ValueError, match="cannot be saved: TransformerBridge runs a GPTNeoX"):
+            save_huggingface(model, tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+        return
+    save_huggingface(model, tmp_path / "new")
+    assert torch.equal(torch.get_rng_state(), state)
+    again = load_checkpoint(tmp_path / "new")
+    with torch.no_grad():
+        torch.testing.assert_close(again(*prompts()), model(*prompts()), rtol=0, atol=1e-6)
+    assert again.provenance["task"] == model.provenance["task"]
+    assert again.site_kinds == model.site_kinds
+
+
+def test_only_hugging_face_models_are_saved_as_such(tmp_path: Path) -> None:
+    model = build_model("gpt2", {"n_layers": 1, "d_model": 8, "n_heads": 1})
+    with pytest.raises(ValueError, match="model is a GPT2; only a Hugging Face one"):
+        save_huggingface(model, tmp_path)
 
 
 def test_interventions_and_transformer_lens_names() -> None:
