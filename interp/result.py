@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import xarray
 
 from hooks.atomic import atomic_write
-from probes.verdict import Estimate, Evidence, Finding, Verdict
+from probes.duel import Duel
+from probes.estimate import Estimate
+from probes.verdict import Evidence, Finding, Verdict
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -133,6 +135,7 @@ class MatchResult:
                 "steps_per_layer": verdict.steps_per_layer,
                 "interval": list(verdict.interval) if verdict.interval else None,
                 "text": verdict.text,
+                "error_rate": verdict.error_rate,
             },
         }
 
@@ -264,15 +267,27 @@ def _verdict_from(plain: Mapping[str, Any]) -> Verdict:
             estimates = {
                 key: Estimate(**value) for key, value in item.items() if isinstance(value, dict)
             }
-            evidence.append(Evidence(**{**item, **estimates}))
+            places = {key: tuple(item.get(key, ())) for key in ("layers", "steps")}
+            evidence.append(Evidence(**{**item, **estimates, **places}))
         findings.append(Finding(finding["measure"], tuple(evidence)))
     interval = plain["interval"]
+    duels = tuple(
+        Duel(
+            names=tuple(item["names"]),
+            n_prompts=item["n_prompts"],
+            ahead=Estimate(**item["ahead"]),
+            ahead_by_examples=tuple(Estimate(**look) for look in item["ahead_by_examples"]),
+        )
+        for item in plain.get("duels", ())
+    )
     return Verdict(
         standing=tuple(plain["standing"]),
         steps_per_layer=plain["steps_per_layer"],
         interval=(interval[0], interval[1]) if interval else None,
         text=plain["text"],
         findings=tuple(findings),
+        duels=duels,
+        error_rate=plain.get("error_rate", ""),
     )
 
 

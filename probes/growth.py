@@ -21,7 +21,7 @@ from probes.matching import StepGrid, interpolation
 
 Law = Literal["linear", "log-linear"]
 
-N_RAMP_STEPS = 40
+N_RAMP_STEPS = 32
 """Steps at which a ramp may start and end, spread over the grid."""
 
 
@@ -43,8 +43,18 @@ class Ramp:
     @property
     def rate(self) -> Float[Tensor, " replicate"]:
         """Steps a layer between the first and the last layer of the growth."""
-        span = self.depth[self.last_layer.long()] - self.depth[self.first_layer.long()]
-        return (self.last_step - self.first_step) / span
+        return (self.last_step - self.first_step) / self._span
+
+    @property
+    def steps(self) -> Float[Tensor, "replicate layer"]:
+        """The steps of every layer under the linear law."""
+        begun = self.depth - self.depth[self.first_layer.long()][:, None]
+        progress = (begun / self._span[:, None]).clamp(0, 1)
+        return torch.lerp(self.first_step[:, None], self.last_step[:, None], progress)
+
+    @property
+    def _span(self) -> Float[Tensor, " replicate"]:
+        return self.depth[self.last_layer.long()] - self.depth[self.first_layer.long()]
 
 
 def fit_ramp(
@@ -144,6 +154,12 @@ def _between(first: np.ndarray, last: np.ndarray, progress: np.ndarray, law: Law
         return first[:, None] + (last - first)[:, None] * progress
     low, high = np.log2(np.maximum(first, 0.5)), np.log2(np.maximum(last, 0.5))
     return 2.0 ** (low[:, None] + (high - low)[:, None] * progress)
+
+
+def end_step_spacing(grid: StepGrid) -> float:
+    """The mean distance between the end steps that `fit_ramp` tries, in coordinates."""
+    x = grid.coordinates()
+    return (x[-1] - x[0]).item() / (min(N_RAMP_STEPS, len(grid.steps)) - 1)
 
 
 def _end_steps(grid: StepGrid) -> np.ndarray:

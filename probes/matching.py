@@ -65,6 +65,15 @@ class StepGrid:
         steps = {0.0, *map(float, range(1, 17)), *(step for step in fractions if step <= largest)}
         return cls(tuple(sorted(step for step in steps if step <= largest)), "log")
 
+    @property
+    def n_still(self) -> int:
+        """How many of the steps are 0: none or one.
+
+        A prediction of 0 has no direction, so its similarity with read-outs of their own, or its
+        R^2, is no limit of those of small steps, and nothing is interpolated between them.
+        """
+        return int(self.steps[0] == 0)
+
     def tensor(self) -> Float[Tensor, " step"]:
         return torch.tensor(self.steps, dtype=torch.float64)
 
@@ -118,7 +127,7 @@ def best_match(similarity: Float[Tensor, "*batch layer step"], grid: StepGrid) -
     peak = similarity.amax(-1)
     whole = grid.whole()
     whole_best = whole[similarity[..., whole].argmax(-1)] if len(whole) else best
-    offset, gain = _peak(similarity, coordinates, best)
+    offset, gain = _peak(similarity, grid, best, order=5)
     return Match(
         step=grid.at(coordinates[best] + offset),
         whole_step=grid.tensor()[whole_best],
@@ -126,29 +135,54 @@ def best_match(similarity: Float[Tensor, "*batch layer step"], grid: StepGrid) -
     )
 
 
+def interpolation_error(
+    similarity: Float[Tensor, "*batch layer step"], grid: StepGrid
+) -> Float[Tensor, "*batch layer"]:
+    """How far off a real-valued best step may be because the grid has no steps in between.
+
+    The distance between the peaks of the polynomials through five and through three grid points.
+
+    Args:
+        similarity: As for `best_match`.
+        grid: The steps.
+    """
+    coordinates = grid.coordinates()
+    best = similarity.argmax(-1)
+    fine, coarse = (
+        grid.at(coordinates[best] + _peak(similarity, grid, best, order=order)[0])
+        for order in (5, 3)
+    )
+    return (fine - coarse).abs()
+
+
 def _peak(
     values: Float[Tensor, "*batch step"],
-    coordinates: Float[Tensor, " step"],
+    grid: StepGrid,
     best: Int[Tensor, "*batch"],
+    order: int,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Offset and gain of the peak near the best grid value; zero where that is an end of the grid.
 
-    The polynomial goes through up to five grid points: near the top a similarity is not symmetric,
-    and a parabola through three would be off by several per cent of the spacing.
+    0 steps belong to no polynomial, and no peak lies between them and the next: see `n_still`.
+    The polynomial goes through up to `order` grid points, five as a rule: near the top a similarity
+    is not symmetric, and a parabola through three would be off by several per cent of the spacing.
+    No cosine and no R^2 exceeds 1, so where the polynomial does, its peak is too far from the grid
+    step: the offset is reduced as if the gain, which goes with its square, were what is left to 1.
     """
-    n_steps = len(coordinates)
+    coordinates = grid.coordinates()
+    n_steps, first = len(coordinates), grid.n_still
     zero = torch.zeros_like(values[..., 0])
-    if n_steps < 3:
+    if n_steps - first < 3:
         return zero, zero
-    order = min(5, n_steps)
-    start = (best - order // 2).clamp(0, n_steps - order)
+    order = min(order, n_steps - first)
+    start = (best - order // 2).clamp(first, n_steps - order)
     window = start[..., None] + torch.arange(order)
     x = coordinates[window] - coordinates[best][..., None]
     y = values.gather(-1, window) - values.gather(-1, best[..., None])
-    scale = (coordinates[-1] - coordinates[0]) / (n_steps - 1)
+    scale = (coordinates[-1] - coordinates[first]) / (n_steps - first - 1)
     powers = (x / scale)[..., None] ** torch.arange(order, dtype=x.dtype)
     coefficients = torch.linalg.solve(powers, y[..., None])[..., 0]
-    below = coordinates[(best - 1).clamp(min=0)] - coordinates[best]
+    below = coordinates[(best - 1).clamp(min=first)] - coordinates[best]
     above = coordinates[(best + 1).clamp(max=n_steps - 1)] - coordinates[best]
     # The peak lies between the neighbours: the highest of a fine comb there, then Newton's method.
     comb = torch.linspace(0, 1, 33, dtype=x.dtype)
@@ -163,7 +197,9 @@ def _peak(
         step = _polynomial(slope, offset) / torch.where(bend < 0, bend, -torch.inf)
         offset = torch.clamp(offset - step, below / scale, above / scale)
     gain = _polynomial(coefficients, offset).clamp(min=0)
-    is_inner = (best > 0) & (best < n_steps - 1)
+    left = (1 - values.amax(-1)).clamp(min=0)
+    offset = offset * (left / torch.maximum(gain, left).clamp(min=1e-300)).sqrt()
+    is_inner = (best >= first) & (best > 0) & (best < n_steps - 1)
     return torch.where(is_inner, offset * scale, zero), torch.where(is_inner, gain, zero)
 
 

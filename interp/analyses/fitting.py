@@ -162,7 +162,8 @@ class _DirectFitter:
         )
 
     def solve(self, held_out: _DirectFitter) -> DirectReadouts:
-        return DirectReadouts(self.targets, self.fitter.select(held_out.fitter.statistics))
+        readout = self.fitter.select(held_out.fitter.statistics, per_target=True)
+        return DirectReadouts(self.targets, readout)
 
 
 class _Fitters:

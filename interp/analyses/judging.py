@@ -15,7 +15,10 @@ from hooks.sites import Site
 from interp.analyses.comparisons import LABELS, Comparison
 from interp.analyses.direct import TARGETS
 from interp.analyses.scores import Scores
-from probes.verdict import Contender, Finding, Verdict, conclude, weigh
+from interp.analyses.settling import settle
+from probes.conclusion import conclude
+from probes.verdict import Finding, Verdict
+from probes.weighing import Contender, weigh
 
 STARTED = 0.95
 """A layer has begun once its read-out's error is below this share of the first layer's …"""
@@ -35,6 +38,9 @@ def judge(
     twin: Scores | None = None,
 ) -> Verdict:
     """Lets both juries look at the sites of the first kind.
+
+    References that both leave standing are compared once more where they disagree, see
+    `interp.analyses.settling`.
 
     Args:
         scores: The model's.
@@ -59,7 +65,16 @@ def judge(
         depth,
     )
     direct = _direct_finding(scores, contenders, chosen, layers, depth, twin)
-    return conclude((direct, by_similarity), LABELS)
+    findings = (direct, by_similarity)
+    verdict = conclude(findings, LABELS)
+    seen = {item.family for item in by_similarity.evidence}
+    if len(verdict.standing) < 2 or not seen.issuperset(verdict.standing):
+        return verdict
+    places = {sites[index].layer: index for index in chosen}
+    settled, duels = settle(
+        verdict.standing, findings, by_similarity, contenders, scores.sample, places
+    )
+    return replace(conclude(settled, LABELS), duels=duels)
 
 
 def _direct_finding(
@@ -70,9 +85,17 @@ def _direct_finding(
     depth: Float[Tensor, " layer"],
     twin: Scores | None,
 ) -> Finding:
-    """The direct protocol on the target that is read best, beyond what the first layer knows."""
-    tables: dict[str, dict[Comparison, Tensor]] = {target: {} for target in TARGETS}
-    for target, item in product(TARGETS, contenders):
+    """The direct protocol on the target that is read best, beyond what the first layer knows.
+
+    The filtered query is the examples' x and the query seen through an iteration that no y enters.
+    A model that carries it may solve the task by it, or another task, or none; it is looked at
+    only where some layer's read-out of y is better than the first's.
+    """
+    error = scores.layer_error[0, chosen].mean(-1)
+    reads_y = bool((error < STARTED * error[0]).any())
+    targets = [target for target in TARGETS if reads_y or target != "filtered_query"]
+    tables: dict[str, dict[Comparison, Tensor]] = {target: {} for target in targets}
+    for target, item in product(targets, contenders):
         if (item.name, target) in scores.direct:
             table = beyond_first(scores.direct[item.name, target][:, chosen])
             tables[target][replace(item, grid=item.grid_of(target))] = table
@@ -80,7 +103,7 @@ def _direct_finding(
         target: torch.stack([table[0].amax(-1) for table in rows.values()]).amax(0)
         for target, rows in tables.items()
     }
-    target = max(TARGETS, key=lambda name: (best[name] > WELL_READ).sum().item())
+    target = max(targets, key=lambda name: (best[name] > WELL_READ).sum().item())
     started = _first(best[target] > MIN_DIRECT_R2)
     control = 0.0
     if twin is not None:

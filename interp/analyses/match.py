@@ -33,6 +33,7 @@ from interp.analyses.tables import control_table, layer_table, reference_table
 from interp.analyses.task_fit import check_fit, task_of
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
 from interp.analyses.views import choose_views, compute_views, parse_show, shown_kinds
+from interp.calibration.rates import quoted_error_rate
 from interp.result import MatchResult, make_result
 from interp.tasks import Task
 from interp.versions import library_versions
@@ -134,6 +135,7 @@ def match(
         n_prompts = min(settings.n_prompts, N_CONTROL_PROMPTS)
         twin_scores = replace(run, progress=_silent).scores(twin, first_kind, n_prompts)
     verdict = judge(scores, sites, comparisons, settings.readout, twin_scores)
+    verdict = verdict.quoting(_error_rate(settings))
     treatment = f"{settings.readout}/paper"
     controls = {"shuffled targets": _control(scores.shuffled_error, None, scores, sites)}
     if twin_scores is not None:
@@ -185,6 +187,12 @@ def match(
     return result.with_views(
         compute_views(views, model, task, comparisons, settings.seed, progress)
     )
+
+
+def _error_rate(settings: MatchSettings) -> str:
+    if settings.readout != "matched":
+        return "How often verdicts from raw read-outs are right is not known."
+    return quoted_error_rate(settings.n_prompts)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

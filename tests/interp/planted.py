@@ -9,7 +9,8 @@ import numpy as np
 import xarray
 
 from interp.result import MatchResult, make_result
-from probes.verdict import Estimate, Evidence, Finding, Verdict
+from probes.estimate import Estimate
+from probes.verdict import Evidence, Finding, Verdict
 
 LINEAR_STEPS = np.arange(0, 12.5, 0.5)
 LOG_STEPS = np.array([0.0, *(2.0**k for k in range(11))])

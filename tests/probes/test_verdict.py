@@ -8,11 +8,14 @@ from functools import cache
 import pytest
 import torch
 
+from probes.conclusion import conclude
 from probes.controls.bootstrap import bootstrap_weights
+from probes.estimate import Estimate
 from probes.matching import StepGrid
 from probes.references import Prefixes, build_reference
 from probes.similarity import error_directions, group_similarity
-from probes.verdict import Contender, Estimate, Evidence, Finding, conclude, weigh
+from probes.verdict import Evidence, Finding
+from probes.weighing import Contender, weigh
 
 N_PROMPTS, N_GROUPS, N_LAYERS = 384, 48, 7
 N_DIMS, N_POINTS = 4, 9

@@ -1,0 +1,82 @@
+"""Settling between references that explain the layers equally well on the whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.analyses.comparisons import Comparison, select
+from interp.analyses.evaluation import Sample
+from probes.duel import Duel, duel, read_out
+from probes.references import Prefixes, Reference
+from probes.verdict import Finding
+
+
+def settle(
+    standing: Sequence[str],
+    findings: Sequence[Finding],
+    by_similarity: Finding,
+    comparisons: Sequence[Comparison],
+    sample: Sample,
+    site_of_layer: Mapping[int, int],
+) -> tuple[tuple[Finding, ...], tuple[Duel, ...]]:
+    """Compares the families left standing where they disagree, and lets those fall that lose.
+
+    Args:
+        standing: The families, two or more.
+        findings: What all juries found.
+        by_similarity: What the similarity of errors found, whose ramps are compared.
+        comparisons: The references.
+        sample: Prompts and what every site says on them.
+        site_of_layer: Index of the site that was judged, by layer.
+
+    Returns:
+        The findings with the losers fallen, and the duels.
+    """
+    contenders = [by_similarity.representative(family) for family in standing]
+    prefixes = Prefixes(sample.xs, sample.ys)
+    said = sample.said[[site_of_layer[layer] for layer in contenders[0].layers]]
+    iterates = {
+        item.name: read_out(
+            _at_steps(select(comparisons, item.name).reference, prefixes, item.steps), sample.ys
+        )
+        for item in contenders
+    }
+    duels = tuple(
+        duel((a.name, b.name), said, (iterates[a.name], iterates[b.name]), sample.ys)
+        for a, b in combinations(contenders, 2)
+    )
+    family = {item.name: item.family for item in contenders}
+    reasons = {family[met.loser]: met.reason for met in duels if met.loser is not None}
+    if len(reasons) == len(contenders):
+        return tuple(findings), duels
+    return tuple(_without(finding, reasons) for finding in findings), duels
+
+
+def _at_steps(
+    reference: Reference, prefixes: Prefixes, steps: Sequence[float]
+) -> Float[Tensor, "layer prompt point"]:
+    """Predictions after real numbers of steps, between whole ones on a line where need be."""
+    if reference.takes_real_steps:
+        return reference.predictions(prefixes, list(steps))
+    below = [float(math.floor(step)) for step in steps]
+    share = torch.tensor([step - low for step, low in zip(steps, below, strict=True)])
+    low = reference.predictions(prefixes, below)
+    high = reference.predictions(prefixes, [step + 1 for step in below])
+    return torch.lerp(low, high, share.to(low)[:, None, None])
+
+
+def _without(finding: Finding, reasons: Mapping[str, str]) -> Finding:
+    evidence = [
+        replace(item, stands=False, reason=reasons[item.family])
+        if item.stands and item.family in reasons
+        else item
+        for item in finding.evidence
+    ]
+    return replace(finding, evidence=tuple(evidence))

@@ -1,0 +1,108 @@
+"""From what juries find to a verdict, and the verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from probes.verdict import Evidence, Finding, Verdict
+
+CLEAR_RATIO = 3.0
+"""Evidence ratio from which on one law of growth is clearly better than the other."""
+
+
+def conclude(findings: Sequence[Finding], labels: Mapping[str, str] | None = None) -> Verdict:
+    """Joins the juries: what stands before all that found anything.
+
+    Where they contradict each other, every reference that any of them lets stand is left
+    standing, which reads "undecided".
+
+    Args:
+        findings: The juries' findings, the one whose rate is quoted first.
+        labels: Names of families for the text, e.g. {"newton": "Iterative Newton"}.
+    """
+    labels = labels or {}
+    voiced = [finding for finding in findings if finding.standing]
+    if not voiced:
+        return Verdict((), None, None, _explain_none(findings), tuple(findings))
+    common = [
+        family
+        for family in voiced[0].standing
+        if all(family in finding.standing for finding in voiced)
+    ]
+    every = dict.fromkeys(family for finding in voiced for family in finding.standing)
+    standing = tuple(common) if common else tuple(every)
+    verdict = Verdict(standing, None, None, "", tuple(findings))
+    assert verdict.quoted is not None
+    rate = verdict.quoted[1].rate
+    return replace(
+        verdict,
+        steps_per_layer=rate.value,
+        interval=(rate.low, rate.high),
+        text=_explain(verdict, labels, contradicting=not common),
+    )
+
+
+def _explain(verdict: Verdict, labels: Mapping[str, str], *, contradicting: bool) -> str:
+    assert verdict.quoted is not None
+    leading, item = verdict.quoted
+    name = labels.get(item.family, item.family)
+    variant = "" if item.name == item.family else f" (as {item.name})"
+    rate = f"{item.rate.value:.2f} (95 % interval {item.rate.low:.2f} to {item.rate.high:.2f})"
+    where = f"steps a layer, from layer {item.first_layer} to layer {item.last_layer}"
+    if len(verdict.standing) == 1:
+        others = [f for f in verdict.findings if f is not leading and f.standing]
+        measures = " and by ".join(finding.measure for finding in (leading, *others))
+        text = f"{_capitalised(name)}{variant} at {rate} {where}, by {measures}"
+        for best in (other.best(item.family) for other in others):
+            if best.name != item.name:
+                text += f" (the latter as {best.name}, {best.rate.value:.2f} steps a layer)"
+        growth = f"Its matching step {_explain_growth(item)}"
+    else:
+        names = ", ".join(labels.get(family, family) for family in verdict.standing)
+        reason = (
+            "are each favoured by one measure"
+            if contradicting
+            else "explain the layers equally well"
+        )
+        text = f"Undecided: {names} {reason}; {name}{variant} would run at {rate} {where}"
+        growth = f"The matching step of {name} {_explain_growth(item)}"
+    return f"{text}. {growth}. {_explain_fallen(verdict, labels)}".strip()
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _explain_growth(item: Evidence) -> str:
+    is_linear = item.evidence_ratio >= 1
+    ratio = item.evidence_ratio if is_linear else 1 / item.evidence_ratio
+    if ratio < CLEAR_RATIO:
+        return "grows with depth, linearly or exponentially about equally well"
+    amount = f"{ratio:.2g}" if ratio < 100 else "above 100"
+    rival = "exponential" if is_linear else "linear"
+    evidence = f"evidence ratio {amount} over {rival} growth"
+    if item.law == "neither":
+        nearer = "linear" if is_linear else "exponential"
+        return f"grows unevenly with depth, nearer to {nearer} growth ({evidence})"
+    return f"grows {'linearly' if is_linear else 'exponentially'} with depth ({evidence})"
+
+
+def _explain_fallen(verdict: Verdict, labels: Mapping[str, str]) -> str:
+    parts = []
+    for item in verdict.ruled_out:
+        part = f"{labels.get(item.family, item.family)}: {item.reason}"
+        if item.law == "log-linear" and item.evidence_ratio < 1 / CLEAR_RATIO:
+            part += ", and it would need exponentially growing steps"
+        parts.append(part)
+    return f"Ruled out: {'; '.join(parts)}." if parts else ""
+
+
+def _explain_none(findings: Sequence[Finding]) -> str:
+    seen = [item for finding in findings for item in finding.evidence]
+    if not seen:
+        return (
+            "None: no layer predicts the targets better than the first, so nothing can be matched."
+        )
+    best = max(seen, key=lambda item: item.constant_rate.value)
+    return f"None: of the references tried {best.name} comes closest, but {best.reason}."

@@ -1,0 +1,114 @@
+"""Ramps between the steps of a grid: the end steps as real numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from probes.growth import Ramp
+from probes.matching import StepGrid
+
+N_ROUNDS = 12
+"""Rounds of the search, each of which moves both ends by less than the one before."""
+
+SHRINK = 0.6
+"""Share of a round's reach that the next one has."""
+
+
+def refine_ramp(
+    ramp: Ramp,
+    similarity: Float[Tensor, "replicate layer step"],
+    grid: StepGrid,
+    *,
+    reach: float,
+) -> Ramp:
+    """Moves the ends of constant-rate ramps to where the mean similarity is highest nearby.
+
+    Between grid steps a similarity is read off the cubic through the four nearest ones; linear
+    interpolation would favour ramps that meet the grid. The layers of a ramp stay as they are.
+
+    Args:
+        ramp: What `fit_ramp` found, one ramp a replicate.
+        similarity: The table it was fitted to.
+        grid: The steps of that table.
+        reach: How far the first round moves an end, in the grid's coordinates.
+
+    Raises:
+        ValueError: `reach` is not above 0.
+    """
+    if not reach > 0:
+        raise ValueError(f"reach must be above 0, got {reach}")
+    read = _CubicReader(similarity.double(), grid)
+    start, end = (
+        ramp.depth[layer.long()][:, None] for layer in (ramp.first_layer, ramp.last_layer)
+    )
+    progress = ((ramp.depth - start) / (end - start)).clamp(0, 1)  # [replicate, layer]
+    low, high = grid.coordinates()[[0, -1]]
+    first, last = (_coordinates(grid, step) for step in (ramp.first_step, ramp.last_step))
+    moves = torch.tensor([0.0, -1.0, 1.0], dtype=torch.float64)
+    moves = torch.cartesian_prod(moves, moves)  # staying comes first, so it wins a tie
+    for _ in range(N_ROUNDS):
+        firsts = (first + reach * moves[:, :1]).clamp(low, high)  # [move, replicate]
+        lasts = (last + reach * moves[:, 1:]).clamp(low, high)
+        steps = torch.lerp(grid.at(firsts)[..., None], grid.at(lasts)[..., None], progress)
+        scores = read(_coordinates(grid, steps)).mean(-1)
+        scores = torch.where(firsts < lasts, scores, -torch.inf)
+        score, best = scores.max(0)
+        first, last = (ends.gather(0, best[None])[0] for ends in (firsts, lasts))
+        reach *= SHRINK
+    return replace(ramp, score=score, first_step=grid.at(first), last_step=grid.at(last))
+
+
+def _coordinates(grid: StepGrid, steps: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    return steps.clamp(min=0.5).log2() if grid.spacing == "log" else steps
+
+
+class _CubicReader:
+    """Similarities between grid steps, at most 1, for every replicate and layer at once.
+
+    Between 0 steps and the next they are read off a line: see `StepGrid.n_still`.
+    """
+
+    def __init__(self, similarity: Float[Tensor, "replicate layer step"], grid: StepGrid) -> None:
+        self.similarity = similarity
+        self.x = grid.coordinates()
+        self.first = grid.n_still
+        self.order = min(4, len(self.x) - self.first)
+
+    def __call__(
+        self, queries: Float[Tensor, "move replicate layer"]
+    ) -> Float[Tensor, "move replicate layer"]:
+        below = torch.searchsorted(self.x, queries.contiguous(), right=True) - 1
+        start = below - (self.order - 1) // 2
+        start = start.clamp(self.first, len(self.x) - self.order)
+        value = self._through(start, self.order, queries)
+        if self.first:
+            is_early = queries < self.x[1]
+            line = self._through(torch.zeros_like(below), 2, queries)
+            value = torch.where(is_early, line, value)
+        return value.clamp(max=1)
+
+    def _through(
+        self,
+        start: Int[Tensor, "move replicate layer"],
+        order: int,
+        queries: Float[Tensor, "move replicate layer"],
+    ) -> Float[Tensor, "move replicate layer"]:
+        """The polynomial through the steps from `start` on (Lagrange)."""
+        nodes = [self.x[start + j] for j in range(order)]
+        value = torch.zeros_like(queries)
+        for j, node in enumerate(nodes):
+            weight = torch.ones_like(queries)
+            for other in nodes[:j] + nodes[j + 1 :]:
+                weight = weight * (queries - other) / (node - other)
+            value += weight * self._at(start + j)
+        return value
+
+    def _at(
+        self, index: Int[Tensor, "move replicate layer"]
+    ) -> Float[Tensor, "move replicate layer"]:
+        table = self.similarity.expand(len(index), -1, -1, -1)
+        return table.gather(-1, index[..., None])[..., 0]
