@@ -165,10 +165,14 @@ def _ablation_table(ablation: xarray.Dataset) -> Table:
     """What error and match curve lose without each layer, its attention, MLP and best head."""
     from rich.table import Table
 
-    method = "mean" if "mean" in ablation.ablation else ablation.ablation.values[0].item()
+    from interp.plots.ablation import METHODS, preferred_method
+
+    method = preferred_method(ablation)
+    reference = str(ablation.reference.values[0])
     table = Table(
         "layer",
-        title=f"rise of error / d ({ablation.model_error.item():.4f}) under {method} ablation",
+        title=f"rise of error / d ({ablation.model_error.item():.4f}) without each part, replaced "
+        f"{METHODS[method]},\nand steps of {reference} that the last layer loses without the layer",
         box=None,
         pad_edge=False,
     )
@@ -176,9 +180,8 @@ def _ablation_table(ablation: xarray.Dataset) -> Table:
     for part in parts:
         table.add_column({"layer": "whole layer"}.get(part, str(part)), no_wrap=True)
     if "head_effect" in ablation:
-        table.add_column("head of most effect", no_wrap=True)
-    reference = str(ablation.reference.values[0])
-    table.add_column(f"last layer's steps\nof {reference}", no_wrap=True)
+        table.add_column("head (most)", no_wrap=True)
+    table.add_column("steps", no_wrap=True)
     for layer in ablation.layer.values:
         here = ablation.loc[{"layer": layer, "ablation": method}]
         cells = [
@@ -239,6 +242,8 @@ def _with_interval(value: xarray.DataArray, bounds: xarray.DataArray) -> str:
     number = value.item()
     if number == float("inf"):
         return "diverges"
+    if abs(number) > 1000:
+        return f"{'+' if number > 0 else '-'} over 1000"
     if max(abs(number), high - low) < 10:
         return f"{number:+.3f} ± {(high - low) / 2:.3f}"
     return f"{number:+.2g} ± {(high - low) / 2:.2g}"

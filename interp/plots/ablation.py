@@ -29,9 +29,13 @@ ROW_HEIGHT = 19
 
 
 def preferred_method(ablation: xarray.Dataset) -> str:
-    """The mean, which keeps what prompts share, where parts were replaced by it."""
-    methods = [str(name) for name in ablation.ablation.values]
-    return "mean" if "mean" in methods else methods[0]
+    """The gentlest way of replacing parts: that with the smallest effect of layers on average.
+
+    What a part is replaced by should take away what it says, and not add something that later
+    layers have never seen.
+    """
+    effect = ablation.effect.sel(part="layer").fillna(np.inf).mean("layer")
+    return str(ablation.ablation.values[int(np.argmin(effect.values))])
 
 
 def plot_ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure:
@@ -39,7 +43,7 @@ def plot_ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure
 
     Args:
         ablation: What `interp.analyses.ablation.ablate` found.
-        method: What a part is replaced by; by default its mean.
+        method: What a part is replaced by; by default what changes least.
 
     Raises:
         ValueError: Nothing was replaced so.
@@ -95,7 +99,7 @@ def plot_head_ablation(ablation: xarray.Dataset, method: str | None = None) -> F
 
     Args:
         ablation: What `interp.analyses.ablation.ablate` found, of a model with heads.
-        method: What a head's output is replaced by; by default its mean.
+        method: What a head's output is replaced by; by default what changes least.
 
     Raises:
         ValueError: The model has no heads, or nothing was replaced so.
@@ -140,7 +144,7 @@ def plot_shift(
     Args:
         ablation: What `interp.analyses.ablation.ablate` found.
         reference: Whose steps; by default the first reference.
-        method: What a part is replaced by; by default its mean.
+        method: What a part is replaced by; by default what changes least.
         what: Whole layers, attentions and MLPs, or heads.
 
     Raises:

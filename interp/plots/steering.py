@@ -15,7 +15,7 @@ DIRECTION_LOOKS: dict[str, Look] = {
     "shuffled targets": Look("along other prompts' read-out", "#0072b2", "dash", "square"),
 }
 WIDEST = 5.0
-"""Shares beyond this are not drawn."""
+"""Shares beyond this are outside the picture."""
 TARGETS = {"prediction": "the prediction", "filtered_query": "the filtered query"}
 
 
@@ -70,6 +70,9 @@ def plot_steering(
         part = table.sel(direction=direction)
         values = part.continuation.values[seen]
         bounds = part.continuation_interval.values[seen]
+        is_lost = ~(np.abs(bounds).max(1) < 20 * WIDEST)
+        values = np.where(is_lost, np.nan, values)
+        bounds = np.where(is_lost[:, None], np.nan, bounds)
         moves = np.column_stack(
             [part[name].values[seen] for name in ("step", "steered_to", "predicted_step",
                                                   "reached_step", "cosine")]
@@ -80,8 +83,8 @@ def plot_steering(
                 y=values,
                 error_y={
                     "type": "data",
-                    "array": np.maximum(bounds[:, 1] - values, 0),
-                    "arrayminus": np.maximum(values - bounds[:, 0], 0),
+                    "array": np.nan_to_num(np.maximum(bounds[:, 1] - values, 0)),
+                    "arrayminus": np.nan_to_num(np.maximum(values - bounds[:, 0], 0)),
                     "thickness": 1.2,
                     "width": 4,
                 },

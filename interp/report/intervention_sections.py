@@ -39,8 +39,9 @@ def _error(ablation: xarray.Dataset) -> Section:
         see=(
             "By how much squared error / d rises, on a logarithmic scale, when one part of the "
             "model is taken away: a layer, its attention, its MLP, or one head. What it would "
-            "have written is replaced by its mean over prompts, or by zero (a layer is then "
-            "skipped). Bars are 95 % intervals over prompts."
+            "have written is replaced: by its mean over prompts, by what it writes for another "
+            "prompt, or by zero (a layer is then skipped). Shown is the way that changes least, "
+            "and zero. Bars are 95 % intervals over prompts."
         ),
         means=(
             "A part without effect is not needed, whatever can be read from it. Replacing by the "
