@@ -35,11 +35,12 @@ def execute(file: Path) -> None:
     """Runs one notebook from a fresh kernel and writes it back without times and machine names."""
     notebook = nbformat.read(file, as_version=4)
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(EXAMPLES)}})
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(SETUP))
     with client.setup_kernel():
-        client.kc.execute_interactive(SETUP, store_history=False)
         for index, cell in enumerate(notebook.cells):
-            client.execute_cell(cell, index)
+            client.execute_cell(cell, index, store_history=index > 0)
             cell.metadata.pop("execution", None)
+    del notebook.cells[0]
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

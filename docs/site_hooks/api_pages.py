@@ -18,13 +18,13 @@ PARTS = {
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Puts the pages into the navigation, under "Python"."""
+    """Puts the pages into the navigation, below "Reference"."""
     pages = [
         {package: [page_of(package), *(page_of(f"{package}.{part}") for part in parts)]}
         for package, parts in PARTS.items()
     ]
     for section in config.nav or []:
-        section.get("Reference", []).insert(1, {"Python": pages})
+        section.get("Reference", []).extend(pages)
     return config
 
 
@@ -38,7 +38,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def page_of(package: str) -> str:
     """Where the page of a package is."""
-    return f"api/{package}.md"
+    name, _, part = package.partition(".")
+    return f"api/{name}/{part or 'index'}.md"
 
 
 def write_page(package: str) -> str:

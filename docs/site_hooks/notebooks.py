@@ -10,8 +10,10 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+LINK = re.compile(r"\]\((?:\.\./)*(?:examples/)?(\d\d-[\w-]+)\.ipynb\)")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -25,6 +27,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Turns links to notebooks, which work on a code host too, into links to these pages."""
+    to_root = "../" * page.file.src_uri.count("/")
+    return LINK.sub(rf"]({to_root}tutorial/\1.md)", markdown)
+
+
 def to_markdown(notebook: Path) -> tuple[str, dict[str, bytes]]:
     """A notebook as Markdown, and its pictures by file name."""
     pictures: dict[str, bytes] = {}
@@ -32,7 +40,7 @@ def to_markdown(notebook: Path) -> tuple[str, dict[str, bytes]]:
     for cell in json.loads(notebook.read_text())["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            parts.append(re.sub(r"\((\d\d-[\w-]+)\.ipynb\)", r"(\1.md)", source))
+            parts.append(source.replace("](../docs/", "](../"))
             continue
         parts.append(f"```python\n{source}\n```")
         for output in cell["outputs"]:
