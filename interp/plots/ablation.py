@@ -110,7 +110,7 @@ def plot_head_ablation(ablation: xarray.Dataset, method: str | None = None) -> F
     values = table.head_effect.transpose("layer", "head").values
     finite = np.where(np.isfinite(values), values, np.nan)
     cells = Heatmap(
-        x=table["head"].values,
+        x=table["head"].values.tolist(),
         y=table.layer.values,
         z=np.log10(np.maximum(finite, LOWEST)),
         colorscale=SEQUENTIAL,
@@ -164,7 +164,7 @@ def plot_shift(
     shift = steps - before
     largest = max(1.0, float(np.nanmax(np.abs(shift), initial=0)))
     cells = Heatmap(
-        x=table.read_layer.values,
+        x=table.read_layer.values.tolist(),
         y=labels,
         z=np.sign(shift) * np.log1p(np.abs(shift)),
         zmin=-np.log1p(largest),

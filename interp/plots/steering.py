@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Scatter
@@ -31,19 +33,28 @@ def steered_pairs(steering: xarray.Dataset) -> list[tuple[str, str]]:
 
 
 def plot_steering(
-    steering: xarray.Dataset, reference: str, target: str, jump: int | None = None
+    steering: xarray.Dataset,
+    reference: str,
+    target: str,
+    jump: int | None = None,
+    *,
+    value: Literal["cosine", "share"] = "cosine",
 ) -> Figure:
-    """Share of the predicted change that happened: 1 if the model goes on from where it is put.
+    """How like the predicted change the change of the predictions is, by the layer moved.
 
     Args:
         steering: What `interp.analyses.steering.steer` found.
         reference: Name of a reference.
         target: What of its iterates was moved.
         jump: To the iterate of the layer that many layers further on; by default the first jump.
+        value: "cosine" of the two changes, or the "share" of the predicted one that happened; both
+            are 1 if the model goes on from where it is put.
 
     Raises:
-        ValueError: No layer was moved so.
+        ValueError: No layer was moved so, or an unknown value.
     """
+    if value not in ("cosine", "share"):
+        raise ValueError(f"value must be 'cosine' or 'share', got {value!r}")
     if (reference, target) not in steered_pairs(steering):
         known = ", ".join(f"{a} as {b}" for a, b in steered_pairs(steering)) or "nothing"
         raise ValueError(f"no layer was moved along {reference} as {target}; moved was {known}")
@@ -52,65 +63,71 @@ def plot_steering(
     if chosen not in jumps:
         raise ValueError(f"jump must be among {', '.join(map(str, jumps))}, got {chosen}")
     table = steering.sel(reference=reference, target=target, jump=chosen)
-    seen = table.continuation.sel(direction="read-out").notnull().values
-    layers = table.layer.values[seen]
-    traces = [
-        Scatter(
-            x=[table.layer.values[0] - 0.5, table.layer.values[-1] + 0.5],
-            y=[1, 1],
-            mode="lines",
-            line={"color": MUTED, "dash": "longdash", "width": 1.5},
-            name="goes on from there",
-            hoverinfo="skip",
-        )
+    seen = table.isel(layer=table.continuation.sel(direction="read-out").notnull().values)
+    traces = [_goal(table)] + [
+        _line(seen.sel(direction=direction), look, value)
+        for direction, look in DIRECTION_LOOKS.items()
+        if direction in seen.direction.values
     ]
-    for direction, look in DIRECTION_LOOKS.items():
-        if direction not in table.direction.values:
-            continue
-        part = table.sel(direction=direction)
-        values = part.continuation.values[seen]
-        bounds = part.continuation_interval.values[seen]
-        is_lost = ~(np.abs(bounds).max(1) < 20 * WIDEST)
-        values = np.where(is_lost, np.nan, values)
-        bounds = np.where(is_lost[:, None], np.nan, bounds)
-        moves = np.column_stack(
-            [part[name].values[seen] for name in ("step", "steered_to", "predicted_step",
-                                                  "reached_step", "cosine")]
-        )  # fmt: skip
-        traces.append(
-            Scatter(
-                x=layers,
-                y=values,
-                error_y={
-                    "type": "data",
-                    "array": np.nan_to_num(np.maximum(bounds[:, 1] - values, 0)),
-                    "arrayminus": np.nan_to_num(np.maximum(values - bounds[:, 0], 0)),
-                    "thickness": 1.2,
-                    "width": 4,
-                },
-                mode="lines+markers",
-                line=look.line,
-                marker=look.marker,
-                name=look.label,
-                customdata=moves,
-                hovertemplate=(
-                    "layer %{x}, step %{customdata[0]:,.3~r} moved to %{customdata[1]:,.3~r}: "
-                    "share %{y:.3f}, cosine %{customdata[4]:+.2f}<br>expected to end at step "
-                    "%{customdata[2]:,.3~r}, most like %{customdata[3]:,.3~r}"
-                ),
-            )
-        )
-    towards = "the layer before" if chosen == -1 else "the next layer"
-    if abs(chosen) > 1:
-        towards = f"the layer {abs(chosen)} {'back' if chosen < 0 else 'further on'}"
+    y: dict[str, Any] = {"title": {"text": "cosine with the predicted change"}}
+    y["range"] = [-1.08, 1.08]
+    if value == "share":
+        y = {"title": {"text": "share of the predicted change"}, "range": _range(seen)}
+    label = f"{reference_look(reference).label}, {TARGETS.get(target, target)}"
     panel = Panel(
-        title=f"{reference_look(reference).label}, {TARGETS.get(target, target)} moved to "
-        f"what {towards} holds",
+        title=f"{label} moved to what {_towards(chosen)} holds: {value}",
         traces=traces,
         x={"title": {"text": "layer that is moved"}, "dtick": 1 + len(table.layer) // 14},
-        y={"title": {"text": "share of the predicted change"}, "range": _range(table)},
+        y=y,
     )
     return draw(panel)
+
+
+def _goal(table: xarray.Dataset) -> Scatter:
+    return Scatter(
+        x=[table.layer.values[0] - 0.5, table.layer.values[-1] + 0.5],
+        y=[1, 1],
+        mode="lines",
+        line={"color": MUTED, "dash": "longdash", "width": 1.5},
+        name="goes on from there",
+        hoverinfo="skip",
+    )
+
+
+def _line(part: xarray.Dataset, look: Look, value: Literal["cosine", "share"]) -> Scatter:
+    names = ("step", "steered_to", "predicted_step", "reached_step", "cosine", "continuation")
+    moves = np.column_stack([part[name].values for name in names])
+    shown = part["cosine" if value == "cosine" else "continuation"].values
+    trace = Scatter(
+        x=part.layer.values,
+        y=np.where(np.abs(shown) < 20 * WIDEST, shown, np.nan),
+        mode="lines+markers",
+        line=look.line,
+        marker=look.marker,
+        name=look.label,
+        customdata=moves,
+        hovertemplate=(
+            "layer %{x}, step %{customdata[0]:,.3~r} moved to %{customdata[1]:,.3~r}: "
+            "cosine %{customdata[4]:+.2f}, share %{customdata[5]:.3g}<br>expected to end at step "
+            "%{customdata[2]:,.3~r}, most like %{customdata[3]:,.3~r}"
+        ),
+    )
+    if value == "share" and part.direction.item() == "read-out":
+        bounds = part.continuation_interval.values
+        trace.error_y = {
+            "type": "data",
+            "array": np.maximum(bounds[:, 1] - shown, 0),
+            "arrayminus": np.maximum(shown - bounds[:, 0], 0),
+            "thickness": 1.2,
+            "width": 4,
+        }
+    return trace
+
+
+def _towards(jump: int) -> str:
+    if abs(jump) == 1:
+        return "the layer before" if jump < 0 else "the next layer"
+    return f"the layer {abs(jump)} {'back' if jump < 0 else 'further on'}"
 
 
 def _range(table: xarray.Dataset) -> list[float]:

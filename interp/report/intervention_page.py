@@ -17,6 +17,9 @@ from interp.report.intervention_sections import intervention_sections
 from interp.report.picture import picture_of
 from interp.report.templating import render_page
 
+ALIKE, UNLIKE = 0.9, 0.3
+"""Cosines of a change with the predicted one above and below which words say so."""
+
 
 def write_intervention_report(
     ablation: xarray.Dataset,
@@ -82,20 +85,25 @@ def _findings(ablation: xarray.Dataset, steering: xarray.Dataset | None) -> list
         best = heads.stack(spot=("layer", "head")).dropna("spot")
         if best.sizes["spot"]:
             layer, head = best.idxmax("spot").item()
-            sentences.append(f"The head that it depends on most is {layer}.{head} "
-                             f"({float(best.max()):+.3f}).")  # fmt: skip
+            rise = float(best.max())
+            how = f"{rise:+.3f}" if rise < 1000 else "predictions blow up without it"
+            sentences.append(f"The head that it depends on most is {layer}.{head} ({how}).")
     if steering is not None:
         sentences += [_steered(steering, *pair) for pair in steered_pairs(steering)]
     return sentences
 
 
 def _steered(steering: xarray.Dataset, reference: str, target: str) -> str:
-    table = steering.sel(reference=reference, target=target)
-    share, random = (
-        float(table.continuation.sel(direction=name).median()) for name in ("read-out", "random")
-    )
+    table = steering.sel(reference=reference, target=target, direction="read-out")
+    cosine, share = (float(table[name].median()) for name in ("cosine", "continuation"))
+    if cosine > ALIKE and abs(share - 1) < 1 - ALIKE:
+        found = "the model goes on from there"
+    elif cosine < UNLIKE:
+        found = "the model does not go on from there"
+    else:
+        found = "the model goes on from there in part"
     return (
         f"Moved to another iterate of {reference_label(reference)}, held as "
-        f"{TARGETS.get(target, target)}, the model makes {share:.0%} of the change that going on "
-        f"from there would make (median over layers and jumps; pushed at random {random:.0%})."
-    )
+        f"{TARGETS.get(target, target)}, {found}: its predictions change with a cosine of "
+        f"{cosine:.2f} to what going on would change (median over layers and jumps)."
+    ).replace("-", "−")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import xarray
 
@@ -14,6 +16,8 @@ from interp.plots.ablation import (
 from interp.plots.steering import plot_steering, steered_pairs
 from interp.plots.style import reference_label
 from interp.report.section import Section
+
+VALUES: tuple[Literal["cosine", "share"], ...] = ("cosine", "share")
 
 
 def intervention_sections(
@@ -115,10 +119,11 @@ def _final(ablation: xarray.Dataset, reference: str) -> str | None:
 
 def _steering(steering: xarray.Dataset) -> Section:
     pictures = [
-        plot_steering(steering, reference, target, int(jump))
+        plot_steering(steering, reference, target, int(jump), value=value)
         for reference, target in steered_pairs(steering)
         for jump in steering.jump.values
         if _is_moved(steering, reference, target, int(jump))
+        for value in VALUES
     ]
     return Section(
         anchor="steering",
@@ -127,15 +132,17 @@ def _steering(steering: xarray.Dataset) -> Section:
         see=(
             "A layer's activations are moved, by the smallest change that a read-out of the "
             "iterate sees as such, from the iterate that the layer holds to the one that another "
-            "layer holds. Shown is how much of the change of the predictions happened that a "
-            "model would show which goes on from there, with 95 % intervals; as controls, a push "
-            "as far in random directions and one along a read-out of other prompts' iterates, "
-            "which leave the picture where they blow up."
+            "layer holds. A model that goes on from there would change its predictions in a way "
+            "that is known. Shown is how like that the change is: its cosine, and the share of "
+            "it that happened, with 95 % intervals. Controls are a push as far in random "
+            "directions and one along a read-out of other prompts' iterates; they leave the "
+            "picture where they blow up."
         ),
         means=(
-            "1 means that later layers compute from what was moved, as an iteration does; 0 that "
-            "they ignore it. Between them, what is read there is only part of what the model "
-            "computes from. Where the controls do as much, the push and not the iterate did it."
+            "Where both are 1, later layers compute from what was moved, as an iteration does; "
+            "where the cosine is 0 they do not, whatever the share. Between them, what is read "
+            "there is only part of what the model computes from. Where the controls do as much, "
+            "the push and not the iterate did it."
         ),
     )
 
