@@ -29,8 +29,10 @@ def prompts_words(comparison: ModelComparison) -> str:
 
 
 def calibration_words(comparison: ModelComparison) -> str:
-    """How often such verdicts are right where the truth is known."""
-    return quoted_error_rate(comparison.provenance["prompts"])
+    """How often such verdicts are right where the truth is known, as the verdicts quote it."""
+    quoted = (comparison.match(name).verdict.error_rate for name in comparison.names)
+    sentences = list(dict.fromkeys(sentence for sentence in quoted if sentence))
+    return " ".join(sentences) or quoted_error_rate(comparison.provenance["prompts"])
 
 
 def _subject(verdict: str) -> str:
