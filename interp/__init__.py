@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from interp import zoo as zoo
     from interp.analyses.match import MatchSettings as MatchSettings
     from interp.analyses.match import match as match
+    from interp.conditions.result import ConditionSweep as ConditionSweep
+    from interp.conditions.result import open_conditions as open_conditions
+    from interp.conditions.sweeping import conditions as conditions
     from interp.result import MatchResult as MatchResult
     from interp.result import open_result as open_result
     from interp.side_by_side.comparing import compare as compare
@@ -32,6 +35,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "CheckpointError": "hooks.checkpoints",
+        "ConditionSweep": "interp.conditions.result",
         "MatchResult": "interp.result",
         "MatchSettings": "interp.analyses.match",
         "ModelComparison": "interp.side_by_side.result",
@@ -39,9 +43,11 @@ __getattr__, __dir__ = lazy_names(
         "SequenceModel": "hooks.model",
         "Site": "hooks.sites",
         "compare": "interp.side_by_side.comparing",
+        "conditions": "interp.conditions.sweeping",
         "load": "interp.zoo.loading",
         "match": "interp.analyses.match",
         "open_comparison": "interp.side_by_side.result",
+        "open_conditions": "interp.conditions.result",
         "open_result": "interp.result",
         "save_checkpoint": "hooks.checkpoints",
         "tasks": "interp.tasks",

@@ -14,6 +14,7 @@ from torch import Tensor
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison, select
 from interp.analyses.evaluation import Matching, Sample
+from interp.analyses.layer_matching import read_out
 from interp.analyses.tables import BOUNDS, Arrangement
 from probes.controls.unique_variance import unique_variance
 from probes.disagreement import similarity_by_disagreement
@@ -64,22 +65,11 @@ class Rivals:
             table = tables[name].isel(site=0)
             steps = table.best_step if reference.takes_real_steps else table.whole_best_step
             predictions.append(reference.predictions(prefixes, steps.dropna("layer").values))
-        rivals = torch.stack(predictions)
         if readout == "matched":
-            rivals = _read_out(rivals, ys)
+            predictions = [read_out(iterates, ys) for iterates in predictions]
+        rivals = torch.stack(predictions)
         said = sample.said[: rivals.shape[1], :N_PROMPTS]
         return cls(tuple(best.values()), xs, ys, said, rivals)
-
-
-def _read_out(
-    rivals: Float[Tensor, "rival layer prompt point"], ys: Float[Tensor, "prompt point"]
-) -> Float[Tensor, "rival layer prompt point"]:
-    """Each iterate through its least-squares affine read-out of y."""
-    mean, goal = rivals.mean((2, 3), keepdim=True), ys.mean()
-    centred = rivals - mean
-    spread = centred.square().sum((2, 3), keepdim=True)
-    slope = (centred * (ys - goal)).sum((2, 3), keepdim=True) / spread.clamp(min=1e-300)
-    return goal + slope * centred
 
 
 def unique_variables(rivals: Rivals, sites: Sequence[Site]) -> dict[str, dict[str, Any]]:

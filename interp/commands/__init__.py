@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "algorithms": "interp.commands.algorithms:algorithms",
     "capture": "interp.commands.capture:capture",
     "intervene": "interp.commands.intervene:intervene",
+    "conditions": "interp.commands.conditions:conditions",
     "reproduce": "interp.commands.reproduce:reproduce",
     "calibrate": "interp.commands.calibrate:calibrate",
     "sweep": "interp.commands.sweep:sweep",

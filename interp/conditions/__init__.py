@@ -1,0 +1,1 @@
+"""One model away from its training: `interp conditions` and `interp.conditions`."""

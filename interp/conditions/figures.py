@@ -1,0 +1,174 @@
+"""Pictures of a sweep of conditions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray
+from plotly.graph_objects import Figure, Scatter
+
+from interp.conditions.variations import VARIATIONS
+from interp.plots.panel import Panel, draw
+from interp.plots.style import MUTED, Look, ordered_looks, reference_look
+
+MOST_LINES = 6
+
+
+def plot_condition_errors(name: str, table: xarray.Dataset) -> Figure:
+    """Error of layers, of the model and of the best answer, relative to predicting 0.
+
+    Args:
+        name: What was varied, a name of `VARIATIONS`.
+        table: As `ConditionSweep.table` gives it.
+    """
+    shown = _shown_layers(table)
+    looks = ordered_looks([f"layer {layer}" for layer in shown])
+    zero = table.zero_error.values
+    x = table.value.values
+    traces = [
+        _line(x, table.error.sel(layer=layer).values / zero, look, "error")
+        for layer, look in zip(shown, looks, strict=True)
+    ]
+    traces.append(
+        _line(
+            x,
+            table.model_error.values / zero,
+            Look("the model itself", "#d55e00", "dash", "square-open"),
+            "error",
+        )
+    )
+    traces.append(
+        _line(
+            x,
+            np.maximum(table.best_error.values / zero, 1e-300),
+            Look("OLS, or ridge at the noise", MUTED, "dot", "x-thin"),
+            "error",
+        )
+    )
+    lowest = np.nanmin([table.error / table.zero_error], initial=1.0)
+    highest = np.nanmax([(table.model_error / table.zero_error).values, np.ones(len(x))])
+    exponents = np.log10([max(lowest, 1e-12) / 2, min(highest, 1e6) * 2])
+    return draw(
+        Panel(
+            "Error, relative to predicting 0",
+            traces,
+            _axis(name, table),
+            {
+                "title": {"text": "error / error of predicting 0"},
+                "type": "log",
+                "range": exponents.tolist(),
+                "exponentformat": "power",
+            },
+            bands=_training(name, table),
+        )
+    )
+
+
+def plot_condition_steps(name: str, table: xarray.Dataset, reference: str) -> Figure | None:
+    """Best-matching step of one reference for every layer; None where nothing was matched.
+
+    Args:
+        name: What was varied.
+        table: As `ConditionSweep.table` gives it.
+        reference: One of the table's.
+    """
+    steps = table.best_step.sel(reference=reference)
+    if not np.isfinite(steps.values).any():
+        return None
+    shown = _shown_layers(table)
+    is_log = reference == "gd"
+    traces = []
+    for layer, look in zip(shown, ordered_looks([f"layer {n}" for n in shown]), strict=True):
+        values = steps.sel(layer=layer).values
+        bounds = table.best_step_interval.sel(reference=reference, layer=layer).values
+        trace = _line(table.value.values, _place(values, is_log), look, "step")
+        trace.customdata = values
+        trace.hovertemplate = "%{x:,.3~r}: step %{customdata:,.4~r}"
+        low, high = (_place(bounds[:, index], is_log) for index in (0, 1))
+        middle = _place(values, is_log)
+        trace.error_y = {
+            "type": "data",
+            "symmetric": False,
+            "array": high - middle,
+            "arrayminus": middle - low,
+            "thickness": 1,
+            "width": 3,
+        }
+        traces.append(trace)
+    y: dict[str, Any] = {"title": {"text": "best-matching step"}, "rangemode": "tozero"}
+    if is_log:
+        y = {
+            "title": {"text": "best-matching step (log scale)"},
+            "tickvals": [-1, *range(0, 15, 2)],
+            "ticktext": ["0", *(f"{2**k:,}" for k in range(0, 15, 2))],
+        }
+    label = reference_look(reference).label
+    title = f"{label}: step most like each layer"
+    return draw(Panel(title, traces, _axis(name, table), y, bands=_training(name, table)))
+
+
+def plot_needs(table: xarray.Dataset) -> Figure:
+    """Steps that the references themselves need, by condition number."""
+    x = table.value.values
+    traces = [
+        _line(x, table.steps_needed.sel(reference=name).values, reference_look(str(name)), "steps")
+        for name in table.reference.values
+    ]
+    return draw(
+        Panel(
+            "Steps that the references themselves need",
+            traces,
+            _axis("kappa", table),
+            {"title": {"text": "steps to weights within 10 % (log scale)"}, "type": "log"},
+            bands=_training("kappa", table),
+        )
+    )
+
+
+def _place(steps: np.ndarray, is_log: bool) -> np.ndarray:
+    return np.log2(np.maximum(steps, 0.5)) if is_log else steps
+
+
+def _shown_layers(table: xarray.Dataset) -> list[int]:
+    layers = table.layer.values
+    picked = np.linspace(0, len(layers) - 1, min(MOST_LINES, len(layers))).round().astype(int)
+    return [int(layers[index]) for index in dict.fromkeys(picked)]
+
+
+def _axis(name: str, table: xarray.Dataset) -> dict[str, Any]:
+    variation = VARIATIONS[name]
+    axis: dict[str, Any] = {"title": {"text": variation.axis}}
+    if variation.is_log:
+        values = table.value.values
+        axis |= {
+            "type": "log",
+            "tickvals": values.tolist(),
+            "ticktext": [f"{value:,g}" for value in values],
+        }
+    return axis
+
+
+def _training(name: str, table: xarray.Dataset) -> list[tuple[float, float, str]]:
+    """A thin band at the value in training."""
+    own = float(table.attrs["own"])
+    values = table.value.values
+    if not (values[0] <= own <= values[-1]) or len(values) < 2:
+        return []
+    if VARIATIONS[name].is_log:
+        centre, reach = np.log10(own), 0.012 * np.log10(values[-1] / values[0])
+        return [(10 ** (centre - reach), 10 ** (centre + reach), "training")]
+    reach = 0.012 * (values[-1] - values[0])
+    return [(own - reach, own + reach, "training")]
+
+
+def _line(x: np.ndarray, y: np.ndarray, look: Look, what: str) -> Scatter:
+    return Scatter(
+        x=x,
+        y=y,
+        mode="lines+markers",
+        line=look.line,
+        marker=look.marker,
+        name=look.label,
+        hovertemplate=f"%{{x:,.3~r}}: {what} %{{y:.3~g}}",
+    )

@@ -1,0 +1,129 @@
+"""The report of a sweep of conditions: one HTML file that opens offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hooks.atomic import atomic_write
+from interp.conditions.figures import (
+    plot_condition_errors,
+    plot_condition_steps,
+    plot_needs,
+)
+from interp.conditions.result import ConditionSweep, Law
+from interp.conditions.variations import VARIATIONS
+from interp.report.picture import picture_of
+from interp.report.section import Section
+from interp.report.templating import render_page
+
+LAWS = {
+    "newton": "Newton needs steps in proportion to the logarithm of κ",
+    "gd": "gradient descent in proportion to κ",
+    "cg": "conjugate gradients to its root, and never more than one a dimension",
+}
+
+
+def write_page(sweep: ConditionSweep, path: str | Path) -> None:
+    """Writes the page, atomically.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is left as it was.
+    """
+    page = page_html(sweep)
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def page_html(sweep: ConditionSweep) -> str:
+    """The page."""
+    provenance = sweep.provenance
+    sections = [_section(sweep, name) for name in sweep.varied]
+    facts = {
+        "Model": provenance["architecture"],
+        "Task": ", ".join(f"{key} = {value}" for key, value in provenance["task"].items()),
+        "Prompts": f"{provenance['prompts']:,} under each condition, as many to fit read-outs",
+        "Seed": str(provenance["seed"]),
+        "Command": provenance["command"],
+        "Versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
+    }
+    return render_page(
+        "conditions.html",
+        "interp.conditions",
+        checkpoint=provenance["checkpoint"],
+        lead=lead(sweep),
+        sections=[
+            (section, [picture_of(figure) for figure in section.pictures]) for section in sections
+        ],
+        facts=[(key, value) for key, value in facts.items() if value],
+    )
+
+
+def lead(sweep: ConditionSweep) -> tuple[str, ...]:
+    """What happens to the model, one sentence for each property."""
+    return tuple(_sentence(sweep, name) for name in sweep.varied)
+
+
+def _sentence(sweep: ConditionSweep, name: str) -> str:
+    table = sweep.table(name)
+    title = VARIATIONS[name].title
+    failed = [f"{value:g}" for value in table.value.values[table.failure.values != ""]]
+    relative = (table.model_error / table.zero_error).dropna("value")
+    best = (table.best_error / table.zero_error).dropna("value")
+    if not relative.size:
+        return f"{title}: the model leaves the range of numbers at every value."
+    first, last = relative.value.values[[0, -1]]
+    text = (
+        f"{title}: from {first:g} to {last:g} the model's error goes from "
+        f"{relative.values[0]:.3g} to {relative.values[-1]:.3g} of that of predicting 0 "
+        f"(best answer: {best.values[0]:.3g} to {best.values[-1]:.3g})"
+    )
+    if failed:
+        text += f"; at {', '.join(failed)} it leaves the range of numbers"
+    return f"{text}."
+
+
+def _section(sweep: ConditionSweep, name: str) -> Section:
+    table = sweep.table(name)
+    pictures = [plot_condition_errors(name, table)]
+    pictures += [
+        figure
+        for reference in table.reference.values
+        if (figure := plot_condition_steps(name, table, str(reference))) is not None
+    ]
+    note = None
+    means = (
+        "Layers that lie below the model itself still hold an answer that its own last layer "
+        "misreads. A matching step that stays where it is while the error rises is an algorithm "
+        "of so many steps meeting a harder problem."
+    )
+    if name == "kappa":
+        pictures.append(plot_needs(table))
+        note = _words(sweep.laws())
+        means += (
+            f" The references themselves, in the last picture, differ in how they meet it: "
+            f"{', '.join(LAWS.values())}. A model that needs more and more steps of gradient "
+            "descent to be matched, and the same number of Newton's, runs Newton's."
+        )
+    return Section(
+        anchor=name,
+        title=VARIATIONS[name].title,
+        pictures=tuple(pictures),
+        see=(
+            "The error of layers, each with a read-out fitted on such prompts, of the model's own "
+            "answer, and of the best possible one; and the step of each reference that every layer "
+            "is most like, with 95 % bootstrap intervals over prompts. The grey line is the value "
+            "in training."
+        ),
+        means=means,
+        note=note,
+    )
+
+
+def _words(laws: tuple[Law, ...]) -> str | None:
+    if not laws:
+        return None
+    parts = [
+        f"{law.reference}: steps ~ κ^{law.exponent:.2f}, {law.per_doubling:.2f} more for twice κ"
+        for law in laws
+    ]
+    return f"Steps that the references need, as measured: {'; '.join(parts)}."

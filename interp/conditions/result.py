@@ -1,0 +1,156 @@
+"""What a sweep of conditions found, saved and reopened whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+
+from hooks.atomic import atomic_write
+from interp.conditions.variations import VARIATIONS
+from interp.result import ResultError
+
+FORMAT = "icl-interp-conditions/1"
+
+
+@dataclass(frozen=True)
+class Law:
+    """How the steps that a reference needs grow with the condition number."""
+
+    reference: str
+    exponent: float
+    """Slope of log steps against log kappa: 1 for gradient descent, 1/2 for conjugate gradients
+    of more steps than dimensions …"""
+    per_doubling: float
+    """… and steps for twice the condition number: a constant for Newton, 2 from M_0 = alpha S."""
+    n_values: int
+    """Condition numbers at which it gets there."""
+
+
+@dataclass(frozen=True)
+class ConditionSweep:
+    """Errors and matches of one model by condition.
+
+    `data` is a tree with one table for each property that was varied, by `value`, `layer` and
+    `reference`; see `interp.conditions.condition.measure` for what it holds.
+    """
+
+    data: xarray.DataTree
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """Names of the properties that were varied, among those of `VARIATIONS`."""
+        return tuple(self.data.children)
+
+    def table(self, name: str) -> xarray.Dataset:
+        """Everything measured while one property was varied.
+
+        Raises:
+            ValueError: It was not varied.
+        """
+        if name not in self.varied:
+            raise ValueError(f"{name!r} was not varied; varied were {', '.join(self.varied)}")
+        return self.data[name].to_dataset()
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Checkpoint, task, seed, versions and command."""
+        found: dict[str, Any] = json.loads(self.data.attrs["provenance"])
+        return found
+
+    def laws(self) -> tuple[Law, ...]:
+        """Growth with the condition number, from three condition numbers on, above 1."""
+        if "kappa" not in self.varied:
+            return ()
+        table = self.table("kappa")
+        laws = []
+        for name in table.reference.values:
+            steps = table.steps_needed.sel(reference=name).values
+            kappa = table.value.values
+            usable = np.isfinite(steps) & (steps > 0) & (kappa > 1)
+            if usable.sum() >= 3:
+                log_kappa = np.log2(kappa[usable])
+                exponent = np.polyfit(log_kappa, np.log2(steps[usable]), 1)[0]
+                slope = np.polyfit(log_kappa, steps[usable], 1)[0]
+                laws.append(Law(str(name), float(exponent), float(slope), int(usable.sum())))
+        return tuple(laws)
+
+    def summary(self) -> dict[str, Any]:
+        """The content of `summary.json`, in plain values."""
+        provenance = self.provenance
+        return {
+            "checkpoint": provenance["checkpoint"],
+            "task": provenance["task"],
+            "seed": provenance["seed"],
+            "prompts": provenance["prompts"],
+            "varied": {name: self._plain(name) for name in self.varied},
+            "laws": [vars(law) for law in self.laws()],
+        }
+
+    def _plain(self, name: str) -> dict[str, Any]:
+        table = self.table(name)
+        names = [str(item) for item in table.data_vars if item != "failure"]
+        return {
+            "property": VARIATIONS[name].axis,
+            "values": table.value.values.tolist(),
+            "layers": table.layer.values.tolist(),
+            "references": table.reference.values.tolist(),
+            **{item: _without_nan(table[item].values.tolist()) for item in names},
+            "failure": [text or None for text in table.failure.values.tolist()],
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes everything to one netCDF file, atomically.
+
+        Raises:
+            OSError: The file cannot be written; an existing one is left as it was.
+        """
+        with atomic_write(path) as temporary:
+            self.data.to_netcdf(temporary, engine="netcdf4")
+
+    def write_report(self, path: str | Path) -> None:
+        """Writes the report, one HTML file that opens offline."""
+        from interp.conditions.page import write_page
+
+        write_page(self, path)
+
+
+def open_conditions(path: str | Path) -> ConditionSweep:
+    """Reads a file that `ConditionSweep.save` wrote.
+
+    Raises:
+        ResultError: The file is missing, damaged, or no such result.
+    """
+    try:
+        with xarray.open_datatree(path, engine="netcdf4") as tree:
+            data = tree.load()
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
+    if data.attrs.get("format") != FORMAT:
+        raise ResultError(
+            f"{path}: its format is {data.attrs.get('format')!r}, expected {FORMAT!r}"
+        )
+    return ConditionSweep(data)
+
+
+def make_sweep(
+    tables: Mapping[str, xarray.Dataset], provenance: Mapping[str, Any]
+) -> ConditionSweep:
+    """Puts the parts together."""
+    root = xarray.Dataset(attrs={"format": FORMAT, "provenance": json.dumps(dict(provenance))})
+    tree = {"/": root} | {f"/{name}": table for name, table in tables.items()}
+    return ConditionSweep(xarray.DataTree.from_dict(tree))
+
+
+def _without_nan(entry: Any) -> Any:
+    if isinstance(entry, list):
+        return [_without_nan(item) for item in entry]
+    return None if math.isnan(entry) else entry

@@ -1,0 +1,133 @@
+"""Where does a model break? Its layers on prompts unlike those of its training."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray
+
+from hooks.model import SequenceModel
+from interp.analyses.comparisons import own_parameters
+from interp.analyses.fitting import Progress
+from interp.analyses.task_fit import check_fit, task_of
+from interp.conditions.condition import N_GROUPS, measure, references_for
+from interp.conditions.result import ConditionSweep, make_sweep
+from interp.conditions.variations import VARIATIONS, Variation, choose_variations, lacks
+from interp.tasks import Task
+from interp.versions import library_versions
+from probes.references import DivergenceWarning
+
+LEAST_PROMPTS = 4 * N_GROUPS
+
+
+def conditions(
+    model: SequenceModel,
+    task: Task | None = None,
+    *,
+    vary: Sequence[str] = tuple(VARIATIONS),
+    values: Mapping[str, Sequence[float]] | None = None,
+    n_prompts: int = 512,
+    seed: int = 0,
+    progress: Progress = lambda stage, done, total: None,
+) -> ConditionSweep:
+    """Asks a model about prompts of other condition numbers, noise, scales and lengths.
+
+    The model stays as it is; under every condition its layers get fresh read-outs, their errors
+    are measured and they are matched with Newton, gradient descent and conjugate gradients. How
+    many steps those need themselves stands beside it: gradient descent needs steps in proportion
+    to the condition number, conjugate gradients to its root (at most one a dimension), Newton to
+    its logarithm.
+
+    Args:
+        model: Any hooked model.
+        task: The task of which one property at a time is varied; by default that of the training.
+        vary: Names of `VARIATIONS`.
+        values: Values to take in place of the defaults, by name.
+        n_prompts: Prompts to evaluate on under each condition, rounded up to a multiple of 64; as
+            many more fit read-outs.
+        seed: Of all prompts.
+        progress: Told of every condition.
+
+    Raises:
+        ValueError: An unknown property, a value that it cannot take, too few prompts, a task that
+            does not fit the model, or nothing left to vary.
+    """
+    if n_prompts < LEAST_PROMPTS:
+        raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
+    n_prompts = -(-n_prompts // N_GROUPS) * N_GROUPS
+    task = task or task_of(model)
+    check_fit(model, task)
+    chosen = choose_variations(vary)
+    given = {name: tuple(map(float, numbers)) for name, numbers in (values or {}).items()}
+    if unknown := sorted(set(given) - set(chosen)):
+        raise ValueError(f"values are for {', '.join(unknown)}, which vary does not name")
+    tasks = {
+        name: _tasks(model, task, name, variation, given.get(name, variation.values))
+        for name, variation in chosen.items()
+        if lacks(task, variation) is None
+    }
+    tasks = {name: found for name, found in tasks.items() if found}
+    if not tasks:
+        reasons = [reason for item in chosen.values() if (reason := lacks(task, item))]
+        raise ValueError(
+            "; ".join(reasons) or "the model takes no longer prompts than it was trained on"
+        )
+    known = own_parameters(model)
+    total, done = sum(map(len, tasks.values())), 0
+    tables = {}
+    for name, by_value in tasks.items():
+        rows = []
+        for condition in by_value.values():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DivergenceWarning)  # away from training they may
+                references = references_for(condition, known)
+                rows.append(measure(model, condition, references, n_prompts=n_prompts, seed=seed))
+            done += 1
+            progress(f"varying {name}", done, total)
+        table = xarray.concat(rows, xarray.Variable("value", list(by_value)))
+        tables[name] = table.assign_attrs(own=VARIATIONS[name].own(task))
+    return make_sweep(tables, _provenance(model, task, n_prompts, seed))
+
+
+def _tasks(
+    model: SequenceModel, task: Task, name: str, variation: Variation, values: Sequence[float]
+) -> dict[float, Task]:
+    """The condition of every value; longer prompts only where the model takes them."""
+    if not values:
+        raise ValueError(f"values of {name} must hold at least one number")
+    found = {}
+    for value in sorted(set(values)):
+        try:
+            condition = variation.apply(task, value)
+        except ValueError as error:
+            raise ValueError(f"values of {name}: {error}") from None
+        is_longer = condition.n_points > model.config.n_points
+        if name == "points" and is_longer and not model.takes_longer_prompts:
+            continue
+        if condition.n_points < 2:
+            raise ValueError(f"values of {name} must leave at least 2 points, got {value}")
+        found[value] = condition
+    if name == "points" and set(found) <= {1.0}:
+        return {}
+    return found
+
+
+def _provenance(model: SequenceModel, task: Task, n_prompts: int, seed: int) -> dict[str, Any]:
+    is_command = Path(sys.argv[0]).name == "interp"
+    keys = ("name", "built_in", "path")
+    named = (str(model.provenance[key]) for key in keys if model.provenance.get(key))
+    return {
+        "checkpoint": next(named, "a model in memory"),
+        "architecture": type(model).__name__,
+        "config": model.describe(),
+        "task": task.describe(),
+        "seed": seed,
+        "prompts": n_prompts,
+        "versions": library_versions(),
+        "command": shlex.join(["interp", *sys.argv[1:]]) if is_command else None,
+    }
