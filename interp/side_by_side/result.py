@@ -38,7 +38,9 @@ class ModelComparison:
     @property
     def summary(self) -> xarray.Dataset:
         """All numbers about whole models."""
-        return self.data["summary"].to_dataset(inherit=False)
+        node = self.data["summary"]
+        assert isinstance(node, xarray.DataTree)
+        return node.to_dataset(inherit=False)
 
     def match(self, name: str) -> MatchResult:
         """What `interp.match` found about one model.

@@ -40,7 +40,7 @@ def models_table(comparison: ModelComparison) -> Table:
         Column("n_parameters", "Parameters", 0),
         Column("milliseconds_per_prompt", "ms per prompt", 3),
     )
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name in comparison.names:
         row, result = summary.sel(model=name), comparison.match(name)
         verdict = result.verdict
@@ -82,7 +82,7 @@ def similarity_table(comparison: ModelComparison) -> Table:
         columns.append(Column(f"sime_{key}", f"SimE {title}", 3, has_interval=True))
         if key != "ogd":
             columns.append(Column(f"steps_{key}", f"{title} steps", 1, has_interval=True))
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name in comparison.names:
         cells: list[Cell] = [name]
         for key in REFERENCE_TITLES:
@@ -113,7 +113,7 @@ def difference_table(comparison: ModelComparison) -> Table:
             for key, title in REFERENCE_TITLES.items()
         ),
     )
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name, other in combinations(comparison.names, 2):
         if summary.task.sel(model=name) == summary.task.sel(model=other):
             pair = summary.sel(model=name, other=other)
@@ -178,7 +178,7 @@ def forgetting_table(comparison: ModelComparison) -> Table:
             for name in map(str, summary.remembering.values)
         ),
     )
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name in comparison.names:
         row = summary.sel(model=name)
         for index in np.flatnonzero(np.isfinite(row.gap.values)):
