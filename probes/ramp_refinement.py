@@ -11,7 +11,7 @@ from torch import Tensor
 from probes.growth import Ramp
 from probes.matching import StepGrid
 
-N_ROUNDS = 12
+N_ROUNDS = 8
 """Rounds of the search, each of which moves both ends by less than the one before."""
 
 SHRINK = 0.6

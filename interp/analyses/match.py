@@ -38,6 +38,7 @@ from interp.result import MatchResult, make_result
 from interp.tasks import Task
 from interp.versions import library_versions
 from probes.controls.bootstrap import bootstrap_weights
+from probes.verdict import Verdict
 
 DEFAULT_KINDS = ("resid_post", "attn_out")
 N_REPLICATES = 200
@@ -105,37 +106,12 @@ def match(
     """
     settings = replace(settings or MatchSettings(), **options)
     views = choose_views(settings.show, model)
-    seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(5)]
-    source: SequenceModel | SavedActivations
-    if isinstance(model, ActivationFile):
-        if task is not None:
-            raise ValueError("task must be None for saved activations, which have their prompts")
-        settings = replace(settings, n_prompts=_affordable(model, settings.n_prompts))
-        budget = _budget(settings.n_prompts)
-        seeds[:3] = 0, budget.n_fit, budget.n_fit + budget.n_held_out
-        source = SavedActivations(model)
-        task = source.task
-    else:
-        source = model
-        task = task or task_of(model)
-        check_fit(model, task)
-    usual = tuple(kind for kind in DEFAULT_KINDS if kind in source.site_kinds)
-    kinds = settings.site_kinds or usual or source.site_kinds[:1]
-    kinds = shown_kinds(kinds, settings.show, source.site_kinds)
-    settings = replace(settings, site_kinds=kinds)
-    sites = [site for kind in kinds for site in source.sites(kind)]
-    known = own_parameters(model) if isinstance(model, SequenceModel) else {}
-    comparisons = default_comparisons(task, known | dict(parameters or {}))
-    run = _Run(task, comparisons, settings.final_norm, seeds, progress)
-    scores = run.scores(source, sites, settings.n_prompts)
-    twin = _twin(model, seeds[4]) if isinstance(model, SequenceModel) else None
+    seen = _examine(model, task, settings, parameters, progress)
+    source, task, settings, seeds = seen.source, seen.task, seen.settings, seen.seeds
+    sites, comparisons = seen.sites, seen.comparisons
+    scores, twin_scores = seen.scores, seen.twin_scores
     first_kind = [site for site in sites if site.kind == sites[0].kind]
-    twin_scores = None
-    if twin is not None:
-        n_prompts = min(settings.n_prompts, N_CONTROL_PROMPTS)
-        twin_scores = replace(run, progress=_silent).scores(twin, first_kind, n_prompts)
-    verdict = judge(scores, sites, comparisons, settings.readout, twin_scores)
-    verdict = verdict.quoting(_error_rate(settings))
+    verdict = seen.verdict
     treatment = f"{settings.readout}/paper"
     controls = {"shuffled targets": _control(scores.shuffled_error, None, scores, sites)}
     if twin_scores is not None:
@@ -189,6 +165,79 @@ def match(
     )
 
 
+@dataclass(frozen=True)
+class _Examination:
+    """Scores and verdict, before they are put into tables."""
+
+    source: SequenceModel | SavedActivations
+    task: Task
+    settings: MatchSettings
+    seeds: Sequence[int]
+    sites: Sequence[Site]
+    comparisons: tuple[Comparison, ...]
+    scores: Scores
+    twin_scores: Scores | None
+    verdict: Verdict
+
+
+def verdict_on(model: SequenceModel, settings: MatchSettings) -> Verdict:
+    """The verdict of `match` on what a model was trained on, without its tables."""
+    return _examine(model, None, settings, None, _silent, is_verdict_only=True).verdict
+
+
+def _examine(
+    model: SequenceModel | ActivationFile,
+    task: Task | None,
+    settings: MatchSettings,
+    parameters: Mapping[str, Mapping[str, Any]] | None,
+    progress: Progress,
+    *,
+    is_verdict_only: bool = False,
+) -> _Examination:
+    seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(5)]
+    source: SequenceModel | SavedActivations
+    if isinstance(model, ActivationFile):
+        if task is not None:
+            raise ValueError("task must be None for saved activations, which have their prompts")
+        settings = replace(settings, n_prompts=_affordable(model, settings.n_prompts))
+        budget = _budget(settings.n_prompts)
+        seeds[:3] = 0, budget.n_fit, budget.n_fit + budget.n_held_out
+        source = SavedActivations(model)
+        task = source.task
+    else:
+        source = model
+        task = task or task_of(model)
+        check_fit(model, task)
+    usual = tuple(kind for kind in DEFAULT_KINDS if kind in source.site_kinds)
+    kinds = settings.site_kinds or usual or source.site_kinds[:1]
+    kinds = shown_kinds(kinds, settings.show, source.site_kinds)
+    settings = replace(settings, site_kinds=kinds)
+    sites = [site for kind in kinds for site in source.sites(kind)]
+    known = own_parameters(model) if isinstance(model, SequenceModel) else {}
+    comparisons = default_comparisons(task, known | dict(parameters or {}))
+    run = _Run(task, comparisons, settings.final_norm, seeds, progress)
+    scores = run.scores(source, sites, settings.n_prompts)
+    twin = _twin(model, seeds[4]) if isinstance(model, SequenceModel) else None
+    first_kind = [site for site in sites if site.kind == sites[0].kind]
+    twin_scores = None
+    if twin is not None:
+        n_prompts = min(settings.n_prompts, N_CONTROL_PROMPTS)
+        twin_run = replace(run, progress=_silent, is_direct_only=is_verdict_only)
+        twin_scores = twin_run.scores(twin, first_kind, n_prompts)
+    verdict = judge(scores, sites, comparisons, settings.readout, twin_scores)
+    return _Examination(
+        source,
+        task,
+        settings,
+        seeds,
+        sites,
+        comparisons,
+        scores,
+        twin_scores,
+        verdict.quoting(_error_rate(settings)),
+    )
+
+
 def _error_rate(settings: MatchSettings) -> str:
     if settings.readout != "matched":
         return "How often verdicts from raw read-outs are right is not known."
@@ -208,6 +257,8 @@ class _Run:
     final_norm: FinalNorm
     seeds: Sequence[int]
     progress: Progress
+    is_direct_only: bool = False
+    """Whether similarities of errors are left out, which a control is not judged by."""
 
     def scores(
         self, model: SequenceModel | SavedActivations, sites: Sequence[Site], n_prompts: int
@@ -218,11 +269,12 @@ class _Run:
         readouts = fit_readouts(
             model, self.task, sites, self.comparisons, budget, fit_seeds, **common
         )
+        compared = () if self.is_direct_only else self.comparisons
         evaluation = evaluate(
             model,
             self.task,
             sites,
-            self.comparisons,
+            compared,
             readouts,
             budget,
             self.seeds[2],
@@ -230,7 +282,7 @@ class _Run:
             **common,
         )
         weights = bootstrap_weights(N_GROUPS, N_REPLICATES, self.seeds[3], with_original=True)
-        return Scores.of(evaluation, self.comparisons, weights)
+        return Scores.of(evaluation, compared, weights)
 
 
 def _twin(model: SequenceModel, seed: int) -> SequenceModel | None:

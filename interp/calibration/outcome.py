@@ -79,18 +79,14 @@ def run_cell(cell: Cell) -> Outcome:
     import numpy as np
     import torch
 
-    from interp.analyses.match import match
+    from interp.analyses.match import MatchSettings, verdict_on
     from interp.calibration.models import build
 
     torch.set_num_threads(1)
     entropy = [cell.seed, int(cell.condition.key[:15], 16)]
     prompt_seed, model_seed = map(int, np.random.SeedSequence(entropy).generate_state(2))
-    verdict = match(
-        build(cell, model_seed),
-        n_prompts=cell.n_prompts,
-        site_kinds=("resid_post",),
-        seed=prompt_seed,
-    ).verdict
+    settings = MatchSettings(("resid_post",), n_prompts=cell.n_prompts, seed=prompt_seed)
+    verdict = verdict_on(build(cell, model_seed), settings)
     family = FAMILIES[cell.algorithm]
     readings = []
     for finding in verdict.findings if cell.control == "planted" else ():

@@ -1,0 +1,126 @@
+"""What the steps of noisy planted models come to with a hundred times the prompts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from hooks.atomic import atomic_write
+from interp.calibration.cell import Cell
+from interp.calibration.protocols import REFERENCES
+
+TIMES = 100
+"""How many times the prompts of the runs a large sample has."""
+
+MIN_RUNS = 10
+"""A condition that fewer runs were made of gets no large sample."""
+
+
+@dataclass(frozen=True)
+class LargeSample:
+    """The match curve of the planted reference on many prompts, by measure."""
+
+    cell: Cell
+    """The condition, with the prompts of the runs."""
+    n_prompts: int
+    steps: dict[str, tuple[float, ...]]
+    """Best-matching step of layers 0, 1, …, by what was regressed onto, as verdicts name it."""
+
+    def rate(self, measure: str, first_layer: int, last_layer: int) -> float | None:
+        """Steps a layer over some layers; None for a measure that was not taken."""
+        if measure not in self.steps:
+            return None
+        steps = self.steps[measure][first_layer : last_layer + 1]
+        layers = range(first_layer, last_layer + 1)
+        middle = sum(layers) / len(layers)
+        products = sum((layer - middle) * step for layer, step in zip(layers, steps, strict=True))
+        return products / sum((layer - middle) ** 2 for layer in layers)
+
+
+def conditions(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The noisy planted models that many runs were made of, at their fewest prompts."""
+    counts: dict[Cell, int] = {}
+    for cell in cells:
+        if cell.control == "planted" and cell.noise:
+            counts[cell.condition] = counts.get(cell.condition, 0) + 1
+    often = [cell for cell, count in counts.items() if count >= MIN_RUNS]
+    fewest = {replace(cell, n_prompts=128): cell for cell in often}
+    for cell in often:
+        key = replace(cell, n_prompts=128)
+        fewest[key] = min(fewest[key], cell, key=lambda other: other.n_prompts)
+    return tuple(fewest.values())
+
+
+def take_large_sample(cell: Cell) -> LargeSample:
+    """Regresses the planted reference's iterates on as many prompts as the name says."""
+    import numpy as np
+    import torch
+
+    from interp.analyses.comparisons import default_comparisons, own_parameters, select
+    from interp.analyses.direct import TARGETS, DirectTargets, ExplainedVariance
+    from interp.analyses.fitting import batches
+    from interp.analyses.judging import beyond_first
+    from interp.analyses.task_fit import task_of
+    from interp.calibration.models import planted
+    from probes.matching import best_match
+    from probes.readout import ReadoutFitter
+
+    torch.set_num_threads(1)
+    model, n_prompts = planted(cell), TIMES * cell.n_prompts
+    task, sites = task_of(model), model.sites("resid_post")
+    every = default_comparisons(task, own_parameters(model))
+    item = select(every, REFERENCES[cell.algorithm])
+    targets = DirectTargets((item,), task.n_dims, ("prediction", "filtered_query"))
+    entropy = [TIMES, int(cell.condition.key[:15], 16)]
+    seeds = [int(seed) for seed in np.random.SeedSequence(entropy).generate_state(3)]
+
+    def fitted(n: int, seed: int) -> ReadoutFitter:
+        fitter = ReadoutFitter(len(sites), model.config.d_model, targets.n_targets)
+        for prefixes, activations, _ in batches(model, task, sites, n, seed, "official"):
+            values = targets.compute(prefixes)
+            fitter.update(activations[:, :, 1:].flatten(1, 2), values.flatten(0, 1))
+        return fitter
+
+    held_out = fitted(n_prompts // 4, seeds[1]).statistics
+    readout = fitted(n_prompts, seeds[0]).select(held_out, per_target=True)
+    explained = ExplainedVariance.empty(targets, 1, len(sites))
+    for prefixes, activations, _ in batches(model, task, sites, n_prompts, seeds[2], "official"):
+        explained.add(0, 1, readout, activations, targets.compute(prefixes))
+    r2 = explained.r2(torch.ones(1, 1, dtype=torch.float64))
+    steps = {
+        f"R^2 of {TARGETS[target]}": best_match(
+            beyond_first(r2[item.name, target]), item.grid_of(target)
+        ).step[0]
+        for target in targets.targets
+    }
+    return LargeSample(
+        cell, n_prompts, {name: tuple(curve.tolist()) for name, curve in steps.items()}
+    )
+
+
+def large_samples(
+    directory: str | Path,
+    cells: Sequence[Cell],
+    *,
+    resume: bool = True,
+    take: Callable[[Cell], LargeSample] = take_large_sample,
+) -> Iterator[LargeSample]:
+    """Takes the large samples that a grid needs, keeping each in a file of the directory."""
+    for cell in conditions(cells):
+        path = Path(directory) / f"{cell.key}.json"
+        if not (resume and path.exists()):
+            with atomic_write(path) as temporary:
+                temporary.write_text(json.dumps(asdict(take(cell)), indent=1), encoding="utf-8")
+        yield _read(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _read(values: Mapping[str, object]) -> LargeSample:
+    cell, steps, n_prompts = values["cell"], values["steps"], values["n_prompts"]
+    assert isinstance(cell, dict)
+    assert isinstance(steps, dict)
+    assert isinstance(n_prompts, int)
+    return LargeSample(
+        Cell(**cell), n_prompts, {name: tuple(curve) for name, curve in steps.items()}
+    )
