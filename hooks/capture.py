@@ -24,7 +24,7 @@ Positions = Literal["predictions", "tokens"]
 def capture(
     model: SequenceModel,
     prompts: Iterable[Any],
-    sites: Sequence[Site],
+    sites: Sequence[Site] | str,
     *,
     final_norm: FinalNorm = "official",
     positions: Positions = "predictions",
@@ -39,8 +39,9 @@ def capture(
         model: One of our models or an attached one.
         prompts: Batches that start with xs [prompt, point, dim] and ys [prompt, point], such as
             those of a task's `stream`; or one such batch.
-        sites: Where to read. All must have one width, since they share an array; kind `z` is
-            read with its heads merged, [head · d_head], and has as a rule the width d_model.
+        sites: Where to read, or the name of a kind, for every layer that has it. All must have
+            one width, since they share an array; kind `z` is read with its heads merged,
+            [head · d_head], and has as a rule the width d_model.
         final_norm: Whether the model's last LayerNorm is applied to what is read. "official": to
             `resid_post` of the last layer only, as Hugging Face's hidden states have it and so the
             paper's code; "all": to every site of the residual stream; "none": to none.
@@ -61,7 +62,7 @@ def capture(
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-    sites = tuple(sites)
+    sites = model.sites(sites) if isinstance(sites, str) else tuple(sites)
     if not sites:
         raise ValueError("sites is empty; model.sites() lists those of the residual stream")
     if repeated := {site for site in sites if sites.count(site) > 1}:
@@ -90,6 +91,11 @@ def _stream(
     n_seen = 0
     for batch in prompts:
         xs, ys = batch[0], batch[1]
+        if not (isinstance(xs, Tensor) and isinstance(ys, Tensor) and xs.ndim > 2):
+            raise ValueError(
+                "prompts must be batches of tensors (xs, ys), or one such batch as a tuple; got a "
+                f"{type(prompts).__name__} of {type(batch).__name__}"
+            )
         model.check_prompts(xs, ys)
         for name, values in (("xs", xs), ("ys", ys)):
             check_finite(values, name, n_seen)

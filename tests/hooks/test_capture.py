@@ -104,6 +104,17 @@ def test_final_norm_is_where_it_was_asked_for(model: SequenceModel, final_norm: 
     torch.testing.assert_close(read_out, raw.predictions)
 
 
+def test_a_kind_stands_for_its_sites(model: SequenceModel) -> None:
+    [captured] = capture(model, prompts(), "mlp_out")
+    assert captured.sites == model.sites("mlp_out")
+
+
+@pytest.mark.parametrize("wrap", [list, lambda pair: tuple(t.numpy() for t in pair)])
+def test_what_is_no_batch_of_tensors_is_refused(model: SequenceModel, wrap) -> None:
+    with pytest.raises(ValueError, match="prompts must be batches of tensors"):
+        list(capture(model, wrap(tuple(prompts())[:2]), model.sites()))
+
+
 def test_all_tokens(model: SequenceModel) -> None:
     [tokens] = capture(model, prompts(), model.sites(), positions="tokens")
     [points] = capture(model, prompts(), model.sites())
