@@ -147,7 +147,7 @@ def match(
         final_norm=settings.final_norm,
     )
     layers = layers.assign(
-        order.variables(kinds)
+        order.variables(settings.site_kinds or ())
         | error_selectivity(scores, sites)
         | disagreement_variables(rivals, layers)
     )
