@@ -13,6 +13,7 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from hooks.architectures.gpt2 import GPT2
 from hooks.finite import check_finite
 from hooks.interventions import record
 from hooks.model import SequenceModel
@@ -52,6 +53,9 @@ class HeadSettings:
     n_prompts: int = 1024
     """Of which half are fitted on and a quarter scored."""
     seed: int = 0
+    per_example: bool | None = None
+    """Whether moments are divided by the number of pairs seen; by default where heads average,
+    as those of a GPT-2 do, and not where they add up."""
 
     def __post_init__(self) -> None:
         if self.n_prompts < 16:
@@ -82,8 +86,8 @@ def read_heads(
 
     Gradient descent adds up moments S^j b, Newton's first steps a few of them; heads that compute
     one of them, or the difference from one iterate to the next, are the parts of the algorithm.
-    S and b are those of a prefix divided by its number of pairs, as heads average; a read-out
-    of a head is as good as one of what it writes to the residual stream, which is linear in z.
+    A read-out of z is as good as one of what the head writes to the residual stream, which is
+    linear in z.
 
     Args:
         model: A model with sites of kind `z`.
@@ -111,7 +115,9 @@ def read_heads(
     if comparisons is None:
         comparisons = default_comparisons(task, own_parameters(model))
     chosen = stepping_comparisons(model, comparisons, settings.references)
-    blocks = _blocks(chosen, settings.n_moments, task.n_dims)
+    if settings.per_example is None:
+        settings = replace(settings, per_example=isinstance(model, GPT2))
+    blocks = _blocks(chosen, settings, task.n_dims)
     return _dataset(*_fit(model, task, settings, blocks, progress), blocks, settings)
 
 
@@ -124,6 +130,8 @@ class _Block:
     form: str
     n: int
     width: int
+    per_example: bool = False
+    """For the moments."""
 
     @property
     def steps(self) -> tuple[float, ...]:
@@ -133,7 +141,7 @@ class _Block:
 
     def compute(self, prefixes: Prefixes) -> Float[Tensor, "prompt seen_point column"]:
         if self.comparison is None:
-            vectors = moments(prefixes, self.n)
+            vectors = moments(prefixes, self.n, per_example=self.per_example)
         else:
             vectors = self.comparison.reference.weights(prefixes, self.steps)
         if self.form == "prediction":
@@ -143,22 +151,32 @@ class _Block:
         return rearrange(vectors[:, :, 1:], "v prompt point dim -> prompt point (v dim)")
 
 
-def _blocks(comparisons: Sequence[Comparison], n_moments: int, n_dims: int) -> tuple[_Block, ...]:
+def _blocks(
+    comparisons: Sequence[Comparison], settings: HeadSettings, n_dims: int
+) -> tuple[_Block, ...]:
     blocks = []
     for form in FORMS:
         width = 1 if form == "prediction" else n_dims
         for item in comparisons:
             steps = _Block(item, form, 0, width).steps
             blocks.append(_Block(item, form, len(steps), width))
-        blocks.append(_Block(None, form, n_moments, width))
+        blocks.append(_Block(None, form, settings.n_moments, width, bool(settings.per_example)))
     return tuple(blocks)
 
 
-def moments(prefixes: Prefixes, n_moments: int) -> Float[Tensor, "moment prompt point dim"]:
-    """S^j b of every prefix for j = 0, 1, …, with S = X^T X / t and b = X^T y / t."""
+def moments(
+    prefixes: Prefixes, n_moments: int, *, per_example: bool = False
+) -> Float[Tensor, "moment prompt point dim"]:
+    """S^j b of every prefix, from j = 0 on.
+
+    Args:
+        prefixes: The prefixes.
+        n_moments: How many.
+        per_example: Whether S and b are means over the pairs of the prefix, and not sums.
+    """
     decomposition = prefixes.decomposition
     n_seen = torch.arange(prefixes.n_points, dtype=torch.float64).clamp(min=1)[:, None]
-    eigenvalues = prefixes.eigenvalues / n_seen
+    eigenvalues = prefixes.eigenvalues / (n_seen if per_example else 1)
     along = eigenvalues * decomposition.coefficients  # b in the eigenbasis
     found = []
     for _ in range(n_moments):
@@ -265,7 +283,11 @@ def _dataset(
             for name, dims in axes.items()
         },
         coords,
-        {"n_prompts": settings.n_prompts, "seed": settings.seed},
+        {
+            "n_prompts": settings.n_prompts,
+            "seed": settings.seed,
+            "per_example": int(bool(settings.per_example)),
+        },
     )
     for number, (layer, other) in enumerate(zip(layers, shuffled, strict=True), start=1):
         for block, r2 in zip(blocks, layer.r2(blocks), strict=True):

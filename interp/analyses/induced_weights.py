@@ -46,7 +46,7 @@ class InducedWeightSettings:
     n_queries: int | None = None
     """Fresh inputs that weights are regressed on; by default 64, or 8 a dimension if that is
     more."""
-    n_fit_prompts: int = 2048
+    n_fit_prompts: int = 4096
     """To fit the layers' read-outs of y on."""
     seed: int = 0
     level: float = 0.95
@@ -67,6 +67,7 @@ def compare_induced_weights(
     settings: InducedWeightSettings | None = None,
     *,
     comparisons: Sequence[Comparison] | None = None,
+    readout: Readout | None = None,
     progress: Progress = lambda stage, done, total: None,
     **options: Any,
 ) -> xarray.DataTree:
@@ -83,6 +84,7 @@ def compare_induced_weights(
         task: Where prompts and fresh x come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
         comparisons: References; by default those of `interp.match`.
+        readout: Of y, from the residual stream of every layer; by default fitted here.
         progress: Told of every batch.
         **options: Fields of `InducedWeightSettings`.
 
@@ -111,9 +113,10 @@ def compare_induced_weights(
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(4)]
     if comparisons is None:
         comparisons = default_comparisons(task, own_parameters(model))
-    readout = fit_layer_readouts(
-        model, task, n_prompts=settings.n_fit_prompts, seed=seeds[0], progress=progress
-    )
+    if readout is None:
+        readout = fit_layer_readouts(
+            model, task, n_prompts=settings.n_fit_prompts, seed=seeds[0], progress=progress
+        )
     n_queries = settings.n_queries or max(64, 8 * task.n_dims)
     queries = task.sample(n_queries, torch.Generator().manual_seed(seeds[1])).xs[:, 0]
     parts: list[_Cosines] = []

@@ -66,7 +66,9 @@ def _how(result: MatchResult) -> str:
 
 def _heads(result: MatchResult) -> Section:
     heads = result.view("heads")
-    chance = float(np.nanmax(heads.to_dataset().shuffled_r2.values))
+    table = heads.to_dataset()
+    chance = float(np.nanmax(table.shuffled_r2.values))
+    how = "averages over" if table.attrs["per_example"] else "sums over"
     return Section(
         anchor="heads",
         title="What each attention head holds",
@@ -84,7 +86,10 @@ def _heads(result: MatchResult) -> Section:
             "w and bright for x·w means that the head answers the question and does not carry "
             "the weights."
         ),
-        note=f"Onto the targets of other prompts no head exceeds an R² of {max(chance, 0):.3f}.",
+        note=(
+            f"Onto the targets of other prompts no head exceeds an R² of {max(chance, 0):.3f}. "
+            f"S and b are {how} the pairs seen."
+        ),
     )
 
 
