@@ -1,4 +1,4 @@
-"""Runs the notebooks of examples/ and keeps their outputs, figures as SVG, which GitHub shows.
+"""Runs the notebooks of examples/ and keeps their outputs, figures as SVG, which code hosts show.
 
 python docs/execute_notebooks.py [NAME…]
 """
@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from plotly.graph_objects import Figure
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SETUP = (
-    "import plotly.io as pio; pio.defaults.default_width, pio.defaults.default_height = 900, 380"
-)
-"""Run before the first cell: the size of figures that state none."""
+PLOTLY = "application/vnd.plotly.v1+json"
+WIDTH = 900
+"""Of figures that state none, in pixels."""
 
 
 def main() -> None:
@@ -24,7 +25,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="parts of file names; by default all notebooks")
     names = parser.parse_args().names
-    os.environ["PLOTLY_RENDERER"] = "svg"
+    os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm's, without ipywidgets
     for file in sorted(EXAMPLES.glob("*.ipynb")):
         if not names or any(name in file.name for name in names):
             execute(file)
@@ -34,18 +36,24 @@ def main() -> None:
 def execute(file: Path) -> None:
     """Runs one notebook from a fresh kernel and writes it back without times and machine names."""
     notebook = nbformat.read(file, as_version=4)
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(EXAMPLES)}})
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(SETUP))
-    with client.setup_kernel():
-        for index, cell in enumerate(notebook.cells):
-            client.execute_cell(cell, index, store_history=index > 0)
-            cell.metadata.pop("execution", None)
-    del notebook.cells[0]
+    folder = {"metadata": {"path": str(EXAMPLES)}}
+    NotebookClient(notebook, timeout=600, resources=folder).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            if PLOTLY in output.get("data", {}):
+                output["data"] = {"image/svg+xml": to_svg(output["data"][PLOTLY])}
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
     nbformat.write(notebook, file)
+
+
+def to_svg(figure: dict[str, Any]) -> str:
+    """Draws a figure in a headless browser."""
+    content = Figure(data=figure["data"], layout=figure["layout"])
+    return content.to_image("svg", width=content.layout.width or WIDTH).decode()
 
 
 if __name__ == "__main__":
