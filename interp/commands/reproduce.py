@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from interp.paper.catalogue import Row
     from interp.paper.finding import Finding
 
+DEFAULT_PROMPTS = 1024
+
 
 def reproduce(
     figures: Annotated[
@@ -37,7 +39,7 @@ def reproduce(
     document: Annotated[
         Path | None, typer.Option(help="Markdown page to write, with pictures beside it.")
     ] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="Prompts to score on.")] = 1024,
+    prompts: Annotated[int, typer.Option(min=1, help="Prompts to score on.")] = DEFAULT_PROMPTS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all prompts.")] = 0,
     list_rows: Annotated[
         bool, typer.Option("--list", help="List the figures and what they need; compute nothing.")
@@ -46,8 +48,6 @@ def reproduce(
 ) -> None:
     """Compute the paper's figures again, with the published numbers beside ours."""
     import json
-    import shlex
-    import sys
 
     from rich.console import Console
 
@@ -74,7 +74,7 @@ def reproduce(
         settings = Settings(n_prompts=prompts, seed=seed)
         findings = list(run(rows, Cast.of(checkpoint or (), settings), progress))
         progress("writing the report", 0, 1)
-        command = shlex.join(["interp", *sys.argv[1:]])
+        command = _command(figures or (), checkpoint or (), document, prompts, seed)
         facts = f"{settings.n_scored:,} prompts to score on, seed {seed}"
         if out is not None:
             write_reproduction(findings, out, command=command, facts=facts)
@@ -90,29 +90,23 @@ def reproduce(
                 print(f"{name}: {path}")
 
 
+MARKS = {"agrees": "[green]✓[/]", "disagrees": "[red]✗[/]", "cannot be told": "[dim]?[/]"}
+
+
 def _show(findings: Sequence[Finding]) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.padding import Padding
 
-    console = Console()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("figure", no_wrap=True)
-    for column in ("claim", "published", "found"):
-        table.add_column(column)
-    table.add_column("outcome", no_wrap=True)
-    styles = {"agrees": "green", "disagrees": "red", "cannot be told": "dim"}
+    console = Console(highlight=False)
     for finding in findings:
-        for number, check in enumerate(finding.checks):
-            about = f" [dim]({escape(check.about)})[/]" if check.about else ""
-            table.add_row(
-                finding.row.label if number == 0 else "",
-                escape(check.claim) + about,
-                check.published,
-                escape(check.found),
-                f"[{styles[check.outcome]}]{check.outcome}[/]",
-            )
-    console.print(table, highlight=False)
+        row = finding.row
+        console.print(f"[bold]{row.label}: {escape(row.title)}[/] – {finding.outcome}")
+        for check in finding.checks:
+            console.print(Padding(f"{MARKS[check.outcome]} {escape(check.claim)}", (0, 0, 0, 2)))
+            published = "" if check.published == "–" else f" (published: {check.published})"
+            console.print(Padding(f"[dim]{escape(check.found + published)}[/]", (0, 0, 0, 4)))
+    console.print("✓ agrees, ✗ disagrees, ? cannot be told")
 
 
 def _list(rows: Sequence[Row]) -> None:
@@ -127,15 +121,35 @@ def _list(rows: Sequence[Row]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
     table.add_column("figure", no_wrap=True)
-    for column in ("what it shows", "models"):
-        table.add_column(column)
+    table.add_column("what it shows")
     for row in rows:
         models = dict.fromkeys(ROLES[role].small for role in row.needs)
-        words = [
-            name if name in shipped else f"{name} [dim](not shipped: interp train {name})[/]"
-            for name in models
-        ]
-        table.add_row(
-            row.key, row.label, escape(row.title), ", ".join(words) or "none, algorithms alone"
-        )
+        lacking = [f"interp train {name}" for name in models if name not in shipped]
+        note = ""
+        if lacking:
+            needs = "needs a checkpoint that is not shipped"
+            note = f"\n[dim]{needs}: {', '.join(lacking)}[/]"
+        table.add_row(row.key, row.label, escape(row.title) + note)
     Console().print(table, highlight=False)
+
+
+def _command(
+    figures: Sequence[str],
+    checkpoints: Sequence[str],
+    document: Path | None,
+    prompts: int,
+    seed: int,
+) -> str:
+    """What was typed, without what decides no result."""
+    import shlex
+
+    words = ["interp", "reproduce", *figures]
+    for checkpoint in checkpoints:
+        words += ["--checkpoint", checkpoint]
+    if prompts != DEFAULT_PROMPTS:
+        words += ["--prompts", str(prompts)]
+    if seed:
+        words += ["--seed", str(seed)]
+    if document is not None:
+        words += ["--document", str(document)]
+    return shlex.join(words)

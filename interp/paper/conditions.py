@@ -25,7 +25,7 @@ def noise(row: Row, cast: Cast) -> Finding:
         return Finding(row, (not_shipped(row.says, sentence),), missing=(sentence,))
     found = compare_with_newton_and_gd(row, cast, role, layers)
     limit = baseline_predictions(layers.task, layers.prefixes.xs, layers.ys)
-    claim = "the error falls superlinearly over the layers that work"
+    claim = "the error falls superlinearly over the layers at work"
     order = order_check(claim, layers, limit, about=describe(cast, role))
     return replace(found, checks=(order, *found.checks))
 

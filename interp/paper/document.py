@@ -25,8 +25,11 @@ about algorithms alone are at the paper's d = 20.
   the first whose excess over the last layer's error is below 1 % of it.
 """
 IN_DOCUMENT = frozenset(
-    {"fig2", "fig3-heatmaps", "fig3-curves", "fig5", "fig9", "fig10", "fig26", "fig27", "zero"}
-)
+    {
+        "fig2", "fig3-heatmaps", "fig3-curves", "fig4-heatmaps", "fig4-algorithms", "fig5", "fig6",
+        "fig7", "fig9", "fig10", "fig11-curves", "fig26", "fig27", "table1", "zero",
+    }
+)  # fmt: skip
 """Drawings that the page shows; the report of the command has them all."""
 
 
@@ -89,12 +92,15 @@ def _overview(findings: Sequence[Finding]) -> str:
 
 def _waiting(findings: Sequence[Finding]) -> list[str]:
     """The rows that wait for a checkpoint."""
-    lines = [
-        f"- {finding.row.label}: {sentence}" for finding in findings for sentence in finding.missing
-    ]
-    if not lines:
+    waiting: dict[str, list[str]] = {}
+    for finding in findings:
+        for sentence in finding.missing:
+            waiting.setdefault(sentence, []).append(f"[{finding.row.label}](#{finding.row.key})")
+    if not waiting:
         return []
-    return ["## What waits for a checkpoint", "\n".join(lines)]
+    lines = [f"- {'; '.join(labels)}: {sentence}" for sentence, labels in waiting.items()]
+    note = "A trained one is used as `interp reproduce FIG --checkpoint runs/RECIPE`."
+    return ["## What waits for a checkpoint", "\n".join(lines), note]
 
 
 def _section(finding: Finding, images: dict[str, str]) -> list[str]:
@@ -115,7 +121,7 @@ def _section(finding: Finding, images: dict[str, str]) -> list[str]:
     )
     parts = [
         f'<a id="{row.key}"></a>\n\n## {row.label}: {row.title}',
-        f"The paper: {row.says} (`{row.command}`)",
+        f"{'The paper' if row.is_published else 'Beside the paper'}: {row.says} (`{row.command}`)",
         checks.markdown().replace("--:", ":--"),
     ]
     for drawing in finding.drawings:

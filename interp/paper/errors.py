@@ -10,14 +10,15 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.analyses.convergence import measure_order
 from interp.paper.cast import Cast
 from interp.paper.catalogue import Row
 from interp.paper.finding import Check, Drawing, Finding, Outcome, not_shipped
-from interp.paper.growth import order_check, order_of, order_verdict
+from interp.paper.growth import layers_at_work, order_check, order_of, order_verdict
 from interp.paper.layer_predictions import LayerPredictions
 from interp.paper.matches import OFFICIAL_ETA, official_eta
 from interp.paper.paper_scale import paper_prefixes
-from interp.paper.pictures import LAYER_AXIS, LOG_ERROR_AXIS, arranged, line
+from interp.paper.pictures import LAYER_AXIS, LOG_ERROR_AXIS, Coordinates, arranged, line
 from interp.paper.scale import describe
 from interp.paper.settings import N_GROUPS, N_REPLICATES
 from interp.plots.panel import Panel
@@ -51,8 +52,9 @@ def errors_by_layer(row: Row, cast: Cast) -> Finding:
         return Finding(row, tuple(checks), missing=(sentence,))
     about = describe(cast, "transformer")
     limit = baseline_predictions(layers.task, layers.prefixes.xs, layers.ys)
-    claim = "the transformer's error falls superlinearly over the layers that work"
-    checks.insert(0, order_check(claim, layers, limit, about=about))
+    claim = "the transformer's mean error falls superlinearly over the layers at work"
+    mean_order = order_check(claim, layers, limit, about=about)
+    checks = [mean_order, _order_of_predictions(cast, layers), *checks]
     eta = official_eta(layers.prefixes)
     newton = errors_of_steps(Newton(), layers.prefixes, NEWTON_GRID)
     gd = errors_of_steps(GD(eta), layers.prefixes, GD_GRID)
@@ -139,7 +141,7 @@ def errors_of_steps(
 
 
 def _lines(
-    x: Sequence[float] | np.ndarray,
+    x: Coordinates,
     errors: Float[Tensor, "step point"],
     points: Sequence[int],
     *,
@@ -192,6 +194,29 @@ def _orders_of_algorithms(cast: Cast) -> tuple[Check, Check]:
         about=about,
     )
     return newton, gd
+
+
+def _order_of_predictions(cast: Cast, layers: LayerPredictions) -> Check:
+    """The order from single predictions, which no mixture of fast and slow prompts can feign."""
+    member = cast.find("transformer")
+    first, last = layers_at_work(layers) or (0, 0)
+    assert member is not None
+    sites = [site for site in member.model.sites() if first - 1 <= site.layer <= last]
+    found = measure_order(member.model, member.task, sites, seed=cast.settings.seed).found
+    low, high = found.interval
+    outcome: Outcome = "cannot be told"
+    if low > 1:
+        outcome = "agrees"
+    elif high < 1:
+        outcome = "disagrees"
+    return Check(
+        "single predictions of the transformer converge superlinearly",
+        f"order {found.order:.2f} ({low:.2f} to {high:.2f})" if not found.reason else found.reason,
+        "95 % interval of the order at the last layers, from three consecutive errors of each "
+        "prediction, lies above 1; disagrees if below",
+        outcome,
+        about=describe(cast, "transformer"),
+    )
 
 
 def _later_layers(claim: str, layers: LayerPredictions, *, improves: bool, about: str) -> Check:

@@ -82,7 +82,7 @@ def _check(name: str, groups: Float[Tensor, "group gap"], about: str) -> Check:
     return Check(
         claim,
         f"error / d {mean[0]:.3f} on the newest example, {mean[-1]:.3f} on the oldest: rise "
-        f"{rise:.3f} ({rise_low:.3f} to {rise_high:.3f})",
+        f"{rise:z.3f} ({rise_low:z.3f} to {rise_high:z.3f})",
         f"95 % interval of the rise lies {side[0]} {FORGOTTEN}; disagrees if {side[1]}",
         outcome,
         about=about,

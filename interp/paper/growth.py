@@ -20,21 +20,24 @@ Law = Literal["linear", "exponential"]
 """Of matching steps against depth. A line explains the steps, or their logarithm."""
 
 CLEAR = 2.0
-"""How many times less of the variance the expected law must leave unexplained."""
+"""How many times less of the variance the expected law leaves unexplained, to be preferred."""
 NEGLIGIBLE = 1e-4
 """Share of the variance below which a law describes the steps for all purposes."""
+FIRST_STEP = 1.0
+"""A law is asked of layers from the first that matches a whole step on."""
 STARTED = 0.95
 """A layer works once its error is below this share of that of predicting 0 …"""
 CONVERGED = 0.01
 """… and the last to work is the first whose excess over the limit is below this share of it."""
 LAW_CRITERION = (
-    "over the layers that work, a straight line leaves unexplained at least {clear:.0f} times less "
-    "of the variance of {expected} than of {other}; disagrees if {clear:.0f} times more"
+    "a straight line through the layers at work, from the first matching step of 1 on, leaves "
+    "unexplained at most half as large a share of the variance of the {expected} as of the "
+    "{other}; disagrees if at least twice as large"
 )
-SCALES = {"linear": "steps", "exponential": "log steps"}
+SCALES = {"linear": "steps", "exponential": "logarithm of the steps"}
 ORDER_CRITERION = (
     "95 % interval of the order of convergence (slope of log e_{l+1} on log e_l, e the excess "
-    "error of a layer that works) lies above 1; disagrees if below 1"
+    "error of a layer at work) lies above 1; disagrees if below 1"
 )
 
 
@@ -69,7 +72,7 @@ def layers_at_work(layers: LayerPredictions) -> tuple[int, int] | None:
 def law_check(
     claim: str,
     steps: Float[Tensor, " layer"],
-    depth: Sequence[float] | Float[Tensor, " layer"],
+    depth: Sequence[int | float],
     expected: Law,
     *,
     about: str,
@@ -88,12 +91,14 @@ def law_check(
         unit: Of depth.
     """
     other = "exponential" if expected == "linear" else "linear"
-    criterion = LAW_CRITERION.format(clear=CLEAR, expected=SCALES[expected], other=SCALES[other])
+    criterion = LAW_CRITERION.format(expected=SCALES[expected], other=SCALES[other])
     found = f"steps {numbers(steps)}"
-    if len(steps) < 3 or steps.max() <= 0.5:
-        found += "; too few layers work to tell a law"
+    begun = (steps >= FIRST_STEP).nonzero()
+    first = int(begun[0]) if len(begun) else len(steps)
+    if len(steps) - first < 3:
+        found += f"; fewer than three of them at step {FIRST_STEP:.0f} or beyond"
         return Check(claim, found, criterion, "cannot be told", published, about)
-    law = growth_law(steps, torch.as_tensor(depth, dtype=torch.float64))
+    law = growth_law(steps[first:], torch.tensor(depth[first:], dtype=torch.float64))
     left = {"linear": law.linear_misfit**2, "exponential": law.log_linear_misfit**2}
     ratio = max(left[other], NEGLIGIBLE) / max(left[expected], NEGLIGIBLE)
     found += f"; left unexplained by the {expected} law {left[expected]:.1%}, by the {other} one "
@@ -155,7 +160,10 @@ def order_verdict(
     return Check(claim, found, ORDER_CRITERION, outcome, about=about)
 
 
-def numbers(values: Sequence[float] | Tensor) -> str:
-    """Step counts as text: one digit after the point below 100, none above."""
+def numbers(values: Sequence[int | float] | Tensor) -> str:
+    """Step counts as text: whole ones as they are, others with a digit after the point."""
     plain = [float(value) for value in values]
-    return ", ".join(f"{value:,.0f}" if value >= 99.95 else f"{value:.1f}" for value in plain)
+    is_whole = all(value.is_integer() for value in plain)
+    return ", ".join(
+        f"{value:,.0f}" if is_whole or value >= 99.95 else f"{value:.1f}" for value in plain
+    )

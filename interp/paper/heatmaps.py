@@ -188,7 +188,7 @@ def _claims(
         linear,
         exponential,
         number_check(
-            "Newton steps a layer, over the layers that work",
+            "Newton steps a layer, over the layers at work",
             rate,
             NEWTON_STEPS_A_LAYER,
             0.5,
@@ -198,7 +198,7 @@ def _claims(
         number_check(
             "Newton step of the last layer",
             newton.step[-1].item(),
-            NEWTON_STEPS[-1],
+            float(NEWTON_STEPS[-1]),
             2.0,
             at_scale=at_scale,
             about=about,

@@ -74,7 +74,8 @@ def ill_conditioned(row: Row, cast: Cast) -> Finding:
     low, high = ILL_CONDITIONED_GD_STEPS
     own = (
         number_check(
-            "Newton step of the last layer", newton, ILL_CONDITIONED_NEWTON_STEPS, 3.0,
+            "Newton step of the last layer", newton,
+            float(ILL_CONDITIONED_NEWTON_STEPS), 3.0,
             at_scale=at_scale, about=about,
         ),
         number_check(

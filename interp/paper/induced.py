@@ -26,6 +26,7 @@ from probes.matching import StepGrid
 from probes.references import GD, Newton, Reference
 
 MOST_PROMPTS = 128
+"""From here on as many as `compare_induced_weights` takes by itself."""
 IN_SPAN = 0.95
 """Of the squared length that a direction at random leaves outside: what must lie inside."""
 DRAWN_LAYERS = 5
@@ -112,11 +113,12 @@ def _compare(member: Member, cast: Cast, eta: float) -> xarray.DataTree:
             _comparison("newton", Newton(), NEWTON_GRID),
             _comparison("gd", GD(eta), GD_GRID),
         ]
+        n_prompts = cast.settings.n_scored
         cast.remembered[key] = compare_induced_weights(
             member.model,
             member.task,
             comparisons=comparisons,
-            n_prompts=cast.settings.few(MOST_PROMPTS),
+            n_prompts=None if n_prompts >= MOST_PROMPTS else n_prompts,
             seed=cast.settings.seed,
         )
     tree: xarray.DataTree = cast.remembered[key]

@@ -47,13 +47,13 @@ def tanh_networks(row: Row, cast: Cast) -> Finding:
 def _networks(row: Row, cast: Cast) -> Finding:
     role = row.needs[0]
     layers = cast.layers(role)
+    missing = tuple(cast.lacks(needed) for needed in row.needs if cast.find(needed) is None)
     if layers is None:
-        sentence = cast.lacks(role)
-        return Finding(row, (not_shipped(row.says, sentence),), missing=(sentence,))
+        return Finding(row, (not_shipped(row.says, missing[0]),), missing=missing)
     assert isinstance(layers.task, TwoLayerNetwork)
     about = describe(cast, role)
     limit = baseline_predictions(layers.task, layers.prefixes.xs, layers.ys)
-    claim = "the error falls superlinearly over the layers that work"
+    claim = "the error falls superlinearly over the layers at work"
     gd = match_network_gd(layers, cast.settings.few(MOST_PROMPTS), cast.settings.seed)
     checks = (
         order_check(claim, layers, limit, about=about),
@@ -65,8 +65,8 @@ def _networks(row: Row, cast: Cast) -> Finding:
         Panel(
             "Error against layer",
             [
-                line(range(len(errors)), errors, Look("transformer", INK, "solid", "circle")),
-                level(best, "best predictor linear in y", (0, len(errors) - 1)),
+                line(list(range(len(errors))), errors, Look("transformer", INK, "solid", "circle")),
+                level(best, "best predictor linear in y", (0.0, float(len(errors) - 1))),
             ],
             LAYER_AXIS,
             LOG_ERROR_AXIS,
@@ -80,7 +80,7 @@ def _networks(row: Row, cast: Cast) -> Finding:
         "network of the same kind, trained on each prefix, at powers of 2.",
         figure,
     )
-    return Finding(row, checks, (drawing,), data=gd.data("network_gd"))
+    return Finding(row, checks, (drawing,), data=gd.data("network_gd"), missing=missing)
 
 
 def match_network_gd(layers: LayerPredictions, n_prompts: int, seed: int) -> Matches:

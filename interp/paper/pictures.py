@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from plotly.graph_objects import Figure, Heatmap, Scatter
@@ -14,6 +14,8 @@ from interp.plots.panel import Panel, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import INK, MUTED, SEQUENTIAL, Look, reference_look
 
+Coordinates: TypeAlias = Sequence[int | float | str] | np.ndarray
+"""On an axis of numbers or of names."""
 PUBLISHED = Look("published, d = 20, 12 layers", MUTED, "dot", "diamond-open")
 LAYER_TITLE = "layer (0 = embedding)"
 
@@ -102,7 +104,7 @@ def lowest(*matches: Matches) -> float:
 
 
 def step_line(
-    matches: Matches, look: Look, axis: StepAxis, *, x: Sequence[float] | None = None
+    matches: Matches, look: Look, axis: StepAxis, *, x: Coordinates | None = None
 ) -> Scatter:
     """Best-matching step against layer with its interval."""
     step = axis.place(matches.step.numpy())
@@ -113,7 +115,7 @@ def step_line(
 
 
 def interval_line(
-    x: Sequence[float] | np.ndarray,
+    x: Coordinates,
     y: np.ndarray | Tensor,
     low: np.ndarray | Tensor,
     high: np.ndarray | Tensor,
@@ -152,7 +154,7 @@ def interval_line(
 
 
 def line(
-    x: Sequence[float] | np.ndarray,
+    x: Coordinates,
     y: np.ndarray | Tensor,
     look: Look,
     *,
@@ -161,7 +163,7 @@ def line(
 ) -> Scatter:
     """A line with markers."""
     return Scatter(
-        x=x,
+        x=list(x),
         y=np.asarray(y),
         mode="lines+markers",
         line=look.line,

@@ -139,8 +139,8 @@ def _slower(name: str, bfgs: torch.Tensor, other: torch.Tensor, about: str) -> C
         outcome = "disagrees"
     return Check(
         f"{LOOKS[name].label} is slower than BFGS",
-        f"{other[-1]:.1f} steps against {bfgs[-1]:.1f} at the last layer that works",
-        f"at the last layer that works it needs at least {SLOWER} times the steps of BFGS; "
+        f"{other[-1]:.1f} steps against {bfgs[-1]:.1f} at the last layer at work",
+        f"at the last layer at work it needs at least {SLOWER} times the steps of BFGS; "
         "disagrees if no more than BFGS",
         outcome,
         about=about,

@@ -72,8 +72,7 @@ def zero(row: Row, cast: Cast) -> Finding:
         row.key,
         "What saying 0 scores",
         "SimE of a predictor that always says 0, and of OLS, with every reference at its best step "
-        "from 1 on (1 to 23; 1 to 1,300 where steps are slow). At d = 20 with 41 points half of "
-        "all points have seen fewer examples than dimensions, where every method errs alike.",
+        "from 1 on (1 to 23; 1 to 1,300 where steps are slow).",
         figure,
     )
     rows = tuple(
