@@ -10,6 +10,7 @@ from interp.plots.controls import plot_controls
 from interp.plots.curve import plot_curve
 from interp.plots.direct import plot_direct
 from interp.plots.error import plot_error
+from interp.plots.halves import plot_halves
 from interp.plots.heads import plot_heads
 from interp.plots.heatmap import plot_heatmap
 from interp.plots.induced_weights import plot_span, plot_weights, plot_weights_by_examples
@@ -24,6 +25,7 @@ __all__ = [
     "plot_curve",
     "plot_direct",
     "plot_error",
+    "plot_halves",
     "plot_head_ablation",
     "plot_heads",
     "plot_heatmap",

@@ -71,6 +71,7 @@ FAMILY_LABELS: dict[str, str] = {
 SITE_LOOKS: dict[str, Look] = {
     "resid_post": Look("residual stream (resid_post)", INK, "solid", "circle"),
     "resid_pre": Look("residual stream (resid_pre)", MUTED, "dashdot", "triangle-up"),
+    "resid_mid": Look("residual stream (resid_mid)", "#007a5a", "longdashdot", "triangle-down"),
     "attn_out": Look("attention output (attn_out)", "#0072b2", "dash", "square"),
     "mlp_out": Look("MLP output (mlp_out)", "#d55e00", "dot", "diamond"),
     "z": Look("attention heads (z)", "#cc79a7", "longdash", "cross"),

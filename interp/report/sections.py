@@ -9,6 +9,7 @@ from interp.plots.controls import plot_controls
 from interp.plots.curve import plot_curve
 from interp.plots.direct import plot_direct
 from interp.plots.error import plot_error
+from interp.plots.halves import has_halves, plot_halves
 from interp.plots.heatmap import plot_heatmap
 from interp.plots.measure import Measure, is_measured, leading_measure
 from interp.plots.points import plot_points
@@ -181,13 +182,17 @@ def _sites(result: MatchResult) -> Section | None:
     pictures = [plot_sites(result, "error")]
     if name is not None:
         pictures = [plot_sites(result, value, name) for value in ("step", "similarity", "error")]
+        if has_halves(result):
+            pictures = [plot_halves(result, "step", name), plot_halves(result, "error"), *pictures]
     return Section(
         anchor="sites",
         title="Residual stream, attention and MLP",
         pictures=tuple(pictures),
         see=(
             "The same scores for each kind of site that was read. The residual stream is what has "
-            "been computed so far; attention and MLP outputs are what a layer adds to it."
+            "been computed so far; attention and MLP outputs are what a layer adds to it. Where "
+            "the stream was read between the two as well, bars say what each half of a layer does "
+            "to the step and to the error."
         ),
         means=(
             "Outputs that carry the same step as the stream repeat the running answer; outputs "
