@@ -15,6 +15,7 @@ from interp.analyses.fitting import Progress
 from interp.analyses.match import match
 from interp.analyses.task_fit import check_fit, task_of
 from interp.result import MatchResult
+from interp.side_by_side.conditioning import ill_conditioned
 from interp.side_by_side.cost import count_parameters, milliseconds_per_prompt
 from interp.side_by_side.forgetting import recall
 from interp.side_by_side.settings import CompareSettings
@@ -39,6 +40,11 @@ class Assessment:
     """Before an example is asked again."""
     forgetting: Float[Tensor, "group gap"]
     reference_forgetting: Mapping[str, Float[Tensor, "group gap"]]
+    kappas: tuple[float, ...]
+    """Condition numbers of further prompts, none where the task has no such thing."""
+    kappa_error: Float[Tensor, "group kappa"]
+    """Squared error / n_dims on them."""
+    kappa_baseline_error: Float[Tensor, " kappa"]
     n_parameters: int
     milliseconds_per_prompt: float
 
@@ -73,7 +79,7 @@ def assess(
     """
     model, task = open_model(name, source, task)
     kinds = tuple(kind for kind in ("resid_post",) if kind in model.site_kinds)
-    seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(7)[5:]]
+    seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(8)[5:]]
     try:
         found = match(
             model,
@@ -84,6 +90,7 @@ def assess(
         progress(f"{name}: predictions", 0, 1)
         prompts = yardstick(task, settings.n_whole_groups, seeds[0])
         asked_again = recall(task, seeds[1])
+        harder = ill_conditioned(task, seeds[2])
         return Assessment(
             name=name,
             task=task,
@@ -93,6 +100,9 @@ def assess(
             n_examples=asked_again.n_examples,
             forgetting=asked_again.of_model(model),
             reference_forgetting=asked_again.of_references(),
+            kappas=harder.kappas,
+            kappa_error=harder.of_model(model),
+            kappa_baseline_error=harder.baseline_error,
             n_parameters=count_parameters(model),
             milliseconds_per_prompt=milliseconds_per_prompt(model, prompts.xs, prompts.ys),
         )

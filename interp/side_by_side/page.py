@@ -18,6 +18,7 @@ from interp.report.section import Section
 from interp.report.templating import render_page
 from interp.side_by_side.looks import model_looks, swatch
 from interp.side_by_side.plots import (
+    plot_conditioning,
     plot_differences,
     plot_examples,
     plot_forgetting,
@@ -97,7 +98,7 @@ def report_html(comparison: ModelComparison) -> str:
 def sections(comparison: ModelComparison) -> tuple[tuple[Section, tuple[str, ...]], ...]:
     """The pictures, how to read them, and the tables that hold their numbers."""
     has_pairs = "differences" in comparison.tables
-    return (
+    shown = (
         (
             Section(
                 anchor="curves",
@@ -174,7 +175,25 @@ def sections(comparison: ModelComparison) -> tuple[tuple[Section, tuple[str, ...
             ),
             ("forgetting",),
         ),
+        (
+            Section(
+                anchor="kappa",
+                title="Ill-conditioned prompts",
+                pictures=(plot_conditioning(comparison),) if "kappa" in comparison.tables else (),
+                see=(
+                    "Error of the predictions on prompts whose covariance has another condition "
+                    "number, at the same mean square of x. Nothing is fitted or trained anew."
+                ),
+                means=(
+                    "Least squares does not mind the condition number. A model that stops after "
+                    "few iterations does, and one that has only seen round clouds of x may break "
+                    "where its training ends."
+                ),
+            ),
+            ("kappa",),
+        ),
     )
+    return tuple((section, names) for section, names in shown if section.pictures)
 
 
 def _without_legend(figure: Figure) -> Figure:

@@ -113,8 +113,7 @@ def plot_examples(comparison: ModelComparison) -> Figure:
     traces = []
     for task in np.unique(summary.task.values):
         first = summary.isel(model=int(np.flatnonzero(summary.task.values == task)[0]))
-        label = "OLS" if not task and not summary.task.values.any() else f"OLS, task {task + 1}"
-        look = Look(label, MUTED, "dot", "x-thin")
+        look = Look(_best_label(summary, int(task)), MUTED, "dot", "x-thin")
         traces.append(_plain(look, points, first.point_baseline_error.values))
     for name, look in model_looks(comparison.names).items():
         errors = _drawn(summary.sel(model=name).point_error.values)
@@ -145,6 +144,29 @@ def plot_forgetting(comparison: ModelComparison) -> Figure:
     x = {"title": {"text": "examples since"}, "tick0": 0, "dtick": 1 if widest.gap[-1] < 9 else 2}
     y: dict[str, Any] = {"title": {"text": "squared error / d"}, "rangemode": "tozero"}
     return draw(Panel("Error on an example that is asked again", traces, x, y))
+
+
+def plot_conditioning(comparison: ModelComparison) -> Figure:
+    """Error of predictions against the condition number of the prompts, and that of OLS."""
+    summary = comparison.summary
+    traces = []
+    has_kappa = np.isfinite(summary.kappa.values).any(1)
+    for task in np.unique(summary.task.values[has_kappa]):
+        first = summary.isel(model=int(np.flatnonzero(summary.task.values == task)[0]))
+        look = Look(_best_label(summary, int(task)), MUTED, "dot", "x-thin")
+        traces.append(_plain(look, first.kappa.values, first.kappa_baseline_error.values))
+    for name, look in model_looks(comparison.names).items():
+        row = summary.sel(model=name)
+        low, high = row.kappa_error_interval.values.T
+        traces.append(_line(name, look, row.kappa.values, row.kappa_error.values, low, high))
+    x = {"title": {"text": "condition number κ"}, "type": "log", "dtick": 1}
+    y = {"title": {"text": "squared error / d"}, "type": "log", "tickformat": "~g"}
+    return draw(Panel("Error on ill-conditioned prompts", traces, x, y))
+
+
+def _best_label(summary: xarray.Dataset, task: int) -> str:
+    """What the best predictor known for a task is called, with the task where there are several."""
+    return f"OLS, task {task + 1}" if summary.task.values.any() else "OLS"
 
 
 def _by_reference(

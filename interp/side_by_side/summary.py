@@ -58,6 +58,7 @@ def make_comparison(
     data |= _differences(similarity, [tasks.index(item.task) for item in assessments])
     data |= _by_point(models)
     data |= _forgetting(assessments, weights)
+    data |= _conditioning(assessments, weights)
     summary = xarray.Dataset(
         data,
         {
@@ -152,6 +153,27 @@ def _forgetting(
         "n_examples": ("model", [item.n_examples for item in assessments]),
         "reference_forgetting": (("model", "remembering", "gap_index"), reference),
         **_with_interval("forgetting", ("model", "gap_index"), error),
+    }
+
+
+def _conditioning(
+    assessments: Sequence[Assessment], weights: Float[Tensor, "replicate group"]
+) -> dict[str, Any]:
+    """Errors by condition number; NaN for models whose task has none, or that broke down."""
+    n_kappas = max(len(item.kappas) for item in assessments)
+    error = torch.full((len(weights), len(assessments), n_kappas), torch.nan).double()
+    kappas = np.full((len(assessments), n_kappas), np.nan)
+    baseline = kappas.copy()
+    for index, item in enumerate(assessments):
+        n = len(item.kappas)
+        kappas[index, :n] = item.kappas
+        baseline[index, :n] = item.kappa_baseline_error.numpy()
+        error[:, index, :n] = average(item.kappa_error, weights)
+    dims = ("model", "kappa_index")
+    return {
+        "kappa": (dims, kappas),
+        "kappa_baseline_error": (dims, baseline),
+        **_with_interval("kappa_error", dims, error),
     }
 
 

@@ -19,7 +19,14 @@ MODEL = Column("model", "Model")
 
 def all_tables(comparison: ModelComparison) -> Mapping[str, Table]:
     """Every table by its name, the one of the models first."""
-    makers = (models_table, similarity_table, difference_table, layer_table, forgetting_table)
+    makers = (
+        models_table,
+        similarity_table,
+        difference_table,
+        layer_table,
+        forgetting_table,
+        kappa_table,
+    )
     tables = [make(comparison) for make in makers]
     return {table.name: table for table in tables if table.rows}
 
@@ -192,6 +199,32 @@ def forgetting_table(comparison: ModelComparison) -> Table:
         tuple(rows),
         "Squared error / d on the x of an example asked again, by the number of examples that "
         "followed it.",
+    )
+
+
+def kappa_table(comparison: ModelComparison) -> Table:
+    """Error by condition number."""
+    summary = comparison.summary
+    columns = (
+        MODEL,
+        Column("kappa", "Condition number", 0),
+        Column("error", "Error / d", 4, has_interval=True),
+        Column("error_ols", "OLS", 4),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for name in comparison.names:
+        row = summary.sel(model=name)
+        for index in np.flatnonzero(np.isfinite(row.kappa.values)):
+            place = row.isel(kappa_index=index)
+            best = Number(float(place.kappa_baseline_error))
+            rows.append((name, Number(float(place.kappa)), _number(place, "kappa_error"), best))
+    return Table(
+        "kappa",
+        "Condition number",
+        columns,
+        tuple(rows),
+        "Squared error / d of predictions on prompts whose covariance has another condition "
+        "number, at the same mean square of x. A dash: the predictions left the range of numbers.",
     )
 
 

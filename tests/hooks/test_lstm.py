@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -33,6 +34,23 @@ def test_forget_gates_start_open_and_recurrent_weights_orthogonal() -> None:
         assert (forget == CONFIG.forget_bias).all()
         for gate in block.lstm.weight_hh_l0.chunk(4):
             torch.testing.assert_close(gate @ gate.T, torch.eye(8))
+
+
+def test_a_gain_of_three_carries_differences_between_prompts_up_a_deep_stack() -> None:
+    def spread(gain: float) -> list[float]:
+        sizes = {"n_dims": 5, "n_points": 6, "n_layers": 10, "d_model": 32, "input_gain": gain}
+        model = LSTM(LSTMConfig(**sizes), torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(1)
+        xs = torch.randn(64, 6, 5, generator=generator)
+        _, cache = model.run_with_cache(xs, torch.randn(64, 6, generator=generator))
+        streams = [cache[f"blocks.{layer}.hook_resid_post"][:, -2] for layer in range(10)]
+        return [stream.std(0).square().mean().sqrt().item() for stream in streams]
+
+    plain, kept = spread(1.0), spread(3.0)
+    assert plain[-1] < 0.02 * plain[0]
+    assert kept[-1] > 0.5 * kept[0]
+    with pytest.raises(ValueError, match="input_gain must be above 0"):
+        LSTMConfig(input_gain=0.0)
 
 
 def test_a_residual_layer_adds_its_hidden_state_to_the_stream() -> None:

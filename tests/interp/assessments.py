@@ -55,6 +55,9 @@ def assessment(
         reference_forgetting={
             key: torch.full((N_GROUPS, n_gaps), 0.1, dtype=torch.float64) for key in REMEMBERING
         },
+        kappas=(1.0, 100.0),
+        kappa_error=torch.rand(N_GROUPS, 2, dtype=torch.float64, generator=own),
+        kappa_baseline_error=torch.full((2,), 0.2, dtype=torch.float64),
         n_parameters=1234,
         milliseconds_per_prompt=0.5,
     )

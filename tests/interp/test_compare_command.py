@@ -38,7 +38,7 @@ def test_checkpoints_become_a_table_a_report_and_files(
     assert "128 prompts each, on the same prompts of linear regression, d = 2" in shown.out
     assert "this verdict was right in" in " ".join(shown.out.split())
     tables = {path.name for path in (out / "tables").iterdir()}
-    names = ("models", "similarity", "differences", "layers", "forgetting")
+    names = ("models", "similarity", "differences", "layers", "forgetting", "kappa")
     assert tables == {f"{name}.{ending}" for name in names for ending in ("csv", "tex")}
     with (out / "tables" / "models.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -18,13 +18,14 @@ from hooks.architectures import build_model
 from hooks.model import ModelConfig, SequenceModel
 from interp.result import ResultError
 from interp.side_by_side.comparing import compare
+from interp.side_by_side.conditioning import IllConditioned
 from interp.side_by_side.cost import count_parameters, milliseconds_per_prompt
 from interp.side_by_side.forgetting import Recall
 from interp.side_by_side.result import open_comparison
 from interp.side_by_side.settings import N_GROUPS
 from interp.side_by_side.yardstick import Yardstick
-from interp.tasks import LinearRegression
-from probes.references import Newton, OnlineGD, Prefixes
+from interp.tasks import LinearRegression, TwoLayerNetwork
+from probes.references import OLS, Newton, OnlineGD, Prefixes
 
 Says = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -99,6 +100,23 @@ def test_online_gd_forgets_and_least_squares_does_not() -> None:
         by_hand.append(np.square((w * xs[:, n]).sum(1) - ys[:, n]).mean() / TASK.n_dims)
     assert ogd.numpy() == pytest.approx(by_hand, abs=1e-12)
     assert recall.of_model(Saying(online_gd)).mean(0) == pytest.approx(ogd, abs=1e-12)
+
+
+def test_least_squares_is_as_good_at_any_condition_number() -> None:
+    prompts = IllConditioned.of(TASK, N_GROUPS, seed=0)
+    assert prompts.kappas[0] == 1
+    squares = prompts.xs.square().mean((1, 2, 3))
+    assert squares.numpy() == pytest.approx(np.ones(len(squares)), abs=0.15)
+    ols = prompts.of_model(Saying(lambda xs, ys: OLS().predictions(Prefixes(xs, ys), None)[0]))
+    assert ols.mean(0) == pytest.approx(prompts.baseline_error)
+    broken = prompts.of_model(Saying(lambda xs, ys: torch.where(xs[..., 0] > 3, torch.inf, ys)))
+    is_hit = (prompts.xs[..., 0] > 3).flatten(1).any(1)
+    assert 0 < is_hit.sum() < len(is_hit)
+    assert torch.equal(broken.isnan().all(0), is_hit)
+    assert (broken[:, ~is_hit] == 0).all()
+    network = IllConditioned.of(TwoLayerNetwork(3, 6), N_GROUPS, seed=0)
+    assert network.kappas == ()
+    assert network.of_model(Saying(online_gd)).shape == (N_GROUPS, 0)
 
 
 @settings(max_examples=25, deadline=None)

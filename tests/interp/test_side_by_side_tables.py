@@ -89,7 +89,8 @@ def test_every_table_of_a_comparison() -> None:
         assessment("three", standing=("newton", "gd"), seed=2),
     ]
     tables = comparison(*models).tables
-    assert list(tables) == ["models", "similarity", "differences", "layers", "forgetting"]
+    names = ["models", "similarity", "differences", "layers", "forgetting", "kappa"]
+    assert list(tables) == names
     assert [record["verdict"] for record in tables["models"].records()] == [
         "Iterative Newton",
         "none",
