@@ -6,13 +6,48 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison
+from interp.analyses.fitting import batches
+from interp.analyses.layer_readouts import FIT_TO_HELD_OUT
+from interp.tasks import Task
 from probes.controls.bootstrap import bootstrap_weights
 from probes.matching import Match, best_match
+from probes.readout import Readout, ReadoutFitter
 from probes.references import Prefixes
 from probes.similarity import error_directions, group_similarity
 
 N_REPLICATES = 200
+
+
+def fit_scaled_readouts(model: SequenceModel, task: Task, *, n_prompts: int, seed: int) -> Readout:
+    """Ridge read-outs of y from every layer, each feature in units of its own root mean square.
+
+    A stream may hold quantities of all sizes beside each other, such as M_k x beside a prediction,
+    which at a large condition number is a million times as large; a ridge in the stream's own units
+    would then suppress the prediction.
+
+    Args:
+        model: The model, whose last layer is read after the final LayerNorm.
+        task: Where the prompts come from.
+        n_prompts: To fit on; a quarter as many choose ridge strengths.
+        seed: Of these prompts.
+
+    Raises:
+        NonFiniteError: An activation is NaN or infinite.
+    """
+    sites = list(model.sites())
+    total = n_prompts + max(1, n_prompts // FIT_TO_HELD_OUT)
+    [whole] = batches(model, task, sites, total, seed, "official", total)
+    prefixes, activations, _ = whole
+    scale = activations[:, :n_prompts].double().square().mean((1, 2)).sqrt()
+    scale = torch.where(scale > 0, scale, 1.0)
+    features = activations.double() / scale[:, None, None]
+    fitter, held_out = (ReadoutFitter(len(sites), scale.shape[1], 1) for _ in range(2))
+    for part, chosen in ((fitter, slice(n_prompts)), (held_out, slice(n_prompts, total))):
+        part.update(features[:, chosen].flatten(1, 2), prefixes.ys[chosen].reshape(-1, 1))
+    found = fitter.select(held_out.statistics)
+    return Readout(found.weight / scale[..., None], found.bias, found.ridge)
 
 
 def match_layers(

@@ -17,8 +17,7 @@ from hooks.finite import NonFiniteError
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison, comparison, default_comparisons
 from interp.analyses.fitting import batches
-from interp.analyses.layer_matching import N_REPLICATES, match_layers
-from interp.analyses.layer_readouts import fit_layer_readouts
+from interp.analyses.layer_matching import N_REPLICATES, fit_scaled_readouts, match_layers
 from interp.analyses.tables import BOUNDS
 from interp.tasks import LinearRegression, Task
 from probes.controls.bootstrap import bootstrap_weights, interval
@@ -80,9 +79,9 @@ def measure(
     """
     layers = [site.layer for site in model.sites()]
     try:
-        readout = fit_layer_readouts(model, task, n_prompts=n_prompts, seed=seed)
+        readout = fit_scaled_readouts(model, task, n_prompts=n_prompts, seed=seed)
         [whole] = batches(
-            model, task, list(model.sites()), n_prompts, seed + 2, "official", n_prompts
+            model, task, list(model.sites()), n_prompts, seed + 1, "official", n_prompts
         )
     except NonFiniteError as error:
         return _failed(layers, list(references), str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from interp.tasks import Task
+from interp.tasks import LinearRegression, Task
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,15 @@ class Variation:
 
 
 def _condition(task: Task, value: float) -> Task:
-    # the mean square of x stays, so that nothing but the shape of Sigma changes
-    return replace(task, condition_number=value, normalisation="trace")
+    """No direction gets stronger than in training, so that step sizes in a model's weights fit."""
+    assert isinstance(task, LinearRegression)
+    largest = task.eigenvalues().max().item()
+    return replace(
+        task,
+        condition_number=value,
+        normalisation="largest",
+        x_scale=task.x_scale * largest**0.5,
+    )
 
 
 def _points(task: Task, value: float) -> Task:
