@@ -33,7 +33,12 @@ class CompareSettings:
         Raises:
             ValueError: One of them is out of range.
         """
-        return MatchSettings(site_kinds or None, self.readout, self.n_prompts, self.seed)
+        return MatchSettings(
+            site_kinds=site_kinds or None,
+            readout=self.readout,
+            n_prompts=self.n_prompts,
+            seed=self.seed,
+        )
 
     @property
     def n_whole_groups(self) -> int:
