@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import kaleido
 import nbformat
 from nbclient import NotebookClient
 from plotly.graph_objects import Figure
@@ -27,10 +28,12 @@ def main() -> None:
     names = parser.parse_args().names
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
     os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm's, without ipywidgets
+    kaleido.start_sync_server()  # one browser draws all figures
     for file in sorted(EXAMPLES.glob("*.ipynb")):
         if not names or any(name in file.name for name in names):
             execute(file)
             print(file)
+    kaleido.stop_sync_server()
 
 
 def execute(file: Path) -> None:

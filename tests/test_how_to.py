@@ -14,6 +14,7 @@ from torch import nn
 
 import hooks
 import interp
+from interp.sweep.grid import read_grid
 from interp.tasks import LinearRegression
 from probes import build_reference
 
@@ -95,8 +96,19 @@ def test_add_a_reference():
     torch.testing.assert_close(half.predictions(prefixes, [1])[0], ols.predictions(prefixes)[0] / 2)
 
 
+def toml_of(page: str) -> str:
+    text = (PAGES / f"{page}.md").read_text()
+    [block] = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return block
+
+
 def test_train_your_own():
-    recipe = re.findall(
-        r"^```toml\n(.*?)^```", (PAGES / "train-your-own.md").read_text(), re.DOTALL | re.MULTILINE
-    )[0]
-    assert interp.Recipe.from_mapping(tomllib.loads(recipe)).name == "mine"
+    recipe = interp.Recipe.from_mapping(tomllib.loads(toml_of("train-your-own")))
+    assert recipe.name == "mine"
+
+
+def test_many_at_once(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text(toml_of("many-at-once"))
+    grid = read_grid(file)
+    assert grid.seeds == (0, 1)
