@@ -44,7 +44,8 @@ class LayerOrder:
         first[0] = self.found.order
         bounds = [(math.nan, math.nan)] * len(kinds)
         bounds[0] = self.found.interval
-        attrs = {"layers": list(self.layers), "reason": self.found.reason or ""}
+        told = {"layers": list(self.layers)} if self.layers else {}
+        attrs = {**told, "reason": self.found.reason or ""}
         return {
             "convergence_order": xarray.Variable(("site",), first, attrs),
             "convergence_order_interval": xarray.Variable(("site", "bound"), bounds),

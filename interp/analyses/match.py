@@ -130,7 +130,7 @@ def match(
         )
         for item in comparisons
     }
-    rivals = Rivals.of(scores.sample, comparisons, tables, settings.readout)
+    rivals = Rivals.of(scores.sample, comparisons, tables, settings.readout, verdict.standing)
     for name, variables in unique_variables(rivals, sites).items():
         tables[name] = tables[name].assign(variables)
     live = [

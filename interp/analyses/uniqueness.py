@@ -31,7 +31,8 @@ class Rivals:
     """One reference of each family at its best step for every layer, beside the layers."""
 
     names: tuple[str, ...]
-    """The member of each family that is most like the layers, the most similar family first."""
+    """The member of each family that is most like the layers; families that stand come first, then
+    the most similar one."""
     xs: Float[Tensor, "prompt point dim"]
     ys: Float[Tensor, "prompt point"]
     layers: Float[Tensor, "layer prompt point"]
@@ -46,6 +47,7 @@ class Rivals:
         comparisons: Sequence[Comparison],
         tables: Mapping[str, xarray.Dataset],
         readout: Matching,
+        standing: Sequence[str],
     ) -> Rivals:
         """Takes the best steps from the tables of `interp.analyses.tables.reference_table`."""
         stepping = [item for item in comparisons if item.has_steps]
@@ -53,7 +55,9 @@ class Rivals:
             item.name: float(tables[item.name].best_similarity.isel(site=0).mean())
             for item in stepping
         }
-        ranked = sorted(stepping, key=lambda item: -closeness[item.name])
+        ranked = sorted(
+            stepping, key=lambda item: (item.family not in standing, -closeness[item.name])
+        )
         best: dict[str, str] = {}
         for item in ranked:
             best.setdefault(item.family, item.name)

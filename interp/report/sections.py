@@ -14,6 +14,7 @@ from interp.plots.heatmap import plot_heatmap
 from interp.plots.measure import Measure, is_measured, leading_measure
 from interp.plots.points import plot_points
 from interp.plots.sites import plot_sites
+from interp.report.beyond_sections import beyond_sections, order_note
 from interp.report.section import Section
 from interp.report.view_sections import view_sections
 from interp.result import MatchResult
@@ -29,6 +30,7 @@ def sections(result: MatchResult) -> tuple[Section, ...]:
         _points(result),
         _sites(result),
         *view_sections(result),
+        *beyond_sections(result),
         _controls(result),
     )
     return tuple(section for section in made if section is not None and section.pictures)
@@ -111,23 +113,7 @@ def _errors(result: MatchResult) -> Section:
             "steeper from layer to layer is superlinear convergence, as Newton's. Where the last "
             "layer lies on OLS, the model has learned all there is to learn."
         ),
-        note=_convergence(result),
-    )
-
-
-def _convergence(result: MatchResult) -> str | None:
-    root = result.layers
-    if "convergence_order" not in root:
-        return None
-    site = choose_site(result, None)
-    order = float(root.convergence_order.sel(site=site))
-    low, high = root.convergence_order_interval.sel(site=site).values
-    if not np.isfinite(order):
-        return None
-    interval = f" (95 % interval {low:.2f} to {high:.2f})" if np.isfinite([low, high]).all() else ""
-    return (
-        f"Order of convergence, from the layers' errors: {order:.2f}{interval}. "
-        "1 is linear convergence, as of gradient descent; 2 is quadratic, as of Newton."
+        note=order_note(result),
     )
 
 
