@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 LARGEST_SHIPPED = 2**29
 """Bytes of a file up to which it is sent to workers; larger ones must be where they see them."""
 
-FOLDER = "icl-interp-files"
+
+LOST = object()
+"""In place of the result of work whose workers died."""
 
 
 def run_on_dask(
@@ -38,13 +40,15 @@ def run_on_dask(
         _ship(client, files)
         suspects = []
         for index, result in _gather(client, work, arguments, range(len(arguments))):
-            if result is None:
+            if result is LOST:
                 suspects.append(index)
             else:
                 yield index, result
         for suspect in suspects:  # one at a time, so that none falls with its neighbour
             for index, result in _gather(client, work, arguments, [suspect]):
-                yield index, result or Failure("its workers died; was there memory enough?")
+                if result is LOST:
+                    result = Failure("its workers died; was there memory enough?")
+                yield index, result
 
 
 def _gather(
@@ -53,7 +57,7 @@ def _gather(
     arguments: Sequence[tuple[Any, ...]],
     indices: Sequence[int],
 ) -> Iterator[tuple[int, Any]]:
-    """Results as they come; None where the scheduler has given up on the workers' deaths."""
+    """Results as they come; `LOST` where the scheduler has given up on the workers' deaths."""
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
@@ -67,7 +71,7 @@ def _gather(
             try:
                 yield future.result()
             except KilledWorker:
-                yield index, None
+                yield index, LOST
             future.release()
     finally:
         client.cancel(list(futures))
@@ -78,6 +82,8 @@ def shipped_file(name: str) -> Path | None:
     try:
         from distributed import get_worker
 
+        from interp.sweep.shipment import FOLDER
+
         path = Path(get_worker().local_directory) / FOLDER / name
     except (ImportError, ValueError):  # no worker
         return None
@@ -85,18 +91,7 @@ def shipped_file(name: str) -> Path | None:
 
 
 def _ship(client: Client, files: Mapping[str, Path]) -> None:
-    """Gives files to every worker of the cluster, those that start later included."""
-    from distributed import Worker, WorkerPlugin
-
-    class Shipment(WorkerPlugin):
-        def __init__(self, name: str, content: bytes) -> None:
-            self.name = f"icl-interp-{name}"
-            self.file, self.content = name, content
-
-        def setup(self, worker: Worker) -> None:
-            folder = Path(worker.local_directory) / FOLDER
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / self.file).write_bytes(self.content)
+    from interp.sweep.shipment import Shipment
 
     for name, path in files.items():
         if path.stat().st_size <= LARGEST_SHIPPED:

@@ -135,9 +135,9 @@ def _tables(entries: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 def _models(table: dict[str, Any]) -> Iterator[ModelEntry]:
     if ("checkpoint" in table) == ("recipe" in table):
         raise ValueError("a [[model]] must say either checkpoint or recipe")
-    known = ("checkpoint", "label") if "checkpoint" in table else ("recipe", "change", "seeds")
-    if unknown := sorted(set(table) - set(known)):
-        raise ValueError(f"model.{unknown[0]} is unknown; this [[model]] takes {', '.join(known)}")
+    known = ("checkpoint",) if "checkpoint" in table else ("recipe", "change", "seeds")
+    if unknown := sorted(set(table) - {*known, "label"}):
+        raise ValueError(f"model.{unknown[0]} is unknown; it takes {', '.join(known)}, label")
     if "recipe" in table:
         yield from _trainings(table)
         return
@@ -162,8 +162,10 @@ def _trainings(table: dict[str, Any]) -> Iterator[ModelEntry]:
         recipe = plain
         for key, value in chosen.items():
             recipe = _changed(recipe, key.split("."), value)
-        described = (f"{key.split('.')[-1]}={value}" for key, value in chosen.items())
-        yield ModelEntry(" ".join([str(plain.get("name")), *described]), None, _recipe(recipe))
+        told = (key for key in chosen if key not in changes or len(_list(changes[key])) > 1)
+        parts = [str(table.get("label", plain.get("name")))]
+        parts += [f"{key.split('.')[-1]}={chosen[key]}" for key in told]
+        yield ModelEntry(" ".join(parts), None, _recipe(recipe))
 
 
 def _recipe(entries: Mapping[str, Any]) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from interp.sweep.pool import Failure, Pool
 from interp.sweep.store import Store
@@ -12,6 +12,7 @@ from interp.sweep.store import Store
 Result = TypeVar("Result")
 
 
+@runtime_checkable
 class Keyed(Protocol):
     """Anything whose result depends on nothing but what its key says."""
 

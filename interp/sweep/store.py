@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import xarray
 
@@ -18,6 +18,7 @@ from hooks.atomic import atomic_write
 Result = TypeVar("Result", contravariant=True)
 
 
+@runtime_checkable
 class Store(Protocol[Result]):
     """Where results are kept by key; each is whole or absent."""
 

@@ -133,19 +133,32 @@ class ReadoutAnalysis(Analysis):
         Raises:
             ValueError: `part` is not one of the shards.
         """
+        pairs = [
+            self._shard(model, task, n_prompts, shard_seed)
+            for n_prompts, shard_seed in zip(self.sizes(part), self.seeds(seed, part), strict=True)
+        ]
+        y = {role: pair[0] for role, pair in zip(ROLES, pairs, strict=True)}
+        iterates = {
+            role: pair[1] for role, pair in zip(ROLES, pairs, strict=True) if pair[1] is not None
+        }
+        return Gathered(y, iterates)
+
+    def sizes(self, part: int) -> tuple[int, int]:
+        """Prompts of a shard that are fitted on, and that are held out.
+
+        Raises:
+            ValueError: `part` is not one of the shards.
+        """
         if not 0 <= part < self.n_parts:
             raise ValueError(f"part must be in 0..{self.n_parts - 1}, got {part}")
-        n_prompts = (part + 1) * self.n_prompts // self.n_parts
-        n_prompts -= part * self.n_prompts // self.n_parts
-        n_held_out = max(1, n_prompts // HELD_OUT_SHARE)
-        seeds = np.random.SeedSequence([seed, part]).generate_state(2).tolist()
-        sizes = (n_prompts - n_held_out, n_held_out)
-        pairs = [
-            self._shard(model, task, n, shard_seed)
-            for n, shard_seed in zip(sizes, seeds, strict=True)
-        ]
-        y, iterates = (dict(zip(ROLES, column, strict=True)) for column in zip(*pairs, strict=True))
-        return Gathered(y, iterates if self.references else {})
+        first, end = (index * self.n_prompts // self.n_parts for index in (part, part + 1))
+        n_held_out = max(1, (end - first) // HELD_OUT_SHARE)
+        return end - first - n_held_out, n_held_out
+
+    def seeds(self, seed: int, part: int) -> tuple[int, int]:
+        """Of the prompts that a shard fits on, and of those that it holds out."""
+        first, second = np.random.SeedSequence([seed, part]).generate_state(2).tolist()
+        return first, second
 
     def _shard(
         self, model: SequenceModel, task: Task, n_prompts: int, seed: int
