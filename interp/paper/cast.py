@@ -72,7 +72,8 @@ class Cast:
             raise ValueError(
                 f"checkpoints must have one n_dims, got {', '.join(map(str, sorted(sizes)))}"
             )
-        return cls(members, *sizes, settings=settings or Settings())
+        n_dims = sizes.pop() if sizes else SMALL_DIMS
+        return cls(members, n_dims, settings or Settings())
 
     def find(self, role: str) -> Member | None:
         """The model in a role: given, or shipped at this n_dims."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import xarray
 from jaxtyping import Float
+from plotly.graph_objects import Scatter
 from torch import Tensor
 
 from interp.analyses.convergence import measure_order
@@ -97,7 +98,8 @@ def errors_by_layer(row: Row, cast: Cast) -> Finding:
 
 def transformer_and_lstm(row: Row, cast: Cast) -> Finding:
     """Error against layer of a transformer and of an LSTM, for several numbers of examples."""
-    checks, panels, missing, data = [], [], [], xarray.Dataset()
+    checks, missing, data = [], [], xarray.Dataset()
+    panels: list[Panel] = []
     claims = {
         "transformer": ("the transformer's later layers lower its error", True),
         "lstm": ("the LSTM's layers after the first do not lower its error", False),
@@ -116,7 +118,7 @@ def transformer_and_lstm(row: Row, cast: Cast) -> Finding:
         panels.append(Panel(about, lines, LAYER_AXIS, LOG_ERROR_AXIS))
         layer = f"{role}_layer"
         data[f"{role}_error"] = ((layer, f"{role}_point"), ours.numpy())
-    drawings = ()
+    drawings: tuple[Drawing, ...] = ()
     if panels:
         see = "Squared error / d of each layer's read-out for several numbers of examples n."
         drawings = (Drawing(row.key, "Error against layer", see, arranged(*panels)),)
@@ -146,7 +148,7 @@ def _lines(
     points: Sequence[int],
     *,
     with_legend: bool = True,
-) -> list[object]:
+) -> list[Scatter]:
     looks = ordered_looks([f"n = {point}" for point in points])
     return [
         line(

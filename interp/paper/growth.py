@@ -36,8 +36,8 @@ LAW_CRITERION = (
 )
 SCALES = {"linear": "steps", "exponential": "logarithm of the steps"}
 ORDER_CRITERION = (
-    "95 % interval of the order of convergence (slope of log e_{l+1} on log e_l, e the excess "
-    "error of a layer at work) lies above 1; disagrees if below 1"
+    "95 % interval of the order of convergence (slope of log e_{l+1} on log e_l, e_l the excess "
+    "error of layer or step l) lies above 1; disagrees if below 1"
 )
 
 

@@ -22,6 +22,8 @@ from probes.references import GD, Newton, OnlineGD, Prefixes, Reference
 
 NAMES = {"newton": "Newton", "gd": "GD", "ogd": "online GD"}
 APART = "95 % intervals of the two do not overlap; disagrees if they lie the other way round"
+SPREAD = 0.1
+"""Between the marks of one algorithm."""
 LOOKS = {
     "transformer": Look("transformer", INK, "solid", "circle"),
     "lstm": Look("LSTM", "#d55e00", "dash", "square"),
@@ -147,28 +149,29 @@ def _printed(role: str) -> str:
 
 
 def _panel(found: dict[str, dict[str, Matches]], zero: dict[str, Matches]) -> Panel:
-    places = list(NAMES.values())
     traces = []
     for role, look in LOOKS.items():
-        if role in found:
-            best = [item.best[0].item() for item in found[role].values()]
-            bounds = [item.best_interval[0].tolist() for item in found[role].values()]
-            low, high = zip(*bounds, strict=True)
-            traces.append(
-                interval_line(
-                    places, torch.tensor(best), torch.tensor(low), torch.tensor(high), look
-                )
-            )
-        published = torch.tensor([TABLE_1[name][role] for name in NAMES])
         printed = Look(f"{look.label}, published", look.colour, "dot", "diamond-open")
-        traces.append(interval_line(places, published, published, published, printed))
+        published = torch.tensor([TABLE_1[name][role] for name in NAMES])
+        if role in found:
+            bounds = torch.stack([item.best_interval[0] for item in found[role].values()])
+            best = torch.tensor([item.best[0].item() for item in found[role].values()])
+            traces.append((best, bounds[:, 0], bounds[:, 1], look))
+        traces.append((published, published, published, printed))
     floor = torch.tensor([item.best[0].item() for item in zero.values()])
-    traces.append(
-        interval_line(places, floor, floor, floor, Look("always 0", MUTED, "longdash", "x"))
+    traces.append((floor, floor, floor, Look("always 0, d = 20", MUTED, "longdash", "x")))
+    middle = (len(traces) - 1) / 2
+    return Panel(
+        "SimE",
+        [
+            interval_line(
+                [place + SPREAD * (index - middle) for place in range(len(NAMES))], *trace
+            ).update(mode="markers")
+            for index, trace in enumerate(traces)
+        ],
+        {"tickvals": list(range(len(NAMES))), "ticktext": list(NAMES.values())},
+        {"title": {"text": "SimE"}},
     )
-    for trace in traces:
-        trace.update(mode="markers")
-    return Panel("SimE", traces, {"title": None}, {"title": {"text": "SimE"}})
 
 
 def _table(found: dict[str, dict[str, Matches]], zero: dict[str, Matches]) -> Table:

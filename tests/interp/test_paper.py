@@ -23,6 +23,7 @@ from interp.paper.scale import number_check
 from interp.paper.settings import N_GROUPS, Settings
 from interp.recipes import recipe_names
 from interp.tasks import LinearRegression, Task, TwoLayerNetwork
+from interp.zoo.catalogue import names
 
 D5 = LinearRegression(n_dims=5, n_points=11)
 
@@ -192,8 +193,10 @@ def test_the_command_lists_rows_and_what_they_need(tmp_path: Path):
     ending = run("reproduce", "--list", folder=tmp_path)
     assert ending.code == 0
     assert all(row.key in ending.stdout for row in ROWS)
+    lacking = {role.small for role in ROLES.values()} - set(names())
     words = " ".join(ending.stdout.split())
-    assert "needs a checkpoint that is not shipped" in words
+    assert set(re.findall(r"interp train (\S+?),?(?= |$)", words)) == lacking
+    assert ("needs a checkpoint that is not shipped" in words) is bool(lacking)
 
 
 @pytest.mark.parametrize(
