@@ -264,7 +264,7 @@ def _dataset(
 ) -> xarray.Dataset:
     comparisons = list(dict.fromkeys(b.comparison.name for b in blocks if b.comparison))
     n_heads = max(len(layer.fitters["fit"].statistics.feature_mean[0]) for layer in layers)
-    coords = {
+    coords: dict[str, Any] = {
         "reference": comparisons,
         "form": list(FORMS),
         "moment": np.arange(settings.n_moments),

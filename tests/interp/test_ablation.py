@@ -91,7 +91,8 @@ def test_same_seed_same_result_and_every_pass_is_told(gpt2):
     first = ablate(gpt2, TASK, progress=lambda *event: told.append(event), **arguments)
     assert first.identical(ablate(gpt2, TASK, **arguments))
     total = 2 * (1 + 2 * (3 + 2))
-    assert told == [("ablating", done, total) for done in range(1, total + 1)]
+    assert told[-total:] == [("ablating", done, total) for done in range(1, total + 1)]
+    assert {stage for stage, _, _ in told[:-total]} == {"fitting read-outs"}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ def test_same_seed_same_result_and_every_pass_is_told(gpt2):
         ({"n_prompts": 1}, "n_prompts must be at least 2"),
         ({"n_prompts": 257}, "leave a batch of one prompt"),
         ({"level": 1.0}, "level must be between"),
+        ({"n_fit_prompts": 0}, "n_fit_prompts must be at least 2"),
     ],
 )
 def test_settings_out_of_range(options, message):
@@ -114,14 +116,33 @@ def test_a_task_that_does_not_fit_and_a_model_that_breaks(gpt2):
     broken = build_model("gpt2", SIZES, seed=0)
     with torch.no_grad():
         broken.read_out.bias.fill_(torch.nan)
-    with pytest.raises(NonFiniteError, match="predictions of the whole model"):
+    with pytest.raises(NonFiniteError, match="predictions"):
         ablate(broken, TASK, n_prompts=4, batch_size=4)
 
 
 def test_a_model_that_diverges_without_a_part_has_infinite_error_there():
     model = BUILT_IN["newton-exact"]()  # without its set-up Newton starts from anywhere
-    result = ablate(model, methods=("mean",), n_prompts=16, batch_size=16)
+    result = ablate(model, methods=("mean",), n_prompts=16, batch_size=16, n_fit_prompts=64)
     assert np.isfinite(result.model_error)
     without_set_up = result.sel(part="layer", layer=1)
     assert bool(np.isposinf(without_set_up.effect).all())
     assert bool(np.isposinf(without_set_up.effect_interval).all())
+    assert bool(without_set_up.step.isnull().all())
+
+
+def test_skipping_a_layer_of_gd_costs_later_layers_one_step():
+    config = GDExactConfig(n_dims=3, n_points=5, n_layers=4, dtype="float64")
+    result = ablate(GDExact(config), TASK, methods=("zero",), n_prompts=64, batch_size=64)
+    np.testing.assert_allclose(result.model_step.squeeze(), range(5), atol=0.1)
+    for layer in (1, 2, 3, 4):
+        steps = result.step.sel(part="layer", layer=layer).squeeze()
+        expected = [read if read < layer else read - 1 for read in range(5)]
+        np.testing.assert_allclose(steps, expected, atol=0.1)
+        np.testing.assert_allclose(result.similarity.sel(part="layer", layer=layer), 1, atol=0.03)
+        here = result.sel(part="layer", layer=layer, reference="gd").squeeze()
+        low, high = here.final_shift_interval.values
+        assert low <= here.final_shift <= high
+        np.testing.assert_allclose(here.final_shift, -1, atol=0.05)
+    np.testing.assert_allclose(
+        result.head_step.sel(head=0), result.step.sel(part="layer"), atol=1e-6
+    )
