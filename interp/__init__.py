@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interp import zoo as zoo
     from interp.analyses.match import MatchSettings as MatchSettings
     from interp.analyses.match import match as match
+    from interp.analyses.separation import separate as separate
     from interp.conditions.result import ConditionSweep as ConditionSweep
     from interp.conditions.result import open_conditions as open_conditions
     from interp.conditions.sweeping import conditions as conditions
@@ -50,6 +51,7 @@ __getattr__, __dir__ = lazy_names(
         "open_conditions": "interp.conditions.result",
         "open_result": "interp.result",
         "save_checkpoint": "hooks.checkpoints",
+        "separate": "interp.analyses.separation",
         "tasks": "interp.tasks",
         "train": "interp.training.train",
         "training": "interp.training",

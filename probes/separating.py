@@ -91,6 +91,8 @@ def separating_prompts(
             prompt separates them.
     """
     _check_sizes(n_prompts, n_points, n_dims, largest_condition)
+    if a == b:
+        raise ValueError(f"{a.name} and {b.name} cannot be separated: on every prompt they agree")
     generator = torch.Generator().manual_seed(seed)
     usual = _random_prompts(n_prompts, n_points, n_dims, generator)
     designs = _draw_designs(usual[0], largest_condition, generator)

@@ -1,0 +1,169 @@
+"""A model on prompts that were built to tell two references apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import xarray
+from jaxtyping import Float
+from torch import Tensor
+
+from hooks.capture import capture
+from hooks.model import SequenceModel
+from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters, select
+from interp.analyses.fitting import batches
+from interp.analyses.layer_matching import fit_scaled_readouts, match_layers
+from interp.analyses.tables import BOUNDS
+from interp.analyses.task_fit import check_fit, task_of
+from interp.tasks import Task
+from interp.versions import library_versions
+from probes.controls.bootstrap import bootstrap_weights, interval
+from probes.references import Prefixes
+from probes.separating import separating_prompts
+from probes.similarity import error_directions
+
+N_FIT_PROMPTS = 1024
+N_REPLICATES = 200
+MOST_STEPS = 6
+"""Steps of the first reference that the prompts are built for."""
+KINDS = ("separating", "ordinary")
+
+
+def separate(
+    model: SequenceModel,
+    a: str = "newton",
+    b: str = "gd",
+    task: Task | None = None,
+    *,
+    n_prompts: int = 512,
+    largest_condition: float = 100.0,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: int = 0,
+) -> xarray.Dataset:
+    """SimE of every layer with two references, on prompts built to separate them.
+
+    On ordinary prompts each layer is matched with both references; the prompts are built for the
+    steps of A that were found, with all steps of B to choose from (`probes.separating_prompts`).
+    Read-outs of layers are those fitted on ordinary prompts, iterates are taken as they are. A
+    layer that runs A stays similar to A and loses B, or the other way round. The prompts are unlike
+    those of training, so `model_error` beside `best_error` says whether the model still works.
+
+    Args:
+        model: Any hooked model.
+        a: A reference that `interp.match` compares …
+        b: … and the one to tell it from.
+        task: Ordinary prompts; by default those of the training.
+        n_prompts: Prompts of each kind.
+        largest_condition: Largest condition number of the built prompts.
+        parameters: Of references, see `interp.analyses.comparisons`; those that a model was built
+            with are known.
+        seed: Of all prompts.
+
+    Returns:
+        By `prompts` ("separating", "ordinary"), `reference` and `layer`: `best_step` and
+        `similarity` there; `margin` of A over B with its interval; `separation` of the references
+        themselves at those steps of A, 1 - SimE.
+
+    Raises:
+        ValueError: A reference that is not compared or has no steps, the same one twice, two that
+            no prompt separates, or a task that does not fit the model.
+    """
+    task = task or task_of(model)
+    check_fit(model, task)
+    comparisons = default_comparisons(task, own_parameters(model) | dict(parameters or {}))
+    items = [select(comparisons, name) for name in (a, b)]
+    for item in items:
+        if not item.has_steps:
+            raise ValueError(f"{item.name} has no steps that a layer could match")
+    readout = fit_scaled_readouts(model, task, n_prompts=N_FIT_PROMPTS, seed=seed)
+    sites = list(model.sites())
+    [ordinary] = batches(model, task, sites, n_prompts, seed + 1, "official", n_prompts)
+    said = readout(ordinary[1])[..., 0]
+    matched = match_layers(said, ordinary[0], items[0], n_groups=_n_groups(n_prompts), seed=seed)
+    built = separating_prompts(
+        items[0].reference,
+        items[1].reference,
+        steps_a=_steps(matched.step[0], items[0]),
+        steps_b=items[1].grid.steps,
+        n_prompts=n_prompts,
+        n_points=task.n_points,
+        n_dims=task.n_dims,
+        largest_condition=largest_condition,
+        seed=seed,
+    )
+    [batch] = capture(model, (built.xs, built.ys), sites)
+    kinds = (
+        (Prefixes(built.xs, built.ys), batch.activations.cpu(), batch.predictions.cpu()),
+        ordinary,
+    )
+    parts = [
+        _similarities(readout(activations)[..., 0], prefixes, predictions, items, comparisons, seed)
+        for prefixes, activations, predictions in kinds
+    ]
+    table = xarray.concat(parts, xarray.Variable("prompts", list(KINDS)))
+    table = table.assign_coords(layer=[site.layer for site in sites])
+    table["separation"] = (
+        ("prompts", "step"),
+        torch.stack([built.separation, built.random_separation]).numpy(),
+    )
+    return table.assign_coords(step=list(built.steps)).assign_attrs(
+        a=a,
+        b=b,
+        task=json.dumps(task.describe()),
+        n_prompts=n_prompts,
+        seed=seed,
+        versions=json.dumps(library_versions()),
+    )
+
+
+def _n_groups(n_prompts: int) -> int:
+    return next(n for n in range(min(64, n_prompts), 0, -1) if n_prompts % n == 0)
+
+
+def _steps(matched: Float[Tensor, " layer"], item: Comparison) -> list[float]:
+    """A few of the layers' steps that lie above 0, spread over their range."""
+    if not item.reference.takes_real_steps:
+        matched = matched.round()
+    steps = matched[matched >= 1].unique()
+    if not len(steps):
+        raise ValueError(f"no layer of the model is like a step of {item.name} above 0")
+    places = torch.linspace(0, len(steps) - 1, min(MOST_STEPS, len(steps))).round().long()
+    return [float(steps[place]) for place in places]
+
+
+def _similarities(
+    said: Float[Tensor, "layer prompt point"],
+    prefixes: Prefixes,
+    predictions: Float[Tensor, "prompt point"],
+    items: Sequence[Comparison],
+    comparisons: Sequence[Comparison],
+    seed: int,
+) -> xarray.Dataset:
+    ys = prefixes.ys
+    directions = error_directions(said, ys)
+    steps, cosines = [], []
+    for item in items:
+        iterates = item.reference.predictions(prefixes, item.grid.steps)
+        each = torch.einsum("lpt,spt->lsp", directions, error_directions(iterates, ys))
+        best = each.mean(-1).argmax(1)
+        steps.append(item.grid.tensor()[best])
+        cosines.append(each[torch.arange(len(best)), best])
+    weights = bootstrap_weights(len(ys), N_REPLICATES, seed) / len(ys)
+    margin = cosines[0] - cosines[1]
+    bounds = interval(weights @ margin.T, n_groups=len(ys))
+    zero = ys.square().mean()
+    ols = select(comparisons, "ols").reference.predictions(prefixes)[0]
+    return xarray.Dataset(
+        {
+            "best_step": (("reference", "layer"), torch.stack(steps).numpy()),
+            "similarity": (("reference", "layer"), torch.stack(cosines).mean(-1).numpy()),
+            "margin": ("layer", margin.mean(-1).numpy()),
+            "margin_interval": (("layer", "bound"), bounds.T.numpy()),
+            "model_error": ((), ((predictions.double() - ys).square().mean() / zero).item()),
+            "best_error": ((), ((ols - ys).square().mean() / zero).item()),
+        },
+        {"reference": [item.name for item in items], "bound": list(BOUNDS)},
+    )
