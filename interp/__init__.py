@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from interp import tasks as tasks
     from interp import training as training
     from interp import zoo as zoo
+    from interp.analyses.ablation import ablate as ablate
+    from interp.analyses.heads import read_heads as read_heads
+    from interp.analyses.induced_weights import compare_induced_weights as compare_induced_weights
     from interp.analyses.match import MatchSettings as MatchSettings
     from interp.analyses.match import match as match
+    from interp.analyses.patterns import attention_patterns as attention_patterns
     from interp.analyses.separation import separate as separate
+    from interp.analyses.steering import steer as steer
     from interp.conditions.result import ConditionSweep as ConditionSweep
     from interp.conditions.result import open_conditions as open_conditions
     from interp.conditions.sweeping import conditions as conditions
@@ -43,15 +48,20 @@ __getattr__, __dir__ = lazy_names(
         "Recipe": "interp.training.recipe",
         "SequenceModel": "hooks.model",
         "Site": "hooks.sites",
+        "ablate": "interp.analyses.ablation",
+        "attention_patterns": "interp.analyses.patterns",
         "compare": "interp.side_by_side.comparing",
+        "compare_induced_weights": "interp.analyses.induced_weights",
         "conditions": "interp.conditions.sweeping",
         "load": "interp.zoo.loading",
         "match": "interp.analyses.match",
         "open_comparison": "interp.side_by_side.result",
         "open_conditions": "interp.conditions.result",
         "open_result": "interp.result",
+        "read_heads": "interp.analyses.heads",
         "save_checkpoint": "hooks.checkpoints",
         "separate": "interp.analyses.separation",
+        "steer": "interp.analyses.steering",
         "tasks": "interp.tasks",
         "train": "interp.training.train",
         "training": "interp.training",
