@@ -44,7 +44,8 @@ def settle(
     said = sample.said[[site_of_layer[layer] for layer in contenders[0].layers]]
     iterates = {
         item.name: read_out(
-            _at_steps(select(comparisons, item.name).reference, prefixes, item.steps), sample.ys
+            list(_at_steps(select(comparisons, item.name).reference, prefixes, item.steps)),
+            sample.ys,
         )
         for item in contenders
     }
