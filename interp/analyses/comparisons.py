@@ -19,6 +19,7 @@ LABELS: dict[str, str] = {
     "gd++": "GD++",
     "ridge": "ridge regression with a falling penalty",
     "cg": "conjugate gradient",
+    "network": "gradient descent on a two-layer network",
     "ols": "ordinary least squares",
 }
 """Families, as the verdict names them."""
@@ -58,7 +59,7 @@ def default_comparisons(
     Newton with the official code's alpha, with one alpha for all prefixes, and from a multiple of
     the identity (which is GD whose steps double from layer to layer), GD with one step
     size for all prefixes and with each prefix's own, ridge with a penalty halved at every step,
-    and GD++ where its parameters are given.
+    and GD++, or GD on a two-layer network, where their parameters are given.
     Constants for all prefixes are set from the task: 1 / q for GD's eta and 1 / q^2 for Newton's
     alpha, q being the largest eigenvalue of S seen on a thousand prompts; both iterations diverge
     only where it is exceeded by far.
@@ -81,6 +82,7 @@ def default_comparisons(
         "gd-adaptive": ("gd", "gd-adaptive", {}),
         "ridge": ("ridge", "ridge-path", {"start": largest}),
         **({"gd++": ("gd++", "gd++", {})} if "gd++" in given else {}),
+        **({"network-gd": ("network", "network-gd", {})} if "network-gd" in given else {}),
         "ols": ("ols", "ols", {}),
     }
     if unknown := sorted(set(given) - set(contenders)):
@@ -115,6 +117,8 @@ def _grids(reference: Reference, family: str) -> tuple[StepGrid, StepGrid, StepG
     if not reference.is_iterative:
         return (StepGrid((0.0,)),) * 3
     is_real = reference.takes_real_steps
+    if family == "network":
+        return (StepGrid.log(2.0**8, 1),) * 3
     if family == "gd":
         return (
             StepGrid.log(2.0**14, 8 if is_real else 1),

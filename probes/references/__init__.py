@@ -22,6 +22,7 @@ from probes.references.lasso import Lasso
 from probes.references.lbfgs import LBFGS
 from probes.references.nearest_neighbours import NearestNeighbours
 from probes.references.nesterov import Nesterov
+from probes.references.network_gd import NetworkGD
 from probes.references.newton import Newton
 from probes.references.newton_identity import NewtonIdentity
 from probes.references.newton_schulz import NewtonSchulz
@@ -61,6 +62,7 @@ REFERENCES: dict[str, Callable[..., Reference]] = {
     "averaging": Averaging,
     "knn": NearestNeighbours,
     "lasso": Lasso,
+    "network-gd": NetworkGD,
     "bayes": Bayes,
     "dmmse": DiscretePrior,
 }
@@ -83,6 +85,7 @@ __all__ = [
     "Lasso",
     "NearestNeighbours",
     "Nesterov",
+    "NetworkGD",
     "Newton",
     "NewtonIdentity",
     "NewtonSchulz",

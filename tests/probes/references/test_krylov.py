@@ -221,3 +221,52 @@ def exact_lbfgs(step: int, memory: int) -> exact.Iteration:
         return weights
 
     return iterate
+
+
+def lbfgs_in_float64(x: np.ndarray, y: np.ndarray, step: int, memory: int) -> np.ndarray:
+    """The same iteration as a plain loop in the arithmetic of the references."""
+    gram, b = x.T @ x, x.T @ y
+    weights, gradient, history = np.zeros(len(b)), -b, []
+    for k in range(step):
+        if gradient @ gradient <= 1e-60 * (b @ b):
+            break
+        direction, along = -gradient, []
+        for moved, change in reversed(history):
+            along.append((moved @ direction) / (moved @ change))
+            direction = direction - along[-1] * change
+        if history:
+            moved, change = history[-1]
+            direction = direction * (moved @ change) / (change @ change)
+        for (moved, change), before in zip(history, reversed(along), strict=True):
+            direction = direction + (before - (change @ direction) / (moved @ change)) * moved
+        best = -(gradient @ direction) / (direction @ gram @ direction)
+        trial, before = (1 / np.sqrt(direction @ direction) if k == 0 else 1.0), 0.0
+        while trial < best / 10:
+            trial, before = min(best, trial + 4 * (trial - before)), trial
+        moved = (best if trial > 1.9 * best else trial) * direction
+        change = gram @ moved
+        weights, gradient = weights + moved, gradient + change
+        history = [*history, (moved, change)][-memory:]
+    return weights
+
+
+@pytest.mark.parametrize("case", ["tall, kappa 1e12", "square, kappa 1e12"])
+@pytest.mark.parametrize("memory", [1, 2, 10])
+def test_where_lbfgs_loses_digits_so_does_a_plain_loop(case: str, memory: int) -> None:
+    """And not because the iterates depend so much on the prompt: rounding grows on its way."""
+    xs, ys = hard_prompts(case)
+    point, size = xs.shape[1] - 1, ys.abs().amax(-1).numpy()
+    predicted = LBFGS(memory).predictions(Prefixes(xs, ys), range(13))
+    nearby = xs * (1 + 2**-52)
+    for step in (2, 5, 8, 12):
+        iteration = exact_lbfgs(step, memory)
+        truth = exact.predictions(xs, ys, point, iteration)
+        looped = [
+            lbfgs_in_float64(x[:point].numpy(), y[:point].numpy(), step, memory) @ x[point].numpy()
+            for x, y in zip(xs, ys, strict=True)
+        ]
+        ours = (np.abs(predicted[step][:, point].numpy() - truth) / size).max()
+        plain = (np.abs(np.array(looped) - truth) / size).max()
+        moved = (np.abs(exact.predictions(nearby, ys, point, iteration) - truth) / size).max()
+        assert ours < max(1e-8, 10 * plain)
+        assert moved < 1e-10

@@ -94,7 +94,7 @@ def test_any_step_grid(name: str, prefixes: Prefixes) -> None:
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_predictions_are_the_weights_on_the_query(name: str, prefixes: Prefixes) -> None:
-    if name == "knn":
+    if name in ("knn", "network-gd"):  # not linear in x
         return
     predicted = EVERY[name].predictions(prefixes, [0, 1, 6])
     weights = EVERY[name].weights(prefixes, [0, 1, 6])
