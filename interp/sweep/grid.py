@@ -133,11 +133,16 @@ def _tables(entries: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _models(table: dict[str, Any]) -> Iterator[ModelEntry]:
-    if ("checkpoint" in table) == ("recipe" in table):
+    kinds = {
+        "checkpoint": ("checkpoint", "label"),
+        "recipe": ("recipe", "change", "seeds", "label"),
+    }
+    found = [kind for kind in kinds if kind in table]
+    known = kinds[found[0]] if found else ("checkpoint", *kinds["recipe"])
+    if unknown := sorted(set(table) - {*known, *found}):
+        raise ValueError(f"model.{unknown[0]} is unknown; a [[model]] takes {', '.join(known)}")
+    if len(found) != 1:
         raise ValueError("a [[model]] must say either checkpoint or recipe")
-    known = ("checkpoint",) if "checkpoint" in table else ("recipe", "change", "seeds")
-    if unknown := sorted(set(table) - {*known, "label"}):
-        raise ValueError(f"model.{unknown[0]} is unknown; it takes {', '.join(known)}, label")
     if "recipe" in table:
         yield from _trainings(table)
         return

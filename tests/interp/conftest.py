@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from chromium import ARGUMENTS, find_chromium
 from playwright.sync_api import Browser, sync_playwright
+from processes import CONTEXT, PRELOAD
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,26 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """A Dask cluster of two worker processes that gives up on a task after one death.
+
+    Workers are forked from the server of `processes`, which has imported torch.
+    """
+    dask = pytest.importorskip("dask")
+    from distributed import LocalCluster
+    from distributed.utils import get_mp_context
+
+    options = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.worker.multiprocessing-method": "forkserver",
+    }
+    with dask.config.set(options):
+        get_mp_context()  # names what the server is to import, the first time it is called
+        CONTEXT.set_forkserver_preload([*PRELOAD, "distributed"])
+        with LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as running:
+            yield running.scheduler_address

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["interp.cli", "interp.training.display", "interp.training.train", "torch._dynamo"]
-)
+PRELOAD = ["interp.cli", "interp.training.display", "interp.training.train", "torch._dynamo"]
+CONTEXT.set_forkserver_preload(PRELOAD)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,285 @@
+"""Sweeps: what is computed, what is kept, and what it adds up to."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from processes import Command, die_before_write
+from rich.console import Console
+from sweep_deadly import DeadlyOnce
+from tiny import tiny
+
+from hooks.architectures import build_model
+from hooks.capture import capture
+from hooks.checkpoints import save_checkpoint
+from interp.analyses.match import match
+from interp.sweep import Grid, Pool, run_sweep
+from interp.sweep.analyses.error import ErrorAnalysis
+from interp.sweep.analyses.match import MatchAnalysis
+from interp.sweep.analyses.readouts import ReadoutAnalysis
+from interp.sweep.cell import Cell
+from interp.sweep.checkpoint import Checkpoint
+from interp.sweep.grid import ModelEntry, TaskEntry
+from interp.sweep.table import sweep_table
+from interp.tasks import LinearRegression
+from interp.training.recipe import Recipe
+from interp.training.train import train
+from interp.zoo.loading import load
+from probes.readout import ReadoutFitter
+
+TASK = LinearRegression(n_dims=2, n_points=5)
+ERROR = ErrorAnalysis(n_prompts=64)
+READOUTS = ReadoutAnalysis(n_prompts=300, n_shards=3, references=("gd",))
+CONFIG = {"n_dims": 2, "n_points": 5, "n_layers": 2, "n_heads": 1, "d_model": 8}
+
+
+def save_model(file: Path, seed: int = 0, n_layers: int = 2) -> str:
+    model = build_model("gpt2", {**CONFIG, "n_layers": n_layers}, seed=seed)
+    save_checkpoint(model, file, {"task": TASK.describe()})
+    return str(file)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As cells have, so that what is computed beside them has the same digits."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    return save_model(tmp_path / "model.safetensors")
+
+
+def small_grid(*sources: str, **more: object) -> Grid:
+    models = tuple(ModelEntry(Path(source).stem, source) for source in sources)
+    return Grid(models, {"error": ERROR, "readouts": READOUTS}, **more)
+
+
+def computed(sweep_folder: Path) -> dict[str, int]:
+    """The cells that are there, and when they were written."""
+    return {f.name: f.stat().st_mtime_ns for f in (sweep_folder / "cells").glob("*.nc")}
+
+
+def test_every_combination_is_there_under_its_labels(tmp_path: Path):
+    deep, flat = (save_model(tmp_path / f"{n}.safetensors", n_layers=n) for n in (3, 1))
+    tasks = (TaskEntry("plain", {}), TaskEntry("noisy", {"noise_std": 0.5}))
+    data = run_sweep(small_grid(deep, flat, tasks=tasks, seeds=(3, 4)), tmp_path / "out").data
+    assert data.error_mean.dims == ("model", "task", "seed")
+    assert data.error_mean.notnull().all()
+    by_hand = ERROR.run(Checkpoint.of(flat).load(), tasks[1].of(TASK), 4, 0)
+    found = data.sel(model="1", task="noisy", seed=4)
+    assert found.error_mean == by_hand["mean"]
+    np.testing.assert_array_equal(found.error_by_point, by_hand.by_point)
+    assert data.readouts_error.sizes["layer"] == 4
+    assert found.readouts_error.notnull().values.tolist() == [True, True, False, False]
+    xarray.testing.assert_identical(data, xarray.load_dataset(tmp_path / "out" / "sweep.nc"))
+
+
+def test_only_what_is_new_is_computed(tmp_path: Path, source: str):
+    out = tmp_path / "out"
+    first = run_sweep(small_grid(source), out).data
+    before = computed(out)
+    ticks = []
+    again = run_sweep(small_grid(source), out, progress=lambda *tick: ticks.append(tick)).data
+    xarray.testing.assert_identical(again, first)
+    assert computed(out) == before
+    assert ticks[0] == ("cells", 4, 4)
+    moved = shutil.move(source, tmp_path / "moved.safetensors")
+    run_sweep(small_grid(str(moved), seeds=(0, 1)), out)
+    after = computed(out)
+    assert len(after) == 2 * len(before)
+    assert before.items() <= after.items()
+
+
+cells = st.builds(
+    Cell,
+    checkpoint=st.builds(Checkpoint, st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"])),
+    task=st.builds(LinearRegression, noise_std=st.sampled_from([0.0, 0.1])),
+    seed=st.integers(0, 2),
+    analysis=st.one_of(
+        st.builds(ErrorAnalysis, n_prompts=st.integers(2, 3)),
+        st.builds(ReadoutAnalysis, n_prompts=st.sampled_from([2048, 10_000])),
+    ),
+    part=st.integers(0, 1),
+)
+
+
+@given(cells, cells)
+def test_cells_share_a_result_only_if_they_are_the_same(a: Cell, b: Cell):
+    assert (a.key == b.key) == (a == b)
+
+
+def test_a_checkpoint_is_its_content(tmp_path: Path, source: str):
+    run_directory = tmp_path / "run"
+    run_directory.mkdir()
+    shutil.copy(source, run_directory / "model.safetensors")
+    other = save_model(tmp_path / "other.safetensors", seed=1)
+    assert Checkpoint.of(str(run_directory)) == Checkpoint.of(source) != Checkpoint.of(other)
+    assert Checkpoint.of("gpt2-d5") != Checkpoint.of("gpt2-d5-random")
+    assert Checkpoint.of("gd-exact") != Checkpoint.of("newton-exact")
+
+
+def test_two_workers_of_which_one_is_killed_give_the_bits_of_one_process(
+    tmp_path: Path, source: str, cluster: str
+):
+    mark = tmp_path / "mark"
+    deadly = {"deadly": DeadlyOnce(str(mark), deadly_seed=2)}
+    grid = replace(small_grid(source, seeds=(0, 1, 2, 3)), analyses={"readouts": READOUTS} | deadly)
+    found = run_sweep(grid, tmp_path / "two", Pool(dask_address=cluster))
+    assert mark.exists(), "no worker was killed"
+    assert not found.failures
+    xarray.testing.assert_identical(found.data, run_sweep(grid, tmp_path / "one").data)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(1, 6), st.integers(0, 5))
+def test_shards_add_up_to_one_fit_on_all_their_prompts(n_shards: int, seed: int):
+    analysis = ReadoutAnalysis(n_prompts=120, n_shards=n_shards, references=())
+    model = build_model("gpt2", CONFIG, seed=0)
+    parts = [analysis.gather(model, TASK, seed, part) for part in range(n_shards)]
+    whole = ReadoutFitter(3, 8, 1)
+    for part in range(n_shards):
+        first, _ = analysis.seeds(seed, part)
+        n_fit, n_held_out = analysis.sizes(part)
+        assert n_fit > n_held_out
+        for batch in capture(model, TASK.stream(n_fit, seed=first), model.sites()):
+            whole.update(batch.activations.flatten(1, 2), batch.ys.flatten()[:, None])
+    merged = parts[0]
+    for part in parts[1:]:
+        merged = merged.merge(part)
+    n_samples = merged.y["fit"].count + merged.y["held_out"].count
+    assert n_samples.item() == 120 * TASK.n_points
+    for name in ("count", "feature_mean", "feature_scatter", "cross_scatter", "target_scatter"):
+        torch.testing.assert_close(
+            getattr(merged.y["fit"], name),
+            getattr(whole.statistics, name),
+            rtol=1e-10,
+            atol=1e-10,
+        )
+
+
+def test_a_match_keeps_its_verdict(tmp_path: Path):
+    analysis = MatchAnalysis(n_prompts=128)
+    grid = Grid((ModelEntry("a", "gd-exact"),), {"match": analysis})
+    data = run_sweep(grid, tmp_path).data.isel(model=0, task=0, seed=0)
+    result = match(load("gd-exact"), settings=analysis.settings(0))
+    assert data.match_answer == result.verdict.answer
+    assert data.match_steps_per_layer == result.verdict.steps_per_layer
+    found = data.match_best_step.sel(reference="gd")
+    np.testing.assert_array_equal(found, result.reference("gd").best_step.isel(site=0))
+
+
+def test_a_result_that_fails_leaves_a_gap_and_stops_no_other(tmp_path: Path, source: str):
+    weights = build_model("gpt2", CONFIG, seed=0)
+    with torch.no_grad():
+        next(weights.parameters()).mul_(1e30)
+    save_checkpoint(weights, tmp_path / "huge.safetensors", {"task": TASK.describe()})
+    found = run_sweep(small_grid(source, str(tmp_path / "huge.safetensors")), tmp_path / "out")
+    assert len(found.failures) == 2
+    assert all("of huge, as trained, seed 0: " in failure for failure in found.failures)
+    assert found.data.error_mean.notnull().values.ravel().tolist() == [True, False]
+    text = io.StringIO()
+    Console(file=text, width=100).print(sweep_table(found.data))
+    good, bad = text.getvalue().splitlines()[-2:]
+    assert f"{found.data.error_mean.values[0].item():.4g}" in good
+    assert bad.split()[-3:] == ["–", "–", "–"]
+
+
+def test_trainings_are_those_of_their_recipes(tmp_path: Path):
+    recipes = [Recipe.from_mapping({**tiny(), "seed": seed}) for seed in (0, 1)]
+    models = tuple(ModelEntry(str(recipe.seed), recipe=recipe) for recipe in recipes)
+    grid = Grid(models, {"error": ERROR})
+    train(recipes[0], tmp_path / "alone")
+    data = run_sweep(grid, tmp_path / "out").data
+    files = sorted((tmp_path / "out" / "trainings").glob("*/model.safetensors"))
+    assert len(files) == 2
+    alone = load(tmp_path / "alone")
+    assert ERROR.run(alone, recipes[0].task, 0, 0)["mean"] == data.error_mean.sel(model="0").item()
+    written = [file.stat().st_mtime_ns for file in files]
+    xarray.testing.assert_identical(run_sweep(grid, tmp_path / "out").data, data)
+    assert [file.stat().st_mtime_ns for file in files] == written
+
+
+def test_a_training_on_a_worker_that_sees_no_folder_of_ours(tmp_path: Path, cluster: str):
+    grid = Grid((ModelEntry("a", recipe=Recipe.from_mapping(tiny())),), {"error": ERROR})
+    there = run_sweep(grid, tmp_path / "there", Pool(dask_address=cluster))
+    assert not there.failures
+    assert there.data.error_mean == run_sweep(grid, tmp_path / "here").data.error_mean
+
+
+GRID = """
+[[model]]
+checkpoint = {source!r}
+[[analysis]]
+name = "error"
+n_prompts = 64
+[[analysis]]
+name = "readouts"
+n_prompts = 300
+n_shards = 3
+references = []
+"""
+
+
+def write_grid(folder: Path, source: str) -> Path:
+    file = folder / "grid.toml"
+    file.write_text(GRID.format(source=source))
+    return file
+
+
+def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path, source: str):
+    arguments = ("sweep", write_grid(tmp_path, source), "--jobs", 1, "--out", tmp_path / "out")
+    writes_of_a_cell = 3  # sync the file, move it, sync the folder
+    killed = Command(
+        *arguments, folder=tmp_path, prepare=die_before_write,
+        prepare_with=(2 * writes_of_a_cell + 2,),
+    ).end()  # fmt: skip
+    assert killed.code == -signal.SIGKILL
+    before = computed(tmp_path / "out")
+    assert len(before) == 2
+    ending = Command(*arguments, folder=tmp_path).end()
+    assert ending.code == 0, ending.stderr
+    assert before.items() <= computed(tmp_path / "out").items()
+    data = xarray.load_dataset(tmp_path / "out" / "sweep.nc")
+    assert f"{data.error_mean.item():.4g}" in ending.stdout
+    assert "sweep.nc" in ending.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (("checkpoint", "checkpiont"), "checkpiont is unknown"),
+        (("[[model]]", "[[modle]]"), "modle is unknown"),
+        (("n_shards = 3", "n_shards = 300"), "n_shards must be at most"),
+        (("model.safetensors", "nothing.safetensors"), "nothing.safetensors: no such file"),
+        (("[[analysis]]", "[[task]]\nn_dims = 3\n[[analysis]]"), "the model was built for 2"),
+    ],
+)
+def test_a_grid_that_is_wrong(tmp_path: Path, source: str, change: tuple[str, str], part: str):
+    grid = write_grid(tmp_path, source)
+    grid.write_text(grid.read_text().replace(*change, 1))
+    ending = Command("sweep", grid, "--out", tmp_path / "out", folder=tmp_path).end()
+    assert (ending.code, ending.stderr.count("\n")) == (2, 1)
+    assert part in ending.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_cannot_be(tmp_path: Path, source: str):
+    grid = write_grid(tmp_path, source)
+    ending = Command("sweep", grid, "--out", grid, folder=tmp_path).end()
+    assert (ending.code, ending.stderr.count("\n")) == (2, 1)
+    assert str(grid) in ending.stderr

@@ -1,0 +1,72 @@
+"""Work on processes that fail and die."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sweep_work
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interp.sweep.pool import Failure, Pool
+
+
+@pytest.fixture(params=["loky", "dask"])
+def pool(request: pytest.FixtureRequest) -> Pool:
+    if request.param == "loky":
+        return Pool(n_jobs=2)
+    return Pool(dask_address=request.getfixturevalue("cluster"))
+
+
+def run(pool: Pool, work: Any, n: int, *more: Any) -> dict[int, Any]:
+    found = list(pool.run(work, [(number, *more) for number in range(n)]))
+    assert len(found) == n, "a piece was answered twice or not at all"
+    return dict(found)
+
+
+@given(st.integers(0, 20), st.integers(0, 30), st.integers(0, 30))
+def test_an_error_costs_its_own_piece_alone(n: int, bad: int, worse: int):
+    found = run(Pool(), sweep_work.square_but, n, bad, worse)
+    for number, result in found.items():
+        if number == bad:
+            assert result == Failure(f"{number} is bad")
+        elif number == worse:
+            assert result.reason == f"RuntimeError: {number} is worse"
+            assert "square_but" in result.traceback
+        else:
+            assert result == number**2
+
+
+def test_processes_find_what_one_finds(pool: Pool):
+    one, several = (run(p, sweep_work.square_but, 12, 3, 7) for p in (Pool(), pool))
+    assert {number: getattr(r, "reason", r) for number, r in one.items()} == {
+        number: getattr(r, "reason", r) for number, r in several.items()
+    }
+
+
+def test_a_process_that_dies_once_costs_nothing(pool: Pool, tmp_path: Path):
+    mark = tmp_path / "mark"
+    found = run(pool, sweep_work.square_and_die_once, 12, 5, mark)
+    assert mark.exists(), "no process was killed"
+    assert found == {number: number**2 for number in range(12)}
+
+
+def test_what_always_kills_its_process_fails_alone(pool: Pool):
+    found = run(pool, sweep_work.square_or_die, 9, 4)
+    assert isinstance(found.pop(4), Failure)
+    assert found == {number: number**2 for number in range(9) if number != 4}
+
+
+def test_files_reach_the_workers_of_a_cluster(cluster: str, tmp_path: Path):
+    (tmp_path / "a").write_text("content")
+    pool = Pool(dask_address=cluster)
+    found = dict(pool.run(sweep_work.read_shipped, [("x",), ("y",)], {"x": tmp_path / "a"}))
+    assert found == {0: "content", 1: None}
+    assert sweep_work.read_shipped("x") is None
+
+
+def test_no_processes_are_no_pool():
+    with pytest.raises(ValueError, match="n_jobs must be at least 1"):
+        Pool(n_jobs=0)
