@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,7 +105,7 @@ def duel(
 
 
 def read_out(
-    iterates: Sequence[Float[Tensor, "prompt point"]], ys: Float[Tensor, "prompt point"]
+    iterates: Float[Tensor, "layer prompt point"], ys: Float[Tensor, "prompt point"]
 ) -> Float[Tensor, "layer prompt point"]:
     """Every iterate with the affine map that predicts y best on these prompts."""
     rows = []

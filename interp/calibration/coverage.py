@@ -1,65 +1,67 @@
-"""Do intervals of the steps per layer cover what a much larger sample says?"""
+"""Do intervals of the steps per layer cover what a hundred times the prompts say?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from interp.calibration.cell import Cell
+from interp.calibration.large_sample import LargeSample
 from interp.calibration.outcome import Outcome
-
-LARGE = 8
-"""A sample is large for those with at most this fraction of its prompts (1 / 8)."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Intervals of one condition, against the rate that a large sample of the same model gives."""
+    """Intervals of one condition, against what a large sample of the same model gives."""
 
     condition: Cell
     large_sample_prompts: int
     large_sample_rate: float
+    """Over the layers of each interval, on average."""
     n: int
-    """Runs with the right answer, which have an interval."""
+    """Runs with the right answer, which have an interval, …"""
     covered: int
-    """Of them, those whose interval holds the large sample's rate …"""
+    """… those of them whose interval holds the large sample's rate over the same layers, …"""
     planted_covered: int
     """… and those whose interval holds the number that was planted."""
 
 
-def coverage(outcomes: Sequence[Outcome]) -> tuple[Coverage, ...]:
-    """Counts covering intervals of noisy planted models that a large sample was taken of too.
+def coverage(outcomes: Sequence[Outcome], samples: Sequence[LargeSample]) -> tuple[Coverage, ...]:
+    """Counts covering intervals of the models that large samples were taken of.
 
-    Without noise every sample gives the planted rate to within what interpolation between grid
-    steps costs, so there is nothing that an interval could cover or miss.
+    Without noise every sample gives the planted rate, so there is nothing to cover or to miss.
     """
-    groups: dict[Cell, list[Outcome]] = {}
-    for outcome in outcomes:
-        cell = outcome.cell
-        if cell.control == "planted" and cell.noise and outcome.grade == "right":
-            groups.setdefault(cell.condition, []).append(outcome)
     rows = []
-    for condition, members in groups.items():
-        samples = [
-            other for other in groups if replace(other, n_prompts=condition.n_prompts) == condition
+    for sample in samples:
+        members = [
+            outcome
+            for outcome in outcomes
+            if outcome.cell.condition == sample.cell and outcome.grade == "right"
         ]
-        large = max(samples, key=lambda other: other.n_prompts)
-        if large.n_prompts < LARGE * condition.n_prompts:
+        pairs = [(outcome, _truth(outcome, sample)) for outcome in members]
+        known = [(outcome, truth) for outcome, truth in pairs if truth is not None]
+        if not known:
             continue
-        rates = [outcome.rate for outcome in groups[large] if outcome.rate is not None]
-        truth = sum(rates) / len(rates)
-        planted = float(condition.iterations_per_layer)
+        planted = float(sample.cell.iterations_per_layer)
         rows.append(
             Coverage(
-                condition=condition,
-                large_sample_prompts=large.n_prompts,
-                large_sample_rate=truth,
-                n=len(members),
-                covered=sum(_covers(outcome, truth) for outcome in members),
-                planted_covered=sum(_covers(outcome, planted) for outcome in members),
+                condition=sample.cell,
+                large_sample_prompts=sample.n_prompts,
+                large_sample_rate=sum(truth for _, truth in known) / len(known),
+                n=len(known),
+                covered=sum(_covers(outcome, truth) for outcome, truth in known),
+                planted_covered=sum(_covers(outcome, planted) for outcome, _ in known),
             )
         )
     return tuple(rows)
+
+
+def _truth(outcome: Outcome, sample: LargeSample) -> float | None:
+    """The large sample's rate by the measure and over the layers that the verdict quoted."""
+    for reading in outcome.readings:
+        if reading.rate == outcome.rate:
+            return sample.rate(reading.measure, reading.first_layer, reading.last_layer)
+    return None
 
 
 def _covers(outcome: Outcome, rate: float) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray
 
 from interp.calibration.cell import Cell
-from interp.calibration.coverage import coverage
+from interp.calibration.coverage import Coverage
 from interp.calibration.outcome import Outcome
 from interp.calibration.rates import tally_by
 from interp.versions import library_versions
@@ -20,7 +20,9 @@ ANSWERS = ("newton", "gd", "gd++", "ridge", "none", "undecided")
 GRADES = ("right", "undecided", "wrong")
 
 
-def calibration_dataset(outcomes: Sequence[Outcome]) -> xarray.Dataset:
+def calibration_dataset(
+    outcomes: Sequence[Outcome], covered: Sequence[Coverage] = ()
+) -> xarray.Dataset:
     """All outcomes by `cell`, and what they add up to.
 
     `confusion` counts answers by `expected` and `answer`; `power` counts grades of planted models
@@ -50,13 +52,12 @@ def calibration_dataset(outcomes: Sequence[Outcome]) -> xarray.Dataset:
     data["confusion"] = (("expected", "answer"), confusion)
     power, power_coords = _power(outcomes)
     data["power"] = (("noise", "n_prompts", "grade"), power)
-    rows = coverage(outcomes)
-    described = [json.dumps(vars(row.condition), sort_keys=True) for row in rows]
+    described = [json.dumps(vars(row.condition), sort_keys=True) for row in covered]
     data |= {
         "condition_cell": ("condition", np.array(described, dtype=object)),
-        "large_sample_rate": ("condition", np.array([row.large_sample_rate for row in rows])),
-        "coverage_runs": ("condition", np.array([row.n for row in rows], dtype=int)),
-        "covered": ("condition", np.array([row.covered for row in rows], dtype=int)),
+        "large_sample_rate": ("condition", np.array([row.large_sample_rate for row in covered])),
+        "coverage_runs": ("condition", np.array([row.n for row in covered], dtype=int)),
+        "covered": ("condition", np.array([row.covered for row in covered], dtype=int)),
     }
     attrs = {"versions": json.dumps(library_versions())}
     return xarray.Dataset(

@@ -17,7 +17,8 @@ shape n = 2d, and about models in which there is nothing to find. Each run build
 fresh prompts and asks `interp.match` with its default thresholds, at the residual stream. The
 references know the constants that were planted (eta, gamma, alpha), as they do for every model
 that carries its own; a trained model has none, so this calibrates the verdict's statistics, not
-the choice of references.
+the choice of references. The verdict's thresholds were chosen on other prompts (seeds from 1000 on)
+than those reported here.
 """
 
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.graph_objects import Figure
 
 from interp.calibration.cell import Cell
-from interp.calibration.coverage import coverage
+from interp.calibration.coverage import Coverage
 from interp.calibration.dataset import calibration_dataset
 from interp.calibration.outcome import Outcome
 from interp.calibration.protocols import ProtocolSteps
@@ -43,7 +43,9 @@ def name_of(cell: Cell) -> str:
 
 
 def pictures(
-    outcomes: Sequence[Outcome], protocols: Sequence[ProtocolSteps] = ()
+    outcomes: Sequence[Outcome],
+    protocols: Sequence[ProtocolSteps] = (),
+    covered: Sequence[Coverage] = (),
 ) -> tuple[Picture, ...]:
     """Every picture that these outcomes have something for."""
     planted = [o for o in outcomes if o.cell.control == "planted"]
@@ -54,8 +56,8 @@ def pictures(
         drawn.append(_step_errors(planted))
     if planted:
         drawn.append(_power(planted))
-    if coverage(outcomes):
-        drawn.append(_coverage(outcomes))
+    if covered:
+        drawn.append(_coverage(covered))
     return tuple(drawn)
 
 
@@ -119,8 +121,7 @@ def _confusion(outcomes: Sequence[Outcome]) -> Picture:
         "Answers of the verdict",
         "How often each answer was given (numbers), and as a share of its row (shade).",
         "Right answers lie where row and column agree. “none” is right for random weights, "
-        "exchanged prompts "
-        "and the shuffled pairs of all but Newton, whose iteration never sees a y.",
+        "exchanged prompts and shuffled pairs.",
         draw(panel),
     )
 
@@ -204,8 +205,7 @@ def _shares(
     )
 
 
-def _coverage(outcomes: Sequence[Outcome]) -> Picture:
-    rows = coverage(outcomes)
+def _coverage(rows: Sequence[Coverage]) -> Picture:
     labels = [f"{name_of(row.condition)}, {_noise(row.condition.noise)}" for row in rows]
     shares = [100 * row.covered / row.n for row in rows]
     bounds = [wilson(row.covered, row.n) for row in rows]
@@ -230,7 +230,7 @@ def _coverage(outcomes: Sequence[Outcome]) -> Picture:
         "coverage",
         "Coverage of 95 % intervals",
         "Share of intervals of the steps per layer that hold the rate found with many more "
-        "prompts, with its own 95 % interval (Wilson).",
+        "prompts over the same layers, with its own 95 % interval (Wilson).",
         "An honest 95 % interval covers 95 % of the time (dashed).",
         figure,
     )

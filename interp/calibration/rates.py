@@ -107,8 +107,8 @@ def quoted_error_rate(
     """How often the verdict was right on known models, as a sentence for a verdict to quote.
 
     Args:
-        n_prompts: Prompts that the verdict was taken from. Quoted are the rates of the largest
-            calibrated number of prompts that is not above it.
+        n_prompts: Prompts that the verdict was taken from. Quoted are the rates of all calibrated
+            numbers of prompts that are not above it, since more prompts make no verdict worse.
         noise: Noise in the stream, relative to its standard deviation, where that is known: the
             rates of the smallest calibrated noise that is not below it are quoted. By default
             those of all noise levels together.
@@ -133,10 +133,11 @@ def quoted_error_rate(
     sizes = sorted({row["n_prompts"] for row in planted if row["n_prompts"] <= n_prompts})
     if not sizes:
         return f"The verdict is not calibrated for as few as {n_prompts:,} prompts."
-    tally = _total(row for row in planted if row["n_prompts"] == sizes[-1])
-    noises = sorted({row["noise"] for row in planted if row["n_prompts"] == sizes[-1]})
+    tally = _total(row for row in planted if row["n_prompts"] in sizes)
+    noises = sorted({row["noise"] for row in planted if row["n_prompts"] in sizes})
+    span = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
     sentence = (
-        f"On {tally.n} runs over models of known algorithm, {sizes[-1]:,} prompts each and "
+        f"On {tally.n} runs over models of known algorithm, with {span} prompts and "
         f"{_noise_text(noises)}, this verdict was right in {_share(tally.right, tally.n)}, "
         f"undecided in {_share(tally.undecided, tally.n)} and wrong in "
         f"{_share(tally.wrong, tally.n)} ({_interval(tally.wrong, tally.n)})"

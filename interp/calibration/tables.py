@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
-from interp.calibration.coverage import coverage
+from interp.calibration.coverage import Coverage
 from interp.calibration.figures import name_of
 from interp.calibration.outcome import Outcome
 from interp.calibration.protocols import ProtocolSteps
@@ -33,7 +33,9 @@ class Table:
 
 
 def tables(
-    outcomes: Sequence[Outcome], protocols: Sequence[ProtocolSteps] = ()
+    outcomes: Sequence[Outcome],
+    protocols: Sequence[ProtocolSteps] = (),
+    covered: Sequence[Coverage] = (),
 ) -> tuple[Table, ...]:
     """Every table that these outcomes have rows for."""
     planted = [o for o in outcomes if o.cell.expected != "none"]
@@ -41,7 +43,7 @@ def tables(
         _by_noise(planted),
         _by_model(planted),
         _controls(outcomes),
-        _coverage(outcomes),
+        _coverage(covered),
         _protocols(protocols),
         _not_right(outcomes),
     )
@@ -95,8 +97,9 @@ def _by_model(planted: Sequence[Outcome]) -> Table:
         (*header, "mean error of steps, %", "largest, %", "intervals that hold them"),
         tuple(rows),
         "All numbers of prompts and all dimensions together. The error is that of the steps per "
-        "layer in right answers, relative to those planted; without noise an interval is as narrow "
-        "as what interpolation between grid steps costs, and need not hold them.",
+        "layer in right answers, relative to those planted. An interval holds what chance and the "
+        "interpolation between grid steps may be off by; noise in the stream can shift the steps "
+        "themselves a little, which the table of coverage allows for and this one does not.",
     )
 
 
@@ -125,13 +128,15 @@ def _controls(outcomes: Sequence[Outcome]) -> Table:
             )
             for (control, name), tally in groups.items()
         ),
-        "Newton's iteration on S = X^T X never sees a y. With shuffled pairs its stream holds the "
-        "filtered queries still, and naming Newton is right.",
+        "Random weights: every weight drawn anew. Exchanged prompts: the layers are compared on "
+        "other prompts than the model read. Shuffled pairs: the model reads every y beside another "
+        "x of its prompt. Newton's iteration on S = X^T X and that of GD++ on its inputs never see "
+        "a y, so queries are filtered as before there; but no layer says anything about y, and the "
+        "verdict takes no filtered query for an answer then.",
     )
 
 
-def _coverage(outcomes: Sequence[Outcome]) -> Table:
-    rows = coverage(outcomes)
+def _coverage(rows: Sequence[Coverage]) -> Table:
     lines = [
         (
             name_of(row.condition),
@@ -194,7 +199,7 @@ def _percent(count: int, n: int) -> str:
     return f"{100 * count / n:.0f} ({100 * low:.0f}–{100 * high:.0f})"
 
 
-def headline(outcomes: Sequence[Outcome]) -> str:
+def headline(outcomes: Sequence[Outcome], n_planned: int | None = None) -> str:
     """What a reader should take away, in sentences."""
     planted = [o for o in outcomes if o.cell.expected != "none"]
     controls = [o for o in outcomes if o.cell.expected == "none"]
@@ -210,7 +215,10 @@ def headline(outcomes: Sequence[Outcome]) -> str:
                 f"{label}: {tally.right} of {tally.n} right, {tally.undecided} undecided, "
                 f"{tally.wrong} wrong{_typical_error(group)}"
             )
-    return f"{len(outcomes)} runs. {'. '.join(parts)}."
+    runs = f"{len(outcomes)} runs"
+    if n_planned is not None and n_planned > len(outcomes):
+        runs = f"The first {len(outcomes)} of the grid's {n_planned} runs"
+    return f"{runs}. {'. '.join(parts)}."
 
 
 def _typical_error(outcomes: Iterable[Outcome]) -> str:

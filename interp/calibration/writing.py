@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hooks.atomic import atomic_write
+from interp.calibration.coverage import coverage
 from interp.calibration.dataset import calibration_dataset
 from interp.calibration.document import write_document
 from interp.calibration.figures import pictures
+from interp.calibration.large_sample import LargeSample
 from interp.calibration.outcome import Outcome
 from interp.calibration.page import calibration_html
 from interp.calibration.protocols import ProtocolSteps
@@ -23,6 +25,8 @@ def write_calibration(
     *,
     command: str,
     protocols: Sequence[ProtocolSteps] = (),
+    samples: Sequence[LargeSample] = (),
+    n_planned: int | None = None,
     document: str | Path | None = None,
 ) -> None:
     """Writes `calibration.nc`, `calibration.html` and `rates.json`, each atomically.
@@ -32,6 +36,8 @@ def write_calibration(
         directory: Where to.
         command: What was typed.
         protocols: What three protocols found on noise-free models, for the picture of them.
+        samples: What many prompts say of the noisy models, for the coverage of the intervals.
+        n_planned: Cells of the grid, where some of them were not run.
         document: Path of a Markdown page to write as well, see `write_document`.
 
     Raises:
@@ -39,14 +45,15 @@ def write_calibration(
         OSError: A folder cannot be written.
     """
     directory = Path(directory)
+    covered = coverage(outcomes, samples)
     with atomic_write(directory / "calibration.nc") as temporary:
-        calibration_dataset(outcomes).to_netcdf(temporary, engine="netcdf4")
+        calibration_dataset(outcomes, covered).to_netcdf(temporary, engine="netcdf4")
     write_rates(outcomes, directory / "rates.json")
     parts: dict[str, Any] = {
-        "headline": headline(outcomes),
+        "headline": headline(outcomes, n_planned),
         "command": command,
-        "tables": tables(outcomes, protocols),
-        "pictures": pictures(outcomes, protocols),
+        "tables": tables(outcomes, protocols, covered),
+        "pictures": pictures(outcomes, protocols, covered),
     }
     with atomic_write(directory / "calibration.html") as temporary:
         temporary.write_text(calibration_html(**parts), encoding="utf-8")

@@ -11,7 +11,7 @@ import typer
 def calibrate(
     grid: Annotated[
         str,
-        typer.Option(help="What to run: quick (minutes), full (hours) or a TOML file."),
+        typer.Option(help="What to run: quick (minutes), full (most of an hour) or a TOML file."),
     ] = "quick",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     dask: Annotated[
@@ -28,8 +28,22 @@ def calibrate(
         bool,
         typer.Option("--protocols/--no-protocols", help="Compare raw, matched and direct steps."),
     ] = True,
+    with_large_samples: Annotated[
+        bool,
+        typer.Option(
+            "--large-samples/--no-large-samples",
+            help="Take 100 times the prompts of noisy models that are run often, for the coverage "
+            "of the intervals.",
+        ),
+    ] = True,
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep the outcomes that an earlier run left.")
+    ] = False,
+    report_only: Annotated[
+        bool,
+        typer.Option(
+            "--report-only", help="Run no more cells: report those that an earlier run left."
+        ),
     ] = False,
 ) -> None:
     """Run the verdict on models whose algorithm is known and say how often it is right."""
@@ -38,6 +52,7 @@ def calibrate(
     from rich.console import Console
 
     from interp.calibration.grid import read_grid
+    from interp.calibration.large_sample import large_samples
     from interp.calibration.protocols import compare_protocols
     from interp.calibration.running import run_cells
     from interp.calibration.store import OutcomeStore
@@ -51,23 +66,38 @@ def calibrate(
         command += ["--document", str(document)]
     store = OutcomeStore(out / "cells")
     with prompt_progress(Console(stderr=True)) as progress:
+        wanted = tuple(cell for cell in cells if store.get(cell)) if report_only else cells
+        if not wanted:
+            raise ValueError(f"{store.directory} has no outcome of these cells to report")
         outcomes = run_cells(
-            cells,
+            wanted,
             store,
             n_jobs=jobs,
             dask_address=dask,
-            resume=resume,
+            resume=resume or report_only,
             finished=lambda done, total: progress(f"cell {done} of {total}", done, total),
         )
+        progress("taking large samples", 0, 1)
+        samples = (
+            tuple(large_samples(out / "large", cells, resume=resume or report_only))
+            if with_large_samples
+            else ()
+        )
         progress("comparing protocols", 0, 1)
-        protocols = compare_protocols(out / "protocols", resume=resume) if with_protocols else ()
+        protocols = (
+            compare_protocols(out / "protocols", resume=resume or report_only)
+            if with_protocols
+            else ()
+        )
         progress("writing the report", 0, 1)
         write_calibration(
             outcomes,
             out,
             command=shlex.join(command),
             protocols=protocols,
+            samples=samples,
+            n_planned=len(cells),
             document=document,
         )
-    print(headline(outcomes))
+    print(headline(outcomes, len(cells)))
     print(f"report: {out / 'calibration.html'}")

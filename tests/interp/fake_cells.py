@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 from interp.calibration.cell import Cell
-from interp.calibration.outcome import Outcome
+from interp.calibration.outcome import Outcome, Reading
+
+MEASURE = "R^2 of what is fake"
 
 
 def outcome(cell: Cell, answer: str | None = None, rate: float | None = None) -> Outcome:
@@ -18,7 +20,9 @@ def outcome(cell: Cell, answer: str | None = None, rate: float | None = None) ->
         return Outcome(cell, "none", (), None, None, None, (), "None.")
     standing = ("gd", "newton") if answer == "undecided" else (answer,)
     rate = float(cell.iterations_per_layer) if rate is None else rate
-    return Outcome(cell, answer, standing, rate, rate - 0.1, rate + 0.1, (), answer)
+    bounds = rate - 0.1, rate + 0.1
+    reading = Reading(MEASURE, standing[0], True, "fake", rate, *bounds, 1, cell.n_layers)
+    return Outcome(cell, answer, standing, rate, *bounds, (reading,), answer)
 
 
 def run(cell: Cell) -> Outcome:

@@ -10,11 +10,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import fake_cells
+import numpy as np
 import pytest
 import torch
 import xarray
 from chromium import visit
-from fake_cells import outcome
+from fake_cells import MEASURE, outcome
 from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Browser
@@ -27,6 +28,13 @@ from interp.calibration.coverage import coverage
 from interp.calibration.dataset import calibration_dataset
 from interp.calibration.figures import pictures
 from interp.calibration.grid import SHIPPED_GRIDS, read_grid
+from interp.calibration.large_sample import (
+    MIN_RUNS,
+    LargeSample,
+    conditions,
+    large_samples,
+    take_large_sample,
+)
 from interp.calibration.models import build
 from interp.calibration.outcome import Outcome, run_cell
 from interp.calibration.page import calibration_html
@@ -107,9 +115,12 @@ def test_the_full_grid_has_runs_enough_for_coverage_and_power():
     assert len({cell.n_prompts for cell in planted}) > 3
     assert len({cell.n_dims for cell in planted}) > 1
     assert {cell.is_rotated for cell in planted} == {True, False}
-    largest = max(cell.n_prompts for cell in planted)
-    assert largest == 100 * min(cell.n_prompts for cell in planted)
-    assert sum(cell.noise > 0 and cell.n_prompts < largest / 8 for cell in planted) >= 400
+    sampled = conditions(planted)
+    assert {(c.algorithm, c.noise) for c in sampled} == {
+        (algorithm, noise) for algorithm in ("newton", "gd", "gdpp") for noise in (0.1, 0.3)
+    }
+    assert sum(cell.condition in sampled for cell in planted) >= 400
+    assert sum(cell.expected == "none" for cell in read_grid("full").cells) >= 200
 
 
 def test_a_grid_is_every_combination_seed_by_seed(tmp_path):
@@ -293,22 +304,32 @@ def test_protocols_are_compared_once(tmp_path):
     assert ran == [PROTOCOLS.cell]
 
 
-def noisy(rates: list[float], large: float) -> list[Outcome]:
-    base = Cell("gd", 1, 128, noise=0.1)
-    small = [outcome(replace(base, seed=i), rate=rate) for i, rate in enumerate(rates)]
-    return [*small, outcome(replace(base, n_prompts=1024), rate=large)]
+NOISY = Cell("gd", 1, 128, noise=0.1)
+
+
+def noisy(rates: list[float]) -> list[Outcome]:
+    return [outcome(replace(NOISY, seed=i), rate=rate) for i, rate in enumerate(rates)]
+
+
+def straight(rate: float, measure: str = MEASURE) -> LargeSample:
+    """A large sample whose match curve is a line."""
+    return LargeSample(NOISY, 12800, {measure: tuple(rate * layer for layer in range(9))})
 
 
 def test_pages_and_pictures_are_drawn_by_a_browser(browser: Browser, tmp_path):
-    found = [*noisy([1.0, 1.05, 1.3], 1.02), outcome(replace(SMALL, control="exchanged prompts"))]
-    drawn = pictures(found, [PROTOCOLS])
+    found = [*noisy([1.0, 1.05, 1.3]), outcome(replace(SMALL, control="exchanged prompts"))]
+    covered = coverage(found, [straight(1.02)])
+    drawn = pictures(found, [PROTOCOLS], covered)
     assert [picture.name for picture in drawn] == [
         "protocols", "confusion", "step-errors", "power", "coverage"
     ]  # fmt: skip
     file = tmp_path / "page.html"
     file.write_text(
         calibration_html(
-            headline="<b>", command="interp", tables=tables(found, [PROTOCOLS]), pictures=drawn
+            headline="<b>",
+            command="interp",
+            tables=tables(found, [PROTOCOLS], covered),
+            pictures=drawn,
         )
     )
     with visit(browser, file) as seen:
@@ -359,7 +380,7 @@ def test_the_grade_of_an_answer():
     control = replace(SMALL, algorithm="gd", control="shuffled pairs")
     assert outcome(control, "none").grade == "right"
     assert outcome(control, "gd").grade == "wrong"
-    assert outcome(replace(control, algorithm="newton"), "newton").grade == "right"
+    assert outcome(replace(control, algorithm="newton"), "newton").grade == "wrong"
 
 
 def test_the_error_of_the_steps_is_relative_to_what_was_planted():
@@ -370,12 +391,56 @@ def test_the_error_of_the_steps_is_relative_to_what_was_planted():
 
 
 def test_coverage_counts_intervals_around_the_large_sample():
-    (row,) = coverage(noisy([1.0, 1.05, 1.3, 0.85, 0.95], 1.04))
+    found = noisy([1.0, 1.05, 1.3, 0.85, 0.95])
+    (row,) = coverage(found, [straight(1.04)])
     assert (row.n, row.covered, row.planted_covered) == (5, 3, 3)
-    assert row.large_sample_rate == 1.04
-    assert row.large_sample_prompts == 1024
-    near = [replace(item, cell=replace(item.cell, n_prompts=512)) for item in noisy([1.0], 1.0)]
-    assert coverage(near) == ()
+    assert row.large_sample_rate == pytest.approx(1.04)
+    assert row.large_sample_prompts == 12800
+    assert coverage(found, [straight(1.0, "another measure")]) == ()
+    elsewhere = [replace(item, cell=replace(item.cell, noise=0.3)) for item in found]
+    assert coverage(elsewhere, [straight(1.04)]) == ()
+
+
+@given(
+    st.lists(st.floats(0, 99), min_size=9, max_size=9),
+    st.integers(0, 5),
+    st.integers(3, 8),
+)
+def test_the_rate_of_a_large_sample_is_its_slope_over_the_layers_asked_for(steps, first, last):
+    layers = range(first, last + 1)
+    if len(layers) < 2:
+        return
+    sample = LargeSample(NOISY, 12800, {MEASURE: tuple(steps)})
+    slope = np.polyfit(layers, steps[first : last + 1], 1)[0]
+    assert sample.rate(MEASURE, first, last) == pytest.approx(slope, abs=1e-9)
+
+
+def test_large_samples_are_taken_once_of_noisy_models_run_often(tmp_path):
+    often = [replace(NOISY, seed=seed) for seed in range(MIN_RUNS)]
+    cells = [
+        *often,
+        *(replace(cell, n_prompts=256) for cell in often),
+        *(replace(cell, noise=0.0) for cell in often),
+        *(replace(cell, control="random weights") for cell in often),
+        *(replace(cell, noise=0.3) for cell in often[1:]),
+    ]
+    taken = []
+
+    def take(cell: Cell) -> LargeSample:
+        taken.append(cell)
+        return straight(1.0)
+
+    for _ in range(2):
+        assert tuple(large_samples(tmp_path, cells, take=take)) == (straight(1.0),)
+    assert taken == [NOISY]
+
+
+@pytest.mark.parametrize("algorithm", ["newton", "gdpp"])
+def test_a_large_sample_without_noise_is_what_was_planted(monkeypatch, algorithm):
+    monkeypatch.setattr("interp.calibration.large_sample.TIMES", 2)
+    cell = Cell(algorithm, 2, 128, n_dims=2, n_layers=3)
+    for steps in take_large_sample(cell).steps.values():
+        assert steps[1:] == pytest.approx((2, 4, 6), abs=0.01)
 
 
 def make_rates() -> dict:
@@ -399,9 +464,10 @@ def test_the_quoted_rate_is_that_of_the_prompts_at_hand():
     low, high = wilson(1, 20)
     assert f"95 % interval {100 * low:.2g} to {100 * high:.2g} %" in few
     assert "on 10 runs where there was nothing to find it did not say so in 0 %" in few
-    assert "On 10 runs" in more
-    assert "wrong in 20 %" in more
-    assert "wrong in 0 %" in quoted_error_rate(9999, noise=0.0, rates=rates)
+    assert "On 30 runs" in more
+    assert "128 to 512 prompts" in more
+    assert "wrong in 10 %" in more
+    assert "wrong in 3.57 %" in quoted_error_rate(9999, noise=0.0, rates=rates)
     assert "wrong in 100 %" in quoted_error_rate(9999, noise=0.2, rates=rates)
 
 

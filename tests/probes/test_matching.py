@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.matching import StepGrid, best_match, interpolation
+from probes.matching import StepGrid, best_match, interpolation, interpolation_error
 
 LINEAR = StepGrid.linear(40.0)
 LOG = StepGrid.log(2.0**14)
@@ -102,15 +102,47 @@ class TestBestMatch:
         if best in (0, len(grid.steps) - 1):
             assert found.step.item() == grid.steps[best]
             return
-        x, start = grid.coordinates().numpy(), min(max(best - 2, 0), len(grid.steps) - 5)
+        still = int(grid.steps[0] == 0)  # the step that no polynomial goes through
+        x, start = grid.coordinates().numpy(), min(max(best - 2, still), len(grid.steps) - 5)
         part = slice(start, start + 5)
         quartic = np.polynomial.Polynomial.fit(x[part], values[0, part].numpy(), 4)
-        between = np.linspace(x[best - 1], x[best + 1], 20001)
+        between = np.linspace(x[max(best - 1, still)], x[best + 1], 20001)
         heights = quartic(between)
         assert found.similarity.item() == pytest.approx(min(1, heights.max()), abs=1e-6)
         position = grid.coordinates()[best - 1 : best + 2]
         low, high = grid.at(position[0]).item(), grid.at(position[2]).item()
         assert low <= found.step.item() <= high
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.integers(1, 30), st.floats(2.0, 8.0))
+    def test_what_is_perfect_at_a_grid_step_is_found_there(self, step, width):
+        """No similarity exceeds 1, so a skewed curve that reaches it on the grid peaks there."""
+        grid = StepGrid.linear(40.0, 1.0)
+        x = grid.coordinates() - step
+        similarity = (1 - (x / width).tanh().square() * (1 + 0.3 * (x / width).tanh()))[None]
+        assert best_match(similarity, grid).step.item() == step
+        assert interpolation_error(similarity, grid).item() == 0
+
+    def test_no_peak_lies_between_no_step_and_the_first(self):
+        grid = StepGrid(tuple(map(float, range(8))))
+        jump = torch.tensor([[0.0, 0.9, 0.88, 0.8, 0.7, 0.6, 0.5, 0.4]]).double()
+        found = best_match(jump, grid)
+        assert 1 <= found.step.item() < 1.5
+        assert found.similarity.item() < 0.91
+        still = torch.tensor([[0.95, 0.9, 0.88, 0.8, 0.7, 0.6, 0.5, 0.4]]).double()
+        assert best_match(still, grid).step.item() == 0
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.floats(9.0, 30.0), st.floats(4.0, 10.0))
+    def test_the_interpolation_error_bounds_what_is_off_on_a_coarse_grid(self, centre, width):
+        grid = StepGrid.linear(40.0, 2.0)
+        x = (grid.coordinates() - centre) / width
+        similarity = (0.9 * (-x.square()).exp() * (1 + 0.1 * x))[None]
+        fine = torch.linspace(centre - 3, centre + 3, 60001, dtype=torch.float64)
+        z = (fine - centre) / width
+        truth = fine[(0.9 * (-z.square()).exp() * (1 + 0.1 * z)).argmax()].item()
+        off = abs(best_match(similarity, grid).step.item() - truth)
+        assert off <= interpolation_error(similarity, grid).item() + 5e-3
 
     @pytest.mark.parametrize("name", sorted(GRIDS))
     @pytest.mark.parametrize("end", [0, -1])
