@@ -40,7 +40,7 @@ def execute(file: Path) -> None:
     """Runs one notebook from a fresh kernel and writes it back without times and machine names."""
     notebook = nbformat.read(file, as_version=4)
     folder = {"metadata": {"path": str(EXAMPLES)}}
-    NotebookClient(notebook, timeout=600, resources=folder).execute()
+    NotebookClient(notebook, timeout=600, resources=folder, coalesce_streams=True).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
