@@ -186,12 +186,14 @@ def _work(job: Job, n_threads: int, stop_after: int | None, connection: Connecti
 def _train(job: Job, n_threads: int, stop_after: int | None, connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     last_report = 0.0
+    latest = Message("progressed")
 
     def report(step: int, numbers: Metrics) -> None:
-        nonlocal last_report
+        nonlocal last_report, latest
+        latest = Message("progressed", step, numbers)
         if time.monotonic() - last_report > REPORT_EVERY_SECONDS:
             last_report = time.monotonic()
-            connection.send(Message("progressed", step, numbers))
+            connection.send(latest)
 
     try:
         import torch
@@ -200,6 +202,7 @@ def _train(job: Job, n_threads: int, stop_after: int | None, connection: Connect
 
         torch.set_num_threads(n_threads)
         train(job.recipe, job.directory, stop_after=stop_after, progress=report)
+        connection.send(latest)
         connection.send(Message("finished"))
     except (ValueError, OSError, FloatingPointError) as error:
         _send_failure(connection, str(error))

@@ -24,12 +24,14 @@ class Diary:
 
     def __init__(self) -> None:
         self.entries: list[tuple[object, ...]] = []
+        self.steps: dict[int, int] = {}
         self.on_progress = lambda index: None
 
     def started(self, index: int) -> None:
         self.entries.append(("started", index))
 
     def progressed(self, index: int, step: int, numbers: dict[str, int | float]) -> None:
+        self.steps[index] = step
         self.on_progress(index)
 
     def finished(self, index: int) -> None:
@@ -53,6 +55,7 @@ def test_a_queue_trains_what_single_trainings_do_and_survives_failures(tmp_path:
     assert sorted(failures) == [1, 3]
     assert "became" in failures[1]
     assert "File exists" in failures[3]
+    assert (diary.steps[0], diary.steps[2]) == (12, 12), "the last step was not shown"
     run_here(jobs(tmp_path / "single", tiny("a"))[0], diary, n_threads=1)
     for name in ("a", "b"):
         assert same_bits(tmp_path / "single" / "a", tmp_path / name)
