@@ -25,6 +25,7 @@ from interp.analyses.comparisons import (
     stepping_comparisons,
 )
 from interp.analyses.fitting import Progress
+from interp.analyses.moments import moments
 from interp.analyses.task_fit import check_fit, task_of
 from interp.tasks import Task
 from probes.readout import ReadoutFitter
@@ -162,27 +163,6 @@ def _blocks(
             blocks.append(_Block(item, form, len(steps), width))
         blocks.append(_Block(None, form, settings.n_moments, width, bool(settings.per_example)))
     return tuple(blocks)
-
-
-def moments(
-    prefixes: Prefixes, n_moments: int, *, per_example: bool = False
-) -> Float[Tensor, "moment prompt point dim"]:
-    """S^j b of every prefix, from j = 0 on.
-
-    Args:
-        prefixes: The prefixes.
-        n_moments: How many.
-        per_example: Whether S and b are means over the pairs of the prefix, and not sums.
-    """
-    decomposition = prefixes.decomposition
-    n_seen = torch.arange(prefixes.n_points, dtype=torch.float64).clamp(min=1)[:, None]
-    eigenvalues = prefixes.eigenvalues / (n_seen if per_example else 1)
-    along = eigenvalues * decomposition.coefficients  # b in the eigenbasis
-    found = []
-    for _ in range(n_moments):
-        found.append((along[..., None, :] @ decomposition.right_vectors)[..., 0, :])
-        along = along * eigenvalues
-    return torch.stack(found)
 
 
 class _Layer:
