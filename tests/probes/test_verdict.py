@@ -241,6 +241,13 @@ class TestConclude:
         assert alone.text.startswith("Newton (as newton-fixed) at 2.00")
         assert alone.ruled_out == ()
 
+    def test_the_error_rate_is_quoted_at_the_end(self):
+        plain = conclude([finding("SimE", standing=["newton"])])
+        quoting = plain.quoting("It is right in 99 %.")
+        assert quoting.error_rate == "It is right in 99 %."
+        assert quoting.text == f"{plain.text} It is right in 99 %."
+        assert replace(quoting, text=plain.text, error_rate="") == plain
+
     def test_close_laws_are_not_told_apart(self):
         close = [replace(evidence("newton", stands=True), evidence_ratio=2.0)]
         text = conclude([Finding("SimE", tuple(close))]).text
