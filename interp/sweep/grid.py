@@ -169,7 +169,7 @@ def _trainings(table: dict[str, Any]) -> Iterator[ModelEntry]:
             recipe = _changed(recipe, key.split("."), value)
         told = (key for key in chosen if key not in changes or len(_list(changes[key])) > 1)
         parts = [str(table.get("label", plain.get("name")))]
-        parts += [f"{key.split('.')[-1]}={chosen[key]}" for key in told]
+        parts += [f"{key.split('.')[-1]}={_short(chosen[key])}" for key in told]
         yield ModelEntry(" ".join(parts), None, _recipe(recipe))
 
 
@@ -185,10 +185,15 @@ def _tasks(table: dict[str, Any]) -> Iterator[TaskEntry]:
     combinations = list(product(*(_values(key, table[key]) for key in table)))
     if label is not None and len(combinations) > 1:
         raise ValueError(f"task.label {label!r} names one task, not {len(combinations)}")
+    varied = [key for key in table if len(_list(table[key])) > 1] or list(table)
     for values in combinations:
         changes = dict(zip(table, values, strict=True))
-        described = ", ".join(f"{key}={value}" for key, value in changes.items())
+        described = ", ".join(f"{key}={_short(changes[key])}" for key in varied)
         yield TaskEntry(label or described or AS_TRAINED, changes)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _analysis(table: dict[str, Any]) -> tuple[str, Analysis]:

@@ -6,6 +6,8 @@ Nothing here knows what the work is, so the cells of any grid can run on it.
 from __future__ import annotations
 
 import traceback
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,13 +125,17 @@ def _run_on_loky(
     """Yields as `Pool.run` does.
 
     joblib gives up when a process dies. What may have killed it is tried again after everything
-    else, and once it has stopped all others, one piece at a time: then the culprit is known.
+    else, and once it has stopped all others, one piece at a time; it fails if it is the last one
+    begun twice.
     """
     from joblib import Parallel
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    # loky replaces a process whose memory has grown, and no work is lost by it.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     attempt = _Attempt(range(len(arguments)))
     in_flight: int | str = "2 * n_jobs"
+    deaths: Counter[int] = Counter()
     while attempt.waiting:
         parallel = Parallel(
             n_jobs=n_jobs, batch_size=1, pre_dispatch=in_flight, return_as="generator_unordered"
@@ -141,8 +147,10 @@ def _run_on_loky(
             return
         except TerminatedWorkerError:
             lost = attempt.lost
-            if in_flight == 1:
-                yield lost.pop(0), Failure("its process was killed; was there memory enough?")
+            if in_flight == 1 and lost:  # results of those before may be lost with the process
+                deaths[lost[-1]] += 1
+                if deaths[lost[-1]] > 1:
+                    yield lost.pop(), Failure("its process was killed; was there memory enough?")
             elif not attempt.done:
                 in_flight = 1
             attempt = _Attempt([*attempt.untouched, *lost])

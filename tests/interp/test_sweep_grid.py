@@ -40,6 +40,12 @@ def test_lists_of_a_task_are_every_combination(kappas: list[float], noises: list
     assert all((task.n_dims, task.n_points) == (3, 7) for task in tasks)
 
 
+def test_a_label_tells_what_is_varied():
+    table = {"condition_number": [1.0, 10.0], "normalisation": "trace"}
+    labels = [task.label for task in grid_of({**PLAIN, "task": [table, {"noise_std": 0.5}]}).tasks]
+    assert labels == ["condition_number=1", "condition_number=10", "noise_std=0.5"]
+
+
 def test_a_task_with_a_name_is_a_task_by_itself():
     entry = TaskEntry("", {"name": "two_layer_network", "n_dims": 3, "n_points": 7})
     assert entry.of(TRAINED_ON) == entry.of(None) == TwoLayerNetwork(n_dims=3, n_points=7)
