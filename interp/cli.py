@@ -25,8 +25,8 @@ EXIT_INTERRUPTED = 130
 
 SPIN_COUNT = 1000
 """How often an OpenMP thread looks for work before it sleeps. The default of libgomp, 300,000, is
-faster by 2 % at best on an idle machine; where another process wants the cores, threads that spin
-keep those they wait for from running, and `interp match` takes three to twenty times as long."""
+faster by some 2 % on an idle machine; where another process wants a core, threads that spin keep
+those they wait for from running, and `interp match` takes three times as long and more."""
 
 
 def build_app() -> typer.Typer:
