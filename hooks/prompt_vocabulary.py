@@ -84,7 +84,7 @@ def _language_model(model: GPT2, words: Float[Tensor, "word d_model"]) -> GPT2LM
             )
         )
     language_model.lm_head = nn.Linear(config.d_model, len(words))
-    language_model.to(model.device, model.dtype)
+    nn.Module.to(language_model, model.device, model.dtype)
     language_model.transformer.load_state_dict(
         {**to_huggingface(model.state_dict()), "wte.weight": words}
     )
