@@ -27,8 +27,6 @@ def sweep(
     ] = Path("out/sweep"),
 ) -> None:
     """Run every combination of models, tasks, seeds and analyses that was not run before."""
-    import os
-
     from rich.console import Console
 
     from interp.commands.output_folder import claim
@@ -37,11 +35,13 @@ def sweep(
     claim(out)
     with prompt_progress(Console(stderr=True)) as progress:
         progress("loading", 0, 1)
+        from joblib import cpu_count
+
         from interp.sweep.grid import read_grid
         from interp.sweep.pool import Pool
         from interp.sweep.sweeping import run_sweep
 
-        pool = Pool(jobs or len(os.sched_getaffinity(0)), dask)
+        pool = Pool(jobs or cpu_count(), dask)
         result = run_sweep(
             read_grid(grid),
             out,
