@@ -23,7 +23,7 @@ from probes.converged_readout import fit_converged_readout
 from probes.convergence import N_TRIPLES, OrderOfConvergence, order_of_convergence
 from probes.references import OLS, Reference, Ridge
 
-N_PROMPTS = 512
+N_PROMPTS = 192
 """To fit read-outs on; as many more are measured."""
 SAMPLES_PER_UNKNOWN = 4
 EASIEST = 0.1
