@@ -74,8 +74,9 @@ def match_layers(
     """
     iterates = item.reference.predictions(prefixes, item.grid.steps)
     ys = prefixes.ys
-    directions = [error_directions(values, ys) for values in (layers, read_out(iterates, ys))]
-    similarity = group_similarity(*directions, n_groups)
+    of_layers = error_directions(layers, ys)
+    of_iterates = error_directions(read_out(iterates, ys), ys)
+    similarity = group_similarity(of_layers, of_iterates, n_groups)
     weights = bootstrap_weights(n_groups, N_REPLICATES, seed, with_original=True)
     replicates = torch.tensordot(weights / n_groups, similarity, 1).clamp(max=1)
     return best_match(replicates, item.grid)

@@ -127,4 +127,5 @@ def disagreement_variables(rivals: Rivals, layers: xarray.Dataset) -> dict[str, 
             "point": layers.point.values,
         },
     )
-    return dict(table.reindex(layer=layers.layer).data_vars)
+    reindexed = table.reindex(layer=layers.layer)
+    return {str(name): reindexed[name] for name in reindexed.data_vars}

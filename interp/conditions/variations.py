@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from interp.tasks import LinearRegression, Task
 
@@ -39,6 +40,11 @@ def _condition(task: Task, value: float) -> Task:
     )
 
 
+def _noise(task: Task, value: float) -> Task:
+    changes: dict[str, Any] = {"noise_std": value}
+    return replace(task, **changes)
+
+
 def _points(task: Task, value: float) -> Task:
     return replace(task, n_points=round(value * task.n_points))
 
@@ -61,7 +67,7 @@ VARIATIONS: dict[str, Variation] = {
         "standard deviation σ of the noise on y",
         (0.0, 0.03, 0.1, 0.3, 1.0, 3.0),
         "noise_std",
-        lambda task, value: replace(task, noise_std=value),
+        _noise,
         is_log=False,
         own=lambda task: float(getattr(task, "noise_std", 0.0)),
     ),

@@ -15,7 +15,7 @@ def plot_separation(separation: xarray.Dataset) -> Figure:
     Args:
         separation: What `interp.separate` found.
     """
-    panels = []
+    panels: list[Panel] = []
     for kind in separation.prompts.values:
         rows = separation.sel(prompts=kind)
         traces = []
