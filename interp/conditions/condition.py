@@ -51,6 +51,7 @@ def references_for(task: Task, known: Mapping[str, Mapping[str, Any]]) -> dict[s
         )
     }
     cg = comparison("cg", "cg", "cg")
+    cg = replace(cg, grid=StepGrid.linear(float(task.n_dims), 1.0))  # after those it is OLS
     return {"newton": usual[fixed], "gd": usual["gd"], "cg": cg}
 
 

@@ -150,14 +150,14 @@ def _axis(name: str, table: xarray.Dataset) -> dict[str, Any]:
 
 
 def _training(name: str, table: xarray.Dataset) -> list[tuple[float, float, str]]:
-    """A thin band at the value in training."""
+    """A thin band at the value in training; on a logarithmic axis plotly cannot name it there."""
     own = float(table.attrs["own"])
     values = table.value.values
     if not (values[0] <= own <= values[-1]) or len(values) < 2:
         return []
     if VARIATIONS[name].is_log:
         centre, reach = np.log10(own), 0.012 * np.log10(values[-1] / values[0])
-        return [(10 ** (centre - reach), 10 ** (centre + reach), "training")]
+        return [(10 ** (centre - reach), 10 ** (centre + reach), "")]
     reach = 0.012 * (values[-1] - values[0])
     return [(own - reach, own + reach, "training")]
 
