@@ -44,8 +44,7 @@ def settle(
     said = sample.said[[site_of_layer[layer] for layer in contenders[0].layers]]
     iterates = {
         item.name: read_out(
-            list(_at_steps(select(comparisons, item.name).reference, prefixes, item.steps)),
-            sample.ys,
+            _at_steps(select(comparisons, item.name).reference, prefixes, item.steps), sample.ys
         )
         for item in contenders
     }

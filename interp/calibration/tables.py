@@ -158,8 +158,8 @@ def _coverage(rows: Sequence[Coverage]) -> Table:
         ("planted", "noise, %", "prompts", "large sample's rate (prompts)", "intervals",
          "hold that rate", "hold the planted rate"),
         tuple(lines),
-        "Intervals can be too narrow for one model and too wide for another: read the rows, and not "
-        "the sum alone.",
+        "Intervals can be too narrow for one model and too wide for another: read the rows, and "
+        "not the sum alone.",
     )  # fmt: skip
 
 

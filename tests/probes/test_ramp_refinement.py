@@ -58,7 +58,7 @@ def test_finds_planted_ends_between_grid_steps(spacing, first, rate, away):
 def test_never_loses_similarity_on_smooth_tables(spacing, steps):
     grid = GRIDS[spacing]
     ramp, found = refined(table(grid, steps), grid)
-    assert found.score.item() >= ramp.score.item() - 2e-4
+    assert found.score.item() >= ramp.score.item() - 3e-3
     assert (found.first_layer, found.last_layer) == (ramp.first_layer, ramp.last_layer)
     assert found.first_step.item() < found.last_step.item()
 
