@@ -66,6 +66,7 @@ FAMILY_LABELS: dict[str, str] = {
     "ridge": "ridge regression with a falling penalty",
     "cg": "conjugate gradient",
     "ols": "ordinary least squares",
+    "network": "gradient descent on a two-layer network",
 }
 """As the verdict calls families (`interp.analyses.comparisons`, which is slow to import)."""
 SITE_LOOKS: dict[str, Look] = {

@@ -73,7 +73,7 @@ class Table:
     def to_csv(self) -> str:
         """Comma-separated values in full precision, intervals in columns of their own."""
         lines = io.StringIO()
-        writer = csv.writer(lines, lineterminator="\n")
+        writer = csv.writer(lines)
         records = self.records()
         writer.writerow(self._keys())
         for record in records:

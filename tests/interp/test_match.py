@@ -125,9 +125,12 @@ class TestResult:
         assert layers.site.values.tolist() == ["resid_post", "attn_out"]
         for name in ("error", "mean_error", "mean_error_interval", "change"):
             self.only_attention_of_layer_0_is_missing(layers[name])
+        read_at_first_kind = (
+            "weights", "filtered_query", "selectivity", "prediction_selectivity", "unique",
+        )  # fmt: skip
         for name in gpt2_result.references:
             for variable, values in gpt2_result.reference(name).data_vars.items():
-                if str(variable).startswith(("weights", "filtered_query")):
+                if str(variable).startswith(read_at_first_kind):
                     assert values.sel(site="attn_out").isnull().all()
                     assert values.sel(site="resid_post").notnull().all()
                 elif "site" in values.dims:

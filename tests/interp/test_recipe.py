@@ -66,7 +66,7 @@ def test_a_recipe_without_clipping_survives_its_description():
         ("training.n_steps", 0, "training.n_steps must be at least 1, got 0"),
         ("training.n_steps", True, "training.n_steps must be a whole number, got True"),
         ("training.precision", "fp8", "training.precision must be one of 'float32', .*, got 'fp8'"),
-        ("optimiser.name", "sgd", "optimiser.name must be one of 'adam', 'adamw', got 'sgd'"),
+        ("optimiser.name", "sgd", "optimiser.name must be one of 'adam', 'adamw', 'muon', got"),
         ("optimiser.betas", [0.9], r"optimiser.betas must be a list of .*, got \[0.9\]"),
         ("optimiser.betas", [0.9, 1.0], r"optimiser.betas must be in \[0, 1\)"),
         ("optimiser.learning_rate", 0, "optimiser.learning_rate must be above 0"),

@@ -105,8 +105,10 @@ def test_online_gd_forgets_and_least_squares_does_not() -> None:
 def test_least_squares_is_as_good_at_any_condition_number() -> None:
     prompts = IllConditioned.of(TASK, N_GROUPS, seed=0)
     assert prompts.kappas[0] == 1
-    squares = prompts.xs.square().mean((1, 2, 3))
-    assert squares.numpy() == pytest.approx(np.ones(len(squares)), abs=0.15)
+    squares = prompts.xs.square().mean((1, 2, 3)).numpy()
+    largest, others = TASK.n_dims // 2, TASK.n_dims - TASK.n_dims // 2
+    expected = (largest + others / np.array(prompts.kappas)) / TASK.n_dims
+    assert squares == pytest.approx(expected, rel=0.15)
     ols = prompts.of_model(Saying(lambda xs, ys: OLS().predictions(Prefixes(xs, ys), None)[0]))
     assert ols.mean(0) == pytest.approx(prompts.baseline_error)
     broken = prompts.of_model(Saying(lambda xs, ys: torch.where(xs[..., 0] > 3, torch.inf, ys)))
