@@ -16,7 +16,7 @@ demo: $(VENV)/installed  ## Ask the shipped checkpoint which algorithm it runs; 
 
 test: $(VENV)/installed-dev  ## Run the test suite, then the notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
-	PLOTLY_RENDERER=plotly_mimetype $(BIN)/python -m pytest --nbmake -n 2 examples
+	OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(BIN)/python -m pytest --nbmake -n 2 examples
 
 lint: $(VENV)/installed-dev  ## Check style, types and the arrows between the packages
 	$(BIN)/ruff check

@@ -53,7 +53,8 @@ def wilson(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
     middle = share + z**2 / (2 * n)
     reach = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     scale = 1 + z**2 / n
-    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+    low, high = (middle - reach) / scale, (middle + reach) / scale
+    return low if count else 0.0, high if count < n else 1.0
 
 
 def tally_by(
