@@ -86,18 +86,19 @@ def _table(found: xarray.Dataset) -> Table:
         title="SimE with the best step of each reference, and its margin",
         box=None,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    table.add_column("layer")
+    table.add_column("layer", no_wrap=True)
     for kind in found.prompts.values:
-        for column in (f"{a},\n{kind}", f"{b},\n{kind}", "margin"):
-            table.add_column(column, justify="right", no_wrap=True)
+        for column in (a, b, "margin"):
+            table.add_column(f"{kind}\n{column}", justify="right", no_wrap=True)
     for layer in found.layer.values:
         cells = []
         for kind in found.prompts.values:
             row = found.sel(layer=layer, prompts=kind)
             cells += [f"{row.similarity.sel(reference=name).item():.3f}" for name in (a, b)]
             low, high = row.margin_interval.values
-            cells.append(f"{row.margin.item():+.3f} ± {(high - low) / 2:.3f}")
+            cells.append(f"{row.margin.item():+.3f}±{(high - low) / 2:.3f}")
         table.add_row(str(layer), *cells)
     return table
 
