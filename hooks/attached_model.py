@@ -93,6 +93,12 @@ class AttachedModel(SequenceModel):
         self._n_running_points = ys.shape[1]
         try:
             predictions = self.predict(self.module, xs, ys)
+        except Exception as error:
+            error.add_note(
+                f"predict was given xs of shape {tuple(xs.shape)} and ys of shape "
+                f"{tuple(ys.shape)}, {xs.dtype}; n_dims and n_points are as attach was told"
+            )
+            raise
         finally:
             self._n_running_points = 0
         if not isinstance(predictions, Tensor) or predictions.shape != ys.shape:

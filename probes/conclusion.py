@@ -102,7 +102,8 @@ def _explain_none(findings: Sequence[Finding]) -> str:
     seen = [item for finding in findings for item in finding.evidence]
     if not seen:
         return (
-            "None: no layer predicts the targets better than the first, so nothing can be matched."
+            "None: fewer than three layers predict the targets better than the first, too few to "
+            "tell an algorithm by."
         )
     best = max(seen, key=lambda item: item.constant_rate.value)
     return f"None: of the references tried {best.name} comes closest, but {best.reason}."

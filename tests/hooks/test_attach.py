@@ -495,6 +495,14 @@ def test_predict_that_returns_something_else(returns: Any, message: str) -> None
         )
 
 
+def test_a_module_that_fails_on_wrong_sizes_is_told_what_it_was_given() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as caught:
+        attach(foreign(), predict, n_dims=N_DIMS + 1, n_points=N_POINTS, layers="body.h.*")
+    [note] = caught.value.__notes__
+    assert f"{N_POINTS}, {N_DIMS + 1})" in note
+    assert "n_dims and n_points are as attach was told" in note
+
+
 def test_layers_that_return_no_sequence() -> None:
     module = nn.ModuleDict({"layers": nn.ModuleList([nn.Flatten(), nn.Linear(15, N_POINTS)])})
 

@@ -273,7 +273,7 @@ class TestConclude:
         verdict = conclude([finding("R^2", standing=[], fallen=["newton"])])
         assert verdict.answer == "none"
         assert "newton comes closest, but it fell" in verdict.text
-        assert "no layer predicts" in conclude([Finding("R^2", ())]).text
+        assert "fewer than three layers" in conclude([Finding("R^2", ())]).text
         assert conclude([]).answer == "none"
 
     def test_an_estimate_is_the_first_replicate_with_the_spread_of_the_others(self):
