@@ -24,7 +24,7 @@ N_PROMPTS = 256
 
 @dataclass(frozen=True)
 class IllConditioned:
-    """Prompts of several condition numbers, of one mean square of x."""
+    """Prompts of several condition numbers, of one largest eigenvalue."""
 
     kappas: tuple[float, ...]
     xs: Float[Tensor, "kappa prompt point dim"]

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 from plotly.graph_objects import Figure
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.report.picture import picture_of
 from interp.report.section import Section
 from interp.report.templating import render_page
@@ -67,8 +67,7 @@ def write_report(comparison: ModelComparison, path: str | Path) -> None:
         OSError: The file cannot be written; an existing one is left as it was.
     """
     page = report_html(comparison)
-    with atomic_write(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def report_html(comparison: ModelComparison) -> str:
@@ -182,7 +181,7 @@ def sections(comparison: ModelComparison) -> tuple[tuple[Section, tuple[str, ...
                 pictures=(plot_conditioning(comparison),) if "kappa" in comparison.tables else (),
                 see=(
                     "Error of the predictions on prompts whose covariance has another condition "
-                    "number, at the same mean square of x. Nothing is fitted or trained anew."
+                    "number, at the same largest eigenvalue. Nothing is fitted or trained anew."
                 ),
                 means=(
                     "Least squares does not mind the condition number. A model that stops after "

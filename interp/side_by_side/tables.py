@@ -224,7 +224,8 @@ def kappa_table(comparison: ModelComparison) -> Table:
         columns,
         tuple(rows),
         "Squared error / d of predictions on prompts whose covariance has another condition "
-        "number, at the same mean square of x. A dash: the predictions left the range of numbers.",
+        "number, at the same largest eigenvalue. A dash: the predictions left the range of "
+        "numbers.",
     )
 
 
