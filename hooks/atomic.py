@@ -43,3 +43,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text file in UTF-8, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written; an existing one is left as it was.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray
 
-from hooks.atomic import atomic_write
+from interp.saved_result import read_tree, save_netcdf, without_nan
 from probes.duel import Duel
 from probes.estimate import Estimate
 from probes.verdict import Evidence, Finding, Verdict
@@ -24,10 +22,6 @@ if TYPE_CHECKING:
 FORMAT = "icl-interp-match/1"
 SHARED_AXES = ("layer", "point", "bound")
 """Axes that views have in common with the rest of a result, and are stored along."""
-
-
-class ResultError(ValueError):
-    """A file is not a result that `MatchResult.save` wrote; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +139,7 @@ class MatchResult:
         Raises:
             OSError: The file cannot be written; an existing one is left as it was.
         """
-        with atomic_write(path) as temporary:
-            try:
-                self.data.to_netcdf(temporary, engine="netcdf4")
-            except RuntimeError as error:  # how the library tells that the disk is full
-                reason = f"cannot be written, is the disk full? ({error})"
-                raise OSError(errno.EIO, reason, str(path)) from error
+        save_netcdf(self.data, path)
 
     def plot_curve(self, **options: Any) -> Figure:
         """The match curve: best-matching step against layer. See `interp.plots.curve`."""
@@ -206,18 +195,7 @@ def open_result(path: str | Path) -> MatchResult:
     Raises:
         ResultError: The file is missing, damaged, or no such result.
     """
-    try:
-        with xarray.open_datatree(path, engine="netcdf4") as tree:
-            data = tree.load()
-    except FileNotFoundError:
-        raise ResultError(f"{path}: no such file") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
-    if data.attrs.get("format") != FORMAT:
-        raise ResultError(
-            f"{path}: its format is {data.attrs.get('format')!r}, expected {FORMAT!r}"
-        )
-    return MatchResult(data)
+    return MatchResult(read_tree(path, FORMAT))
 
 
 def make_result(
@@ -292,11 +270,4 @@ def _verdict_from(plain: Mapping[str, Any]) -> Verdict:
 
 
 def _plain(values: xarray.DataArray) -> list[Any]:
-    """Nested lists in which a missing number is null."""
-
-    def without_nan(entry: Any) -> Any:
-        if isinstance(entry, list):
-            return [without_nan(item) for item in entry]
-        return None if math.isnan(entry) else entry
-
     return list(without_nan(values.values.tolist()))

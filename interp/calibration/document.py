@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.calibration.figures import Picture
 from interp.calibration.static import find_browser, static_svgs
 from interp.calibration.tables import Table
@@ -40,13 +40,11 @@ def write_document(
     parts = ["# Calibration", INTRODUCTION, f"**{headline}**", f"```\n{command}\n```"]
     for picture, svg in zip(pictures, drawn, strict=False):
         name = f"images/calibration-{picture.name}.svg"
-        with atomic_write(path.parent / name) as temporary:
-            temporary.write_text(svg + "\n", encoding="utf-8")
+        write_text(path.parent / name, svg + "\n")
         parts += [
             f"## {picture.title}", f"![{picture.title}]({name})", picture.see, picture.means
         ]  # fmt: skip
     for table in tables:
         parts += [f"## {table.title}", table.markdown(), table.note]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.calibration.cell import Cell
 from interp.calibration.protocols import REFERENCES
 from probes.validation import ValidationError
@@ -117,8 +117,7 @@ def large_samples(
     for cell in conditions(cells):
         path = Path(directory) / f"{cell.key}.json"
         if not (resume and path.exists()):
-            with atomic_write(path) as temporary:
-                temporary.write_text(json.dumps(asdict(take(cell)), indent=1), encoding="utf-8")
+            write_text(path, json.dumps(asdict(take(cell)), indent=1))
         yield _read(json.loads(path.read_text(encoding="utf-8")))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.calibration.cell import Cell
 
 PROTOCOL_CELLS = (
@@ -72,8 +72,7 @@ def compare_protocols(
     for cell in cells:
         path = Path(directory) / f"{cell.key}.json"
         if not (resume and path.exists()):
-            with atomic_write(path) as temporary:
-                temporary.write_text(json.dumps(asdict(run(cell)), indent=1), encoding="utf-8")
+            write_text(path, json.dumps(asdict(run(cell)), indent=1))
         values = json.loads(path.read_text(encoding="utf-8"))
         series = {key: tuple(value) for key, value in values.items() if key != "cell"}
         found.append(ProtocolSteps(cell=Cell(**values["cell"]), **series))

@@ -12,7 +12,7 @@ from importlib.resources import files
 from statistics import NormalDist
 from typing import Any
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.calibration.cell import FORMAT
 from interp.calibration.outcome import Outcome
 
@@ -92,8 +92,7 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def write_rates(outcomes: Sequence[Outcome], path: Any) -> None:
     """Writes `summarise(outcomes)` as JSON, atomically."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(summarise(outcomes), indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(summarise(outcomes), indent=1) + "\n")
 
 
 @cache

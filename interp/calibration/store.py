@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.calibration.cell import Cell
 from interp.calibration.outcome import Outcome
 
@@ -45,5 +45,4 @@ class OutcomeStore:
         Raises:
             OSError: The folder cannot be written.
         """
-        with atomic_write(self.path(outcome.cell)) as temporary:
-            temporary.write_text(json.dumps(outcome.describe(), indent=1), encoding="utf-8")
+        write_text(self.path(outcome.cell), json.dumps(outcome.describe(), indent=1))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.calibration.coverage import coverage
 from interp.calibration.dataset import calibration_dataset
 from interp.calibration.document import write_document
@@ -17,6 +17,7 @@ from interp.calibration.page import calibration_html
 from interp.calibration.protocols import ProtocolSteps
 from interp.calibration.rates import write_rates
 from interp.calibration.tables import headline, tables
+from interp.saved_result import save_netcdf
 
 
 def write_calibration(
@@ -46,8 +47,7 @@ def write_calibration(
     """
     directory = Path(directory)
     covered = coverage(outcomes, samples)
-    with atomic_write(directory / "calibration.nc") as temporary:
-        calibration_dataset(outcomes, covered).to_netcdf(temporary, engine="netcdf4")
+    save_netcdf(calibration_dataset(outcomes, covered), directory / "calibration.nc")
     write_rates(outcomes, directory / "rates.json")
     parts: dict[str, Any] = {
         "headline": headline(outcomes, n_planned),
@@ -55,7 +55,6 @@ def write_calibration(
         "tables": tables(outcomes, protocols, covered),
         "pictures": pictures(outcomes, protocols, covered),
     }
-    with atomic_write(directory / "calibration.html") as temporary:
-        temporary.write_text(calibration_html(**parts), encoding="utf-8")
+    write_text(directory / "calibration.html", calibration_html(**parts))
     if document is not None:
         write_document(document, **parts)

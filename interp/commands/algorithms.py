@@ -85,14 +85,13 @@ def algorithms(
 
 
 def _write(comparison: xarray.Dataset, out: Path) -> None:
-    from hooks.atomic import atomic_write
+    from hooks.atomic import write_text
     from interp.plots.algorithms import plot_algorithms
+    from interp.saved_result import save_netcdf
 
-    with atomic_write(out / "algorithms.nc") as temporary:
-        comparison.to_netcdf(temporary, engine="netcdf4")
+    save_netcdf(comparison, out / "algorithms.nc")
     page = plot_algorithms(comparison).to_html(include_plotlyjs=True)
-    with atomic_write(out / "heatmap.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(out / "heatmap.html", page)
 
 
 def _show(comparison: xarray.Dataset, out: Path | None) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interp.commands.options import (
+    JsonOption,
+    OpenOption,
+    Readout,
+    ReadoutOption,
+    SeedOption,
+    open_in_browser,
+)
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
     from interp.side_by_side.result import ModelComparison
-
-
-class Readout(StrEnum):
-    """How iterates are compared with layers."""
-
-    matched = "matched"
-    raw = "raw"
 
 
 def compare(
@@ -37,11 +38,9 @@ def compare(
             "default each is measured on its training task."
         ),
     ] = None,
-    readout: Annotated[
-        Readout, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")
-    ] = Readout.matched,
+    readout: ReadoutOption = Readout.matched,
     prompts: Annotated[int, typer.Option(help="Prompts to evaluate each model on.")] = 1024,
-    seed: Annotated[int, typer.Option(help="Seed of all prompts.")] = 0,
+    seed: SeedOption = 0,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -54,10 +53,8 @@ def compare(
         Path | None,
         typer.Option(help="Folder for report.html, comparison.nc, summary.json and tables/."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-    open_report: Annotated[
-        bool, typer.Option("--open", help="Open the report in the browser.")
-    ] = False,
+    as_json: JsonOption = False,
+    open_report: OpenOption = False,
 ) -> None:
     """Put models side by side: which algorithm each runs, how fast, and how well."""
     import json
@@ -95,21 +92,18 @@ def compare(
     else:
         _show(comparison, out)
     if open_report and out is not None:
-        import webbrowser
-
-        webbrowser.open((out / "report.html").absolute().as_uri())
+        open_in_browser(out)
 
 
 def _write(comparison: ModelComparison, out: Path) -> None:
-    from hooks.atomic import atomic_write
+    from hooks.atomic import write_text
     from interp.commands.output_folder import write_summary
 
     comparison.save(out / "comparison.nc")
     comparison.write_report(out / "report.html")
     for name, table in comparison.tables.items():
         for ending, text in (("csv", table.to_csv()), ("tex", table.to_latex())):
-            with atomic_write(out / "tables" / f"{name}.{ending}") as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(out / "tables" / f"{name}.{ending}", text)
     write_summary(out, comparison.describe())
 
 

@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interp.commands.options import (
+    CheckpointArgument,
+    JsonOption,
+    OpenOption,
+    SeedOption,
+    TaskOption,
+    open_in_browser,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,10 +25,7 @@ if TYPE_CHECKING:
 
 
 def conditions(
-    checkpoint: Annotated[
-        str,
-        typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
-    ],
+    checkpoint: CheckpointArgument,
     vary: Annotated[
         str,
         typer.Option(help="What to vary, comma-separated: kappa, noise, y-scale, x-scale, points."),
@@ -30,22 +36,15 @@ def conditions(
             help="Values in place of the defaults, comma-separated; for a single property."
         ),
     ] = None,
-    task: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML with a [task] table, such as a recipe; by default the training task."
-        ),
-    ] = None,
+    task: TaskOption = None,
     prompts: Annotated[int, typer.Option(help="Prompts to evaluate on, each.")] = 512,
-    seed: Annotated[int, typer.Option(help="Seed of all prompts.")] = 0,
+    seed: SeedOption = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report.html, conditions.nc and summary.json."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-    open_report: Annotated[
-        bool, typer.Option("--open", help="Open the report in the browser.")
-    ] = False,
+    as_json: JsonOption = False,
+    open_report: OpenOption = False,
 ) -> None:
     """Show where a checkpoint breaks: other condition numbers, noise, scales, longer prompts."""
     import json
@@ -86,9 +85,7 @@ def conditions(
     else:
         _show(sweep, out)
     if open_report and out is not None:
-        import webbrowser
-
-        webbrowser.open((out / "report.html").absolute().as_uri())
+        open_in_browser(out)
 
 
 def _numbers(text: str) -> list[float]:

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interp.commands.options import (
+    CheckpointArgument,
+    JsonOption,
+    OpenOption,
+    SeedOption,
+    TaskOption,
+    open_in_browser,
+)
 from interp.commands.output_folder import claim, write_summary
 
 if TYPE_CHECKING:
@@ -19,28 +27,18 @@ CONTROLS = ("random", "shuffled")
 
 
 def intervene(
-    checkpoint: Annotated[
-        str,
-        typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
-    ],
-    task: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML with a [task] table, such as a recipe; by default the training task."
-        ),
-    ] = None,
+    checkpoint: CheckpointArgument,
+    task: TaskOption = None,
     prompts: Annotated[
         int, typer.Option(min=16, help="Prompts to intervene on; read-outs take four times more.")
     ] = 256,
-    seed: Annotated[int, typer.Option(help="Seed of all prompts.")] = 0,
+    seed: SeedOption = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report.html, ablation.nc, steering.nc and summary.json."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-    open_report: Annotated[
-        bool, typer.Option("--open", help="Open the report in the browser.")
-    ] = False,
+    as_json: JsonOption = False,
+    open_report: OpenOption = False,
 ) -> None:
     """Take parts of a checkpoint away, and steer its layers from one iterate to another."""
     import json
@@ -83,9 +81,7 @@ def intervene(
     if out is not None:
         console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
         if open_report:
-            import webbrowser
-
-            webbrowser.open((out / "report.html").absolute().as_uri())
+            open_in_browser(out)
 
 
 def _write(
@@ -94,12 +90,11 @@ def _write(
     import shlex
     import sys
 
-    from hooks.atomic import atomic_write
     from interp.report.intervention_page import write_intervention_report
+    from interp.saved_result import save_netcdf
 
     for name, table in {"ablation.nc": ablation, "steering.nc": steering}.items():
-        with atomic_write(out / name) as temporary:
-            table.to_netcdf(temporary, engine="netcdf4")
+        save_netcdf(table, out / name)
     known = ("checkpoint", "task", "prompts", "seed", "versions")
     provenance = {key: summary[key] for key in known}
     provenance["command"] = shlex.join(["interp", *sys.argv[1:]])

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from interp.commands.options import (
+    JsonOption,
+    OpenOption,
+    Readout,
+    ReadoutOption,
+    SeedOption,
+    TaskOption,
+    open_in_browser,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,13 +23,6 @@ if TYPE_CHECKING:
     from hooks.activation_files import ActivationFile
     from hooks.model import SequenceModel
     from interp.result import MatchResult
-
-
-class Readout(StrEnum):
-    """How iterates are compared with layers."""
-
-    matched = "matched"
-    raw = "raw"
 
 
 def match(
@@ -37,12 +39,7 @@ def match(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML with a [task] table, such as a recipe; by default the training task."
-        ),
-    ] = None,
+    task: TaskOption = None,
     sites: Annotated[
         str | None,
         typer.Option(
@@ -50,9 +47,7 @@ def match(
             "by default resid_post and attn_out."
         ),
     ] = None,
-    readout: Annotated[
-        Readout, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")
-    ] = Readout.matched,
+    readout: ReadoutOption = Readout.matched,
     show: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,15 +58,13 @@ def match(
         ),
     ] = None,
     prompts: Annotated[int, typer.Option(help="Prompts to evaluate on.")] = 4096,
-    seed: Annotated[int, typer.Option(help="Seed of all prompts.")] = 0,
+    seed: SeedOption = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report.html, result.nc and summary.json."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-    open_report: Annotated[
-        bool, typer.Option("--open", help="Open the report in the browser.")
-    ] = False,
+    as_json: JsonOption = False,
+    open_report: OpenOption = False,
 ) -> None:
     """Say which reference algorithm the layers of a checkpoint follow, and how fast."""
     import json
@@ -113,9 +106,7 @@ def match(
     else:
         _show(result, out)
     if open_report and out is not None:
-        import webbrowser
-
-        webbrowser.open((out / "report.html").absolute().as_uri())
+        open_in_browser(out)
 
 
 def _load(checkpoint: str | None, activations: Path | None) -> SequenceModel | ActivationFile:

@@ -27,7 +27,6 @@ def claim(out: Path) -> None:
 
 def write_summary(out: Path, summary: dict[str, Any]) -> None:
     """Writes `summary.json`, atomically."""
-    from hooks.atomic import atomic_write
+    from hooks.atomic import write_text
 
-    with atomic_write(out / "summary.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")

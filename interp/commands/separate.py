@@ -7,29 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interp.commands.options import CheckpointArgument, SeedOption, TaskOption
+
 if TYPE_CHECKING:
     import xarray
     from rich.table import Table
 
 
 def separate(
-    checkpoint: Annotated[
-        str,
-        typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
-    ],
+    checkpoint: CheckpointArgument,
     a: Annotated[str, typer.Argument(help="A reference that `interp match` compares …")] = "newton",
     b: Annotated[str, typer.Argument(help="… and the one to tell it from.")] = "gd",
-    task: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML with a [task] table, such as a recipe; by default the training task."
-        ),
-    ] = None,
+    task: TaskOption = None,
     condition: Annotated[
         float, typer.Option(help="Largest condition number of the built prompts.")
     ] = 100.0,
     prompts: Annotated[int, typer.Option(min=16, help="Prompts of each kind.")] = 512,
-    seed: Annotated[int, typer.Option(help="Seed of all prompts.")] = 0,
+    seed: SeedOption = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for separation.html and separation.nc.")
     ] = None,
@@ -68,14 +62,13 @@ def separate(
 
 
 def _write(found: xarray.Dataset, out: Path) -> None:
-    from hooks.atomic import atomic_write
+    from hooks.atomic import write_text
     from interp.plots.separation import plot_separation
+    from interp.saved_result import save_netcdf
 
-    with atomic_write(out / "separation.nc") as temporary:
-        found.to_netcdf(temporary, engine="netcdf4")
+    save_netcdf(found, out / "separation.nc")
     page = plot_separation(found).to_html(include_plotlyjs=True)
-    with atomic_write(out / "separation.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(out / "separation.html", page)
 
 
 def _table(found: xarray.Dataset) -> Table:

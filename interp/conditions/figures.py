@@ -9,6 +9,7 @@ import xarray
 from plotly.graph_objects import Figure, Scatter
 
 from interp.conditions.variations import VARIATIONS
+from interp.plots.marks import error_bars
 from interp.plots.panel import Panel, draw
 from interp.plots.style import MUTED, Look, ordered_looks, reference_look
 
@@ -87,14 +88,7 @@ def plot_condition_steps(name: str, table: xarray.Dataset, reference: str) -> Fi
         trace.hovertemplate = "%{x:,.3~r}: step %{customdata:,.4~r}"
         low, high = (_place(bounds[:, index], is_log) for index in (0, 1))
         middle = _place(values, is_log)
-        trace.error_y = {
-            "type": "data",
-            "symmetric": False,
-            "array": high - middle,
-            "arrayminus": middle - low,
-            "thickness": 1,
-            "width": 3,
-        }
+        trace.error_y = error_bars(middle, low, high, is_thin=True)
         traces.append(trace)
     y: dict[str, Any] = {"title": {"text": "best-matching step"}, "rangemode": "tozero"}
     if is_log:

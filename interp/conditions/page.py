@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.conditions.figures import (
     plot_condition_errors,
     plot_condition_steps,
@@ -30,8 +30,7 @@ def write_page(sweep: ConditionSweep, path: str | Path) -> None:
         OSError: The file cannot be written; an existing one is left as it was.
     """
     page = page_html(sweep)
-    with atomic_write(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def page_html(sweep: ConditionSweep) -> str:

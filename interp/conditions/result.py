@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 import numpy as np
 import xarray
 
-from hooks.atomic import atomic_write
 from interp.conditions.variations import VARIATIONS
-from interp.result import ResultError
+from interp.saved_result import read_tree, save_netcdf, without_nan
 
 FORMAT = "icl-interp-conditions/1"
 
@@ -101,7 +99,7 @@ class ConditionSweep:
             "values": table.value.values.tolist(),
             "layers": table.layer.values.tolist(),
             "references": table.reference.values.tolist(),
-            **{item: _without_nan(table[item].values.tolist()) for item in names},
+            **{item: without_nan(table[item].values.tolist()) for item in names},
             "failure": [text or None for text in table.failure.values.tolist()],
         }
 
@@ -111,8 +109,7 @@ class ConditionSweep:
         Raises:
             OSError: The file cannot be written; an existing one is left as it was.
         """
-        with atomic_write(path) as temporary:
-            self.data.to_netcdf(temporary, engine="netcdf4")
+        save_netcdf(self.data, path)
 
     def write_report(self, path: str | Path) -> None:
         """Writes the report, one HTML file that opens offline."""
@@ -127,18 +124,7 @@ def open_conditions(path: str | Path) -> ConditionSweep:
     Raises:
         ResultError: The file is missing, damaged, or no such result.
     """
-    try:
-        with xarray.open_datatree(path, engine="netcdf4") as tree:
-            data = tree.load()
-    except FileNotFoundError:
-        raise ResultError(f"{path}: no such file") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
-    if data.attrs.get("format") != FORMAT:
-        raise ResultError(
-            f"{path}: its format is {data.attrs.get('format')!r}, expected {FORMAT!r}"
-        )
-    return ConditionSweep(data)
+    return ConditionSweep(read_tree(path, FORMAT))
 
 
 def make_sweep(
@@ -148,9 +134,3 @@ def make_sweep(
     root = xarray.Dataset(attrs={"format": FORMAT, "provenance": json.dumps(dict(provenance))})
     tree = {"/": root} | {f"/{name}": table for name, table in tables.items()}
     return ConditionSweep(xarray.DataTree.from_dict(tree))
-
-
-def _without_nan(entry: Any) -> Any:
-    if isinstance(entry, list):
-        return [_without_nan(item) for item in entry]
-    return None if math.isnan(entry) else entry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.calibration.static import find_browser, static_svgs
 from interp.paper.finding import Drawing, Finding, Table, describe_outcomes
 
@@ -58,8 +58,7 @@ def write_document(
     images = {}
     for drawing, svg in zip(shown, drawn, strict=False):
         images[drawing.name] = f"images/reproduction-{drawing.name}.svg"
-        with atomic_write(path.parent / images[drawing.name]) as temporary:
-            temporary.write_text(svg + "\n", encoding="utf-8")
+        write_text(path.parent / images[drawing.name], svg + "\n")
     outcomes = [check.outcome for finding in findings for check in finding.checks]
     parts = [
         "# Reproduction of the paper",
@@ -71,8 +70,7 @@ def write_document(
         *(part for finding in findings for part in _section(finding, images)),
     ]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def _overview(findings: Sequence[Finding]) -> str:

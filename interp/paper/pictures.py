@@ -10,6 +10,7 @@ from plotly.graph_objects import Figure, Heatmap, Scatter
 from torch import Tensor
 
 from interp.paper.matches import Matches
+from interp.plots.marks import BEST_MARK, error_bars
 from interp.plots.panel import Panel, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import INK, MUTED, SEQUENTIAL, Look, reference_look
@@ -66,10 +67,8 @@ def heatmap_panel(
         y=layers,
         mode="markers",
         marker={
+            **BEST_MARK,
             "symbol": np.where(inside, "circle", "triangle-right").tolist(),
-            "size": 10,
-            "color": "white",
-            "line": {"color": "black", "width": 2},
         },
         customdata=best,
         hovertemplate="layer %{y}: best at step %{customdata:,.4~r}<extra></extra>",
@@ -136,14 +135,7 @@ def interval_line(
     return Scatter(
         x=x,
         y=y,
-        error_y={
-            "type": "data",
-            "array": np.maximum(high - y, 0),
-            "arrayminus": np.maximum(y - low, 0),
-            "color": look.colour,
-            "thickness": 1.2,
-            "width": 4,
-        },
+        error_y=error_bars(y, low, high, colour=look.colour),
         mode="lines+markers",
         line=look.line,
         marker=look.marker,

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.paper.finding import Finding
 from interp.paper.page import reproduction_html
+from interp.saved_result import save_netcdf
 
 
 def summarise(findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -44,9 +45,7 @@ def write_reproduction(
         OSError: A file cannot be written.
     """
     directory = Path(directory)
-    with atomic_write(directory / "report.html") as temporary:
-        temporary.write_text(reproduction_html(findings, command, facts), encoding="utf-8")
+    write_text(directory / "report.html", reproduction_html(findings, command, facts))
     for finding in findings:
         if finding.data.data_vars:
-            with atomic_write(directory / f"{finding.row.key}.nc") as temporary:
-                finding.data.to_netcdf(temporary, engine="netcdf4")
+            save_netcdf(finding.data, directory / f"{finding.row.key}.nc")

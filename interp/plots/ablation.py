@@ -8,6 +8,7 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
+from interp.plots.marks import error_bars
 from interp.plots.panel import Panel, axis_of_layers, draw
 from interp.plots.style import INK, SEQUENTIAL, Look, reference_look
 
@@ -62,13 +63,7 @@ def plot_ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure
             Scatter(
                 x=table.layer.values[seen],
                 y=placed,
-                error_y={
-                    "type": "data",
-                    "array": high - placed,
-                    "arrayminus": placed - low,
-                    "thickness": 1.2,
-                    "width": 4,
-                },
+                error_y=error_bars(placed, low, high),
                 mode="lines+markers",
                 line=look.line,
                 marker=look.marker,

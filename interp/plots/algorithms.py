@@ -5,6 +5,7 @@ from __future__ import annotations
 import xarray
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
+from interp.plots.marks import BEST_MARK
 from interp.plots.panel import Panel, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import SEQUENTIAL, reference_look
@@ -36,12 +37,7 @@ def plot_algorithms(comparison: xarray.Dataset) -> Figure:
         x=axis_b.place(best),
         y=axis_a.place(steps_a),
         mode="markers",
-        marker={
-            "symbol": "circle",
-            "size": 8,
-            "color": "white",
-            "line": {"color": "black", "width": 2},
-        },
+        marker={**BEST_MARK, "size": 8},
         customdata=list(zip(steps_a, best, strict=True)),
         hovertemplate="step %{customdata[0]:,.4~r}: best at step %{customdata[1]:,.4~r}"
         "<extra></extra>",

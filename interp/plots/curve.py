@@ -9,6 +9,7 @@ import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.choice import choose_site, choose_stepping
+from interp.plots.marks import error_bars
 from interp.plots.measure import (
     WORDS,
     Measure,
@@ -108,14 +109,9 @@ class _Curve:
         return Scatter(
             x=found.layers[shown],
             y=axis.place(step),
-            error_y={
-                "type": "data",
-                "array": np.maximum(axis.place(high) - axis.place(step), 0),
-                "arrayminus": np.maximum(axis.place(step) - axis.place(low), 0),
-                "color": look.colour,
-                "thickness": 1.2,
-                "width": 4,
-            },
+            error_y=error_bars(
+                axis.place(step), axis.place(low), axis.place(high), colour=look.colour
+            ),
             mode="markers",
             marker=look.marker,
             name=label,

@@ -8,6 +8,7 @@ import numpy as np
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
 from interp.plots.choice import choose_site, choose_stepping
+from interp.plots.marks import BEST_MARK, button_row
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import SEQUENTIAL, reference_look
@@ -76,22 +77,7 @@ def plot_heatmap(
             }
             for which in treatments
         ]
-        layout["updatemenus"] = [
-            {
-                "type": "buttons",
-                "direction": "right",
-                "active": treatments.index(treatment),
-                "buttons": buttons,
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.02,
-                "yanchor": "bottom",
-                "pad": {"b": 6, "l": 0, "t": 0, "r": 0},
-                "font": {"size": 11},
-                "bgcolor": "white",
-                "showactive": True,
-            }
-        ]
+        layout["updatemenus"] = [button_row(buttons, treatments.index(treatment), 1.02)]
     panel = Panel(
         title=f"{reference_look(name).label}: similarity of errors (SimE)",
         traces=(cells, marks),
@@ -125,12 +111,7 @@ def similarity_cells(
         x=axis.place(best),
         y=layers,
         mode="markers",
-        marker={
-            "symbol": "circle",
-            "size": 10,
-            "color": "white",
-            "line": {"color": "black", "width": 2},
-        },
+        marker=BEST_MARK,
         customdata=best,
         hovertemplate="layer %{y}: best at step %{customdata:,.3~f}<extra></extra>",
         showlegend=False,

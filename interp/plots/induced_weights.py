@@ -9,6 +9,7 @@ import xarray
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.heatmap import similarity_cells, step_range
+from interp.plots.marks import error_bars
 from interp.plots.panel import Panel, axis_of_layers, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import MUTED, ordered_looks, reference_look
@@ -104,13 +105,7 @@ def plot_span(weights: xarray.DataTree) -> Figure:
             Scatter(
                 x=root.point.values,
                 y=values,
-                error_y={
-                    "type": "data",
-                    "array": np.maximum(bounds[:, 1] - values, 0),
-                    "arrayminus": np.maximum(values - bounds[:, 0], 0),
-                    "thickness": 1,
-                    "width": 3,
-                },
+                error_y=error_bars(values, bounds[:, 0], bounds[:, 1], is_thin=True),
                 mode="lines+markers",
                 line=look.line,
                 marker=look.marker,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import xarray
 from plotly.graph_objects import Scatter
 
+from interp.plots.marks import error_bars
 from interp.plots.style import Look
 
 
@@ -29,13 +29,6 @@ def layer_line(
         line=look.line,
         marker=look.marker,
         name=look.label,
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": np.maximum(high - middle, 0),
-            "arrayminus": np.maximum(middle - low, 0),
-            "thickness": 1,
-            "width": 3,
-        },
+        error_y=error_bars(middle, low, high, is_thin=True),
         hovertemplate=f"layer %{{x}}: %{{y:{digits}}}",
     )

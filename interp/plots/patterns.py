@@ -9,6 +9,7 @@ import xarray
 from plotly.colors import sample_colorscale  # type: ignore[attr-defined]
 from plotly.graph_objects import Figure, Heatmap
 
+from interp.plots.marks import button_row
 from interp.plots.panel import Panel, draw
 from interp.plots.style import SEQUENTIAL
 
@@ -172,20 +173,8 @@ def _hover(
 
 
 def _buttons(tiles: dict[str, np.ndarray], first: str) -> dict[str, Any]:
-    return {
-        "type": "buttons",
-        "direction": "right",
-        "active": list(tiles).index(first),
-        "buttons": [
-            {"label": name, "method": "restyle", "args": [{"z": [values]}]}
-            for name, values in tiles.items()
-        ],
-        "x": 0,
-        "xanchor": "left",
-        "y": 1.01,
-        "yanchor": "bottom",
-        "pad": {"b": 6, "l": 0, "t": 0, "r": 0},
-        "font": {"size": 11},
-        "bgcolor": "white",
-        "showactive": True,
-    }
+    buttons = [
+        {"label": name, "method": "restyle", "args": [{"z": [values]}]}
+        for name, values in tiles.items()
+    ]
+    return button_row(buttons, list(tiles).index(first), 1.01)

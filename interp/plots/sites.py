@@ -9,6 +9,7 @@ import xarray
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.choice import choose_reference
+from interp.plots.marks import error_bars
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import reference_look, site_look
@@ -66,13 +67,7 @@ def _lines(scores: xarray.Dataset, variable: str, axis: StepAxis | None = None) 
             Scatter(
                 x=scores.layer.values,
                 y=places,
-                error_y={
-                    "type": "data",
-                    "array": np.maximum(high - places, 0),
-                    "arrayminus": np.maximum(places - low, 0),
-                    "thickness": 1.2,
-                    "width": 4,
-                },
+                error_y=error_bars(places, low, high),
                 mode="lines+markers",
                 line=look.line,
                 marker=look.marker,

@@ -8,6 +8,7 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Scatter
 
+from interp.plots.marks import error_bars
 from interp.plots.panel import Panel, draw
 from interp.plots.style import INK, MUTED, Look, reference_look
 
@@ -114,13 +115,7 @@ def _line(part: xarray.Dataset, look: Look, value: Literal["cosine", "share"]) -
     )
     if value == "share" and part.direction.item() == "read-out":
         bounds = part.continuation_interval.values
-        trace.error_y = {
-            "type": "data",
-            "array": np.maximum(bounds[:, 1] - shown, 0),
-            "arrayminus": np.maximum(shown - bounds[:, 0], 0),
-            "thickness": 1.2,
-            "width": 4,
-        }
+        trace.error_y = error_bars(shown, bounds[:, 0], bounds[:, 1])
     return trace
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.plots.ablation import preferred_method
 from interp.plots.steering import TARGETS, steered_pairs
 from interp.plots.style import reference_label
@@ -53,8 +53,7 @@ def write_intervention_report(
             if value is not None
         ],
     )
-    with atomic_write(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _plain(value: Any) -> str:

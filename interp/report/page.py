@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
 from interp.report.picture import picture_of
 from interp.report.sections import sections
 from interp.report.templating import render_page
@@ -21,8 +21,7 @@ def write_report(result: MatchResult, path: str | Path) -> None:
         OSError: The file cannot be written; an existing one is left as it was.
     """
     page = report_html(result)
-    with atomic_write(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def report_html(result: MatchResult) -> str:

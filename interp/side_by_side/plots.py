@@ -9,6 +9,7 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Scatter
 
+from interp.plots.marks import error_bars
 from interp.plots.measure import steps_of
 from interp.plots.panel import MOST_LAYER_TICKS, Panel, draw
 from interp.plots.step_axis import StepAxis
@@ -221,16 +222,7 @@ def _line(
         hovertemplate="%{x}: %{y:.4~g}",
     )
     if low is not None and high is not None:
-        line.update(
-            error_y={
-                "type": "data",
-                "array": np.maximum(high - y, 0),
-                "arrayminus": np.maximum(y - low, 0),
-                "color": look.colour,
-                "thickness": 1,
-                "width": 3,
-            }
-        )
+        line.update(error_y=error_bars(y, low, high, colour=look.colour, is_thin=True))
     return line
 
 

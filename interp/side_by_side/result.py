@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray
 
-from hooks.atomic import atomic_write
-from interp.result import MatchResult, ResultError
+from interp.result import MatchResult
+from interp.saved_result import read_tree, save_netcdf
 
 if TYPE_CHECKING:
     from interp.side_by_side.table import Table
@@ -80,12 +79,7 @@ class ModelComparison:
         Raises:
             OSError: The file cannot be written; an existing one is left as it was.
         """
-        with atomic_write(path) as temporary:
-            try:
-                self.data.to_netcdf(temporary, engine="netcdf4")
-            except RuntimeError as error:  # how the library tells that the disk is full
-                reason = f"cannot be written, is the disk full? ({error})"
-                raise OSError(errno.EIO, reason, str(path)) from error
+        save_netcdf(self.data, path)
 
     def write_report(self, path: str | Path) -> None:
         """Writes the report, one HTML file that opens offline. See `interp.side_by_side.page`."""
@@ -100,15 +94,4 @@ def open_comparison(path: str | Path) -> ModelComparison:
     Raises:
         ResultError: The file is missing, damaged, or no such result.
     """
-    try:
-        with xarray.open_datatree(path, engine="netcdf4") as tree:
-            data = tree.load()
-    except FileNotFoundError:
-        raise ResultError(f"{path}: no such file") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
-    if data.attrs.get("format") != FORMAT:
-        raise ResultError(
-            f"{path}: its format is {data.attrs.get('format')!r}, expected {FORMAT!r}"
-        )
-    return ModelComparison(data)
+    return ModelComparison(read_tree(path, FORMAT))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import xarray
 
-from hooks.atomic import atomic_write
+from interp.saved_result import save_netcdf
 
 Result = TypeVar("Result", contravariant=True)
 
@@ -58,21 +57,7 @@ class DatasetStore:
         Raises:
             OSError: The folder cannot be written.
         """
-        write_dataset(result, self.path(key))
-
-
-def write_dataset(dataset: xarray.Dataset, path: Path) -> None:
-    """Writes one netCDF file, atomically.
-
-    Raises:
-        OSError: The file cannot be written; an existing one is left as it was.
-    """
-    with atomic_write(path) as temporary:
-        try:
-            dataset.to_netcdf(temporary, engine="netcdf4")
-        except RuntimeError as error:  # how the library tells that the disk is full
-            reason = f"cannot be written, is the disk full? ({error})"
-            raise OSError(errno.EIO, reason, str(path)) from error
+        save_netcdf(result, self.path(key))
 
 
 def hash_of(kind: str, values: Mapping[str, Any]) -> str:

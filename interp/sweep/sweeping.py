@@ -10,7 +10,8 @@ from pathlib import Path
 
 import xarray
 
-from hooks.atomic import atomic_write
+from hooks.atomic import write_text
+from interp.saved_result import save_netcdf
 from interp.sweep.analyses import Analysis
 from interp.sweep.cell import Cell, run_cell
 from interp.sweep.checkpoint import Checkpoint
@@ -19,7 +20,7 @@ from interp.sweep.grid import Grid
 from interp.sweep.planning import PlannedModel, plan_models
 from interp.sweep.pool import Failure, Pool
 from interp.sweep.running import run_missing
-from interp.sweep.store import DatasetStore, hash_of, write_dataset
+from interp.sweep.store import DatasetStore, hash_of
 from interp.sweep.training import TrainingStore, train_elsewhere, train_here
 from interp.tasks import Task
 from interp.versions import library_versions
@@ -104,7 +105,7 @@ def run_sweep(
         datasets, ([m.label for m in planned], [t.label for t in grid.tasks], grid.seeds)
     )
     data = _described(data, models)
-    write_dataset(data, out / "sweep.nc")
+    save_netcdf(data, out / "sweep.nc")
     _keep_tracebacks(out / "tracebacks.txt", reasons)
     return Sweep(data, tuple(f"{what}: {failure.reason}" for what, failure in reasons))
 
@@ -181,7 +182,6 @@ def _keep_tracebacks(file: Path, reasons: Sequence[tuple[str, Failure]]) -> None
     """Writes down where defects happened; a file of an earlier run goes."""
     parts = [f"{what}\n{failure.traceback}" for what, failure in reasons if failure.traceback]
     if parts:
-        with atomic_write(file) as temporary:
-            temporary.write_text("\n".join(parts), encoding="utf-8")
+        write_text(file, "\n".join(parts))
     else:
         file.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from hooks.atomic import atomic_write
+from hooks.atomic import atomic_write, write_text
 from interp.training.log import append_to_log
 from interp.training.metrics import Metrics
 from interp.training.recipe import Recipe
@@ -103,8 +103,7 @@ class RunDirectory:
         """
         if not self.recipe_file.exists():
             text = json.dumps(recipe.describe(), indent=2, sort_keys=True) + "\n"
-            with atomic_write(self.recipe_file) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            write_text(self.recipe_file, text)
             return
         try:
             # A recipe of an older version takes the defaults of entries that came later.

@@ -19,7 +19,8 @@ from interp.analyses.comparisons import default_comparisons, own_parameters, sel
 from interp.analyses.fitting import fit_readouts
 from interp.analyses.judging import beyond_first
 from interp.analyses.match import MatchSettings, _budget, match
-from interp.result import MatchResult, ResultError, open_result
+from interp.result import MatchResult, open_result
+from interp.saved_result import ResultError
 from interp.tasks import LinearRegression
 from probes.references import OLS, Prefixes
 

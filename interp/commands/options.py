@@ -1,0 +1,39 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Readout(StrEnum):
+    """How iterates are compared with layers."""
+
+    matched = "matched"
+    raw = "raw"
+
+
+CheckpointArgument = Annotated[
+    str,
+    typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
+]
+TaskOption = Annotated[
+    Path | None,
+    typer.Option(help="TOML with a [task] table, such as a recipe; by default the training task."),
+]
+ReadoutOption = Annotated[
+    Readout, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of all prompts.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+OpenOption = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
+
+
+def open_in_browser(out: Path) -> None:
+    """Opens the report that a command wrote into a folder."""
+    import webbrowser
+
+    webbrowser.open((out / "report.html").absolute().as_uri())

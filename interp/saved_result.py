@@ -1,0 +1,57 @@
+"""Results in netCDF files: written whole or not at all, read with clear errors."""
+
+from __future__ import annotations
+
+import errno
+import math
+from pathlib import Path
+from typing import Any
+
+import xarray
+
+from hooks.atomic import atomic_write
+
+
+class ResultError(ValueError):
+    """A file is not a result that was saved here; the message names it."""
+
+
+def save_netcdf(data: xarray.Dataset | xarray.DataTree, path: str | Path) -> None:
+    """Writes one netCDF file, atomically.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is left as it was.
+    """
+    with atomic_write(path) as temporary:
+        try:
+            data.to_netcdf(temporary, engine="netcdf4")
+        except RuntimeError as error:  # how the library tells that the disk is full
+            reason = f"cannot be written, is the disk full? ({error})"
+            raise OSError(errno.EIO, reason, str(path)) from error
+
+
+def read_tree(path: str | Path, format_name: str) -> xarray.DataTree:
+    """Reads a tree that `save_netcdf` wrote, equal to what was saved.
+
+    Raises:
+        ResultError: The file is missing, damaged, or its attribute `format` is another.
+    """
+    try:
+        with xarray.open_datatree(path, engine="netcdf4") as tree:
+            data = tree.load()
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
+    if data.attrs.get("format") != format_name:
+        raise ResultError(
+            f"{path}: its format is {data.attrs.get('format')!r}, expected {format_name!r}"
+        )
+    return data
+
+
+def without_nan(entry: Any) -> Any:
+    """Numbers and nested lists of them as JSON has them: a missing number is null."""
+    if isinstance(entry, list):
+        return [without_nan(item) for item in entry]
+    return None if math.isnan(entry) else entry
