@@ -37,19 +37,22 @@ class PrefixSegments:
     @cached_property
     def query_tokens(self) -> Int[Tensor, " point"]:
         """The token at which each point is predicted."""
-        return torch.tensor([tokens.stop - 1 for tokens in self.slices])
+        with _outside_inference():
+            return torch.tensor([tokens.stop - 1 for tokens in self.slices])
 
     @cached_property
     def points(self) -> Int[Tensor, " token"]:
         """The point whose x each token holds."""
-        return torch.cat([torch.arange(point + 1) for point in range(self.n_points)])
+        with _outside_inference():
+            return torch.cat([torch.arange(point + 1) for point in range(self.n_points)])
 
     @cached_property
     def is_example(self) -> Bool[Tensor, " token"]:
         """Which tokens hold a y beside their x."""
-        is_example = torch.ones(self.n_tokens, dtype=torch.bool)
-        is_example[self.query_tokens] = False
-        return is_example
+        with _outside_inference():
+            is_example = torch.ones(self.n_tokens, dtype=torch.bool)
+            is_example[self.query_tokens] = False
+            return is_example
 
     def tokens(
         self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
@@ -64,6 +67,11 @@ class PrefixSegments:
         x = rearrange(xs, "prompt point dim -> dim point prompt").contiguous()[:, points]
         y = rearrange(ys, "prompt point -> 1 point prompt").contiguous()[:, points]
         return torch.cat([x, x * is_example, y * is_example])
+
+
+def _outside_inference() -> torch.inference_mode:
+    """Tensors that are kept must not be inference tensors: a backward pass cannot use those."""
+    return torch.inference_mode(mode=False)
 
 
 @lru_cache(maxsize=64)

@@ -5,6 +5,7 @@ import torch
 from algorithm_loops import newton_by_loop, streams
 
 from hooks.architectures.newton_exact import NewtonExact, NewtonExactConfig
+from hooks.architectures.prefix_segments import prefix_segments
 from hooks.architectures.standard_prompts import standard_prompts
 from hooks.sites import Site
 
@@ -87,6 +88,16 @@ def test_prompts_shorter_than_built_for_are_prefixes():
     model = NewtonExact(NewtonExactConfig(n_layers=6, dtype="float64"))
     xs, ys = standard_prompts(model.config, 8)
     torch.testing.assert_close(model(xs[:, :6], ys[:, :6]), model(xs, ys)[:, :6])
+
+
+def test_gradients_flow_after_a_run_in_inference_mode():
+    model = NewtonExact(NewtonExactConfig(n_layers=6, n_points=9, dtype="float64"))
+    xs, ys = standard_prompts(model.config, 2)
+    prefix_segments.cache_clear()
+    with torch.inference_mode():
+        model(xs, ys)
+    model(xs.requires_grad_(), ys).sum().backward()
+    assert xs.grad.abs().max() > 0
 
 
 def test_predictions_ignore_the_future_the_batch_and_the_order_of_examples():
