@@ -108,7 +108,10 @@ def test_killed_at_random_instants_it_ends_with_the_same_bits(tmp_path: Path):
         if run.process.exitcode is not None:
             break
         run.process.kill()
-        assert run.end().code == -9
+        code = run.end().code
+        if code == 0:  # the kill met a process that had finished and was closing down
+            break
+        assert code == -9
         n_kills += 1
     else:
         assert Command(*command, tmp_path / "killed", folder=tmp_path).end().code == 0
