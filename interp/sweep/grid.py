@@ -193,7 +193,10 @@ def _tasks(table: dict[str, Any]) -> Iterator[TaskEntry]:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _analysis(table: dict[str, Any]) -> tuple[str, Analysis]:

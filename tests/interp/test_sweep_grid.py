@@ -40,6 +40,12 @@ def test_lists_of_a_task_are_every_combination(kappas: list[float], noises: list
     assert all((task.n_dims, task.n_points) == (3, 7) for task in tasks)
 
 
+def test_values_that_differ_by_little_have_labels_of_their_own():
+    table = {"noise_std": [0.1, 0.10000001]}
+    labels = [task.label for task in grid_of({**PLAIN, "task": [table]}).tasks]
+    assert labels == ["noise_std=0.1", "noise_std=0.10000001"]
+
+
 def test_a_label_tells_what_is_varied():
     table = {"condition_number": [1.0, 10.0], "normalisation": "trace"}
     labels = [task.label for task in grid_of({**PLAIN, "task": [table, {"noise_std": 0.5}]}).tasks]
