@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from interp.analyses.ablation import ablate as ablate
     from interp.analyses.heads import read_heads as read_heads
     from interp.analyses.induced_weights import compare_induced_weights as compare_induced_weights
-    from interp.analyses.match import MatchSettings as MatchSettings
     from interp.analyses.match import match as match
+    from interp.analyses.match_settings import MatchSettings as MatchSettings
     from interp.analyses.patterns import attention_patterns as attention_patterns
     from interp.analyses.separation import separate as separate
     from interp.analyses.steering import steer as steer
@@ -43,7 +43,7 @@ __getattr__, __dir__ = lazy_names(
         "CheckpointError": "hooks.checkpoints",
         "ConditionSweep": "interp.conditions.result",
         "MatchResult": "interp.result",
-        "MatchSettings": "interp.analyses.match",
+        "MatchSettings": "interp.analyses.match_settings",
         "ModelComparison": "interp.side_by_side.result",
         "Recipe": "interp.training.recipe",
         "SequenceModel": "hooks.model",

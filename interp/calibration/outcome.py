@@ -79,7 +79,8 @@ def run_cell(cell: Cell) -> Outcome:
     import numpy as np
     import torch
 
-    from interp.analyses.match import MatchSettings, verdict_on
+    from interp.analyses.examination import verdict_on
+    from interp.analyses.match_settings import MatchSettings
     from interp.calibration.models import build
 
     torch.set_num_threads(1)

@@ -85,8 +85,8 @@ def match(
     console = Console(stderr=True)
     with prompt_progress(console) as progress:
         progress("loading", 0, 1)
-        from interp.analyses.match import MatchSettings
         from interp.analyses.match import match as run
+        from interp.analyses.match_settings import MatchSettings
         from interp.tasks.reading import read_task
 
         settings = MatchSettings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from interp.analyses.match import MatchSettings
+from interp.analyses.match_settings import MatchSettings
 
 N_GROUPS = 128
 """Groups of prompts, the units of the bootstrap; the same prompts for all models of a task."""
@@ -22,7 +22,7 @@ class CompareSettings:
     seed: int = 0
     """Of all prompts, which models of one task share."""
     readout: Literal["matched", "raw"] = "matched"
-    """See `interp.analyses.match.MatchSettings`."""
+    """See `interp.analyses.match_settings.MatchSettings`."""
 
     def __post_init__(self) -> None:
         self.for_match(())

@@ -18,7 +18,8 @@ from hooks.capture import capture
 from interp.analyses.comparisons import default_comparisons, own_parameters, select
 from interp.analyses.fitting import fit_readouts
 from interp.analyses.judging import beyond_first
-from interp.analyses.match import MatchSettings, _budget, match
+from interp.analyses.match import match
+from interp.analyses.match_settings import MatchSettings, budget_of
 from interp.result import MatchResult, open_result
 from interp.saved_result import ResultError
 from interp.tasks import LinearRegression
@@ -188,7 +189,7 @@ class TestScores:
         seeds = [int(seed) for seed in np.random.SeedSequence(SEED).generate_state(5)]
         comparisons = default_comparisons(TASK, own_parameters(newton))
         fitted = fit_readouts(
-            newton, TASK, newton.sites(), comparisons, _budget(N_PROMPTS), (seeds[0], seeds[1])
+            newton, TASK, newton.sites(), comparisons, budget_of(N_PROMPTS), (seeds[0], seeds[1])
         )
         return comparisons, fitted
 

@@ -10,7 +10,8 @@ import xarray
 
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
-from interp.analyses.match import MatchSettings, match
+from interp.analyses.match import match
+from interp.analyses.match_settings import MatchSettings
 from interp.sweep.analyses.analysis import Analysis
 from interp.tasks import Task
 

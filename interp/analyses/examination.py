@@ -1,0 +1,169 @@
+"""What a match looks at: a model's scores, its control's, and the verdict on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hooks.activation_files import ActivationFile
+from hooks.capture import FinalNorm
+from hooks.model import SequenceModel
+from hooks.randomised_twin import randomised_twin
+from hooks.sites import Site
+from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
+from interp.analyses.evaluation import evaluate
+from interp.analyses.fitting import Progress, fit_readouts
+from interp.analyses.judging import judge
+from interp.analyses.match_settings import (
+    DEFAULT_KINDS,
+    N_GROUPS,
+    MatchSettings,
+    affordable,
+    budget_of,
+)
+from interp.analyses.saved_activations import SavedActivations
+from interp.analyses.scores import Scores
+from interp.analyses.task_fit import check_fit, task_of
+from interp.analyses.views import shown_kinds
+from interp.calibration.rates import quoted_error_rate
+from interp.tasks import Task
+from probes.controls.bootstrap import bootstrap_weights
+from probes.verdict import Verdict
+
+N_REPLICATES = 200
+N_CONTROL_PROMPTS = 512
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Scores and verdict, before they are put into tables."""
+
+    source: SequenceModel | SavedActivations
+    task: Task
+    settings: MatchSettings
+    seeds: Sequence[int]
+    sites: Sequence[Site]
+    comparisons: tuple[Comparison, ...]
+    scores: Scores
+    twin_scores: Scores | None
+    verdict: Verdict
+
+
+def verdict_on(model: SequenceModel, settings: MatchSettings) -> Verdict:
+    """The verdict of `match` on what a model was trained on, without its tables."""
+    return examine(model, None, settings, None, _silent, is_verdict_only=True).verdict
+
+
+def examine(
+    model: SequenceModel | ActivationFile,
+    task: Task | None,
+    settings: MatchSettings,
+    parameters: Mapping[str, Mapping[str, Any]] | None,
+    progress: Progress,
+    *,
+    is_verdict_only: bool = False,
+) -> Examination:
+    """Scores a model and its control, and judges them; see `interp.analyses.match.match`.
+
+    With `is_verdict_only`, what the verdict does not need is left out.
+    """
+    seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(5)]
+    source: SequenceModel | SavedActivations
+    if isinstance(model, ActivationFile):
+        if task is not None:
+            raise ValueError("task must be None for saved activations, which have their prompts")
+        settings = replace(settings, n_prompts=affordable(model, settings.n_prompts))
+        budget = budget_of(settings.n_prompts)
+        seeds[:3] = 0, budget.n_fit, budget.n_fit + budget.n_held_out
+        source = SavedActivations(model)
+        task = source.task
+    else:
+        source = model
+        task = task or task_of(model)
+        check_fit(model, task)
+    usual = tuple(kind for kind in DEFAULT_KINDS if kind in source.site_kinds)
+    kinds = settings.site_kinds or usual or source.site_kinds[:1]
+    kinds = shown_kinds(kinds, settings.show, source.site_kinds)
+    settings = replace(settings, site_kinds=kinds)
+    sites = [site for kind in kinds for site in source.sites(kind)]
+    known = own_parameters(model) if isinstance(model, SequenceModel) else {}
+    comparisons = default_comparisons(task, known | dict(parameters or {}))
+    run = _Run(task, comparisons, settings.final_norm, seeds, progress)
+    scores = run.scores(source, sites, settings.n_prompts)
+    twin = _twin(model, seeds[4]) if isinstance(model, SequenceModel) else None
+    first_kind = [site for site in sites if site.kind == sites[0].kind]
+    twin_scores = None
+    if twin is not None:
+        n_prompts = min(settings.n_prompts, N_CONTROL_PROMPTS)
+        twin_run = replace(run, progress=_silent, is_direct_only=is_verdict_only)
+        twin_scores = twin_run.scores(twin, first_kind, n_prompts)
+    verdict = judge(scores, sites, comparisons, settings.readout, twin_scores)
+    return Examination(
+        source,
+        task,
+        settings,
+        seeds,
+        sites,
+        comparisons,
+        scores,
+        twin_scores,
+        verdict.quoting(_error_rate(settings)),
+    )
+
+
+def _error_rate(settings: MatchSettings) -> str:
+    if settings.readout != "matched":
+        return "How often verdicts from raw read-outs are right is not known."
+    return quoted_error_rate(settings.n_prompts)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Everything but the model that decides its scores."""
+
+    task: Task
+    comparisons: tuple[Comparison, ...]
+    final_norm: FinalNorm
+    seeds: Sequence[int]
+    progress: Progress
+    is_direct_only: bool = False
+    """Whether similarities of errors are left out, which a control is not judged by."""
+
+    def scores(
+        self, model: SequenceModel | SavedActivations, sites: Sequence[Site], n_prompts: int
+    ) -> Scores:
+        budget = budget_of(n_prompts)
+        common: dict[str, Any] = {"final_norm": self.final_norm, "progress": self.progress}
+        fit_seeds = (self.seeds[0], self.seeds[1])
+        readouts = fit_readouts(
+            model, self.task, sites, self.comparisons, budget, fit_seeds, **common
+        )
+        compared = () if self.is_direct_only else self.comparisons
+        evaluation = evaluate(
+            model,
+            self.task,
+            sites,
+            compared,
+            readouts,
+            budget,
+            self.seeds[2],
+            N_GROUPS,
+            **common,
+        )
+        weights = bootstrap_weights(N_GROUPS, N_REPLICATES, self.seeds[3], with_original=True)
+        return Scores.of(evaluation, compared, weights)
+
+
+def _twin(model: SequenceModel, seed: int) -> SequenceModel | None:
+    """The random-initialised control, where the model's architecture can be built again."""
+    try:
+        return randomised_twin(model, seed)
+    except ValueError:
+        return None
