@@ -2,85 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 
 from interp.calibration.cell import Cell
 from interp.calibration.outcome import Outcome, run_cell
 from interp.calibration.store import OutcomeStore
+from interp.jobs.failure import keep_tracebacks, sentences
+from interp.jobs.pool import Pool
+from interp.jobs.running import run_missing
+
+
+@dataclass(frozen=True)
+class CellsRun:
+    """What running some cells gave."""
+
+    outcomes: tuple[Outcome, ...]
+    """In the order of the cells; of those that failed there is none."""
+    failures: tuple[str, ...]
+    """What has no outcome and why, a sentence each."""
 
 
 def run_cells(
     cells: Sequence[Cell],
     store: OutcomeStore,
+    pool: Pool | None = None,
     *,
-    n_jobs: int = 1,
-    dask_address: str | None = None,
     resume: bool = True,
     run: Callable[[Cell], Outcome] = run_cell,
     finished: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Outcome, ...]:
+) -> CellsRun:
     """Runs cells and writes each outcome as it arrives, so that a killed run loses no more.
 
-    Outcomes do not depend on where or in what order cells run. Workers send them back and only
-    this process writes, so a cluster needs no shared disk; cells of a worker that dies are run
-    again by another.
+    Outcomes do not depend on where or in what order cells run. Cells of a process or worker that
+    dies are run again. A cell that fails stops no other; where it was a defect, the store's
+    `tracebacks.txt` says where it happened.
 
     Args:
         cells: What to run.
         store: Where outcomes are kept.
-        n_jobs: Processes at a time on this machine.
-        dask_address: Of the scheduler of a Dask cluster to run on instead.
+        pool: Where cells run; by default in this process, one by one.
         resume: Whether outcomes that the store has are taken from it.
-        run: What gives a cell's outcome.
+        run: What gives a cell's outcome; importable by worker processes.
         finished: Told how many cells are done, of how many.
 
-    Returns:
-        The outcomes, in the order of the cells.
-
     Raises:
-        ValueError: `dask_address` without the package `distributed`.
+        ValueError: The store holds something else, or a Dask cluster without the package
+            `distributed`.
         OSError: The store cannot be written, or the cluster not be reached.
     """
-    found = {cell: store.get(cell) for cell in cells} if resume else {}
-    outcomes = {cell: outcome for cell, outcome in found.items() if outcome is not None}
-    missing = [cell for cell in cells if cell not in outcomes]
-    finished(len(outcomes), len(cells))
-    for outcome in _run_missing(missing, n_jobs, dask_address, run):
-        store.put(outcome)
-        outcomes[outcome.cell] = outcome
-        finished(len(outcomes), len(cells))
-    return tuple(outcomes[cell] for cell in cells)
+    by_key = {cell.key: cell for cell in cells}
+    failures = run_missing(
+        cells, run, _ByKey(store, by_key, resume), pool or Pool(), finished=finished
+    )
+    found = (store.get(cell) for cell in cells if cell.key not in failures)
+    named = [(_named(by_key[key]), failure) for key, failure in failures.items()]
+    keep_tracebacks(store.directory / "tracebacks.txt", named)
+    return CellsRun(tuple(outcome for outcome in found if outcome is not None), sentences(named))
 
 
-def _run_missing(
-    cells: Sequence[Cell],
-    n_jobs: int,
-    dask_address: str | None,
-    run: Callable[[Cell], Outcome],
-) -> Iterator[Outcome]:
-    from joblib import Parallel, delayed
-
-    if not cells:
-        return
-    if dask_address is None:
-        parallel = Parallel(n_jobs=n_jobs, batch_size=1, return_as="generator_unordered")
-        yield from parallel(delayed(run)(cell) for cell in cells)
-        return
-    with _dask_backend(dask_address):
-        parallel = Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")
-        yield from parallel(delayed(run)(cell) for cell in cells)
+def _named(cell: Cell) -> str:
+    """A cell in words, for a person who looks for what failed."""
+    values = (f"{name} {value}" for name, value in asdict(cell).items() if name != "algorithm")
+    return f"{cell.algorithm} ({', '.join(values)})"
 
 
-@contextmanager
-def _dask_backend(address: str) -> Iterator[None]:
-    from joblib import parallel_config
+@dataclass(frozen=True)
+class _ByKey:
+    """A store of outcomes, asked by key."""
 
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ValueError(
-            "running on Dask needs the package distributed: pip install 'icl-interp[dask]'"
-        ) from None
-    with Client(address, set_as_default=False) as client, parallel_config("dask", client=client):
-        yield
+    store: OutcomeStore
+    cells: dict[str, Cell]
+    has_earlier: bool
+    """Whether outcomes of an earlier run count."""
+
+    def __contains__(self, key: str) -> bool:
+        return self.has_earlier and self.store.get(self.cells[key]) is not None
+
+    def put(self, key: str, result: Outcome) -> None:
+        self.store.put(result)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+REMEDY = "the same command with --resume tries again"
 
 def calibrate(
     grid: Annotated[
@@ -59,6 +60,8 @@ def calibrate(
     from interp.calibration.tables import headline
     from interp.calibration.writing import write_calibration
     from interp.commands.progress import prompt_progress
+    from interp.jobs.failure import without_result
+    from interp.jobs.pool import Pool
 
     cells = read_grid(grid).cells
     command = ["interp", "calibrate", "--grid", grid]  # what decides the result, and no more
@@ -69,14 +72,15 @@ def calibrate(
         wanted = tuple(cell for cell in cells if store.get(cell)) if report_only else cells
         if not wanted:
             raise ValueError(f"{store.directory} has no outcome of these cells to report")
-        outcomes = run_cells(
+        ran = run_cells(
             wanted,
             store,
-            n_jobs=jobs,
-            dask_address=dask,
+            Pool(jobs, dask),
             resume=resume or report_only,
             finished=lambda done, total: progress(f"cell {done} of {total}", done, total),
         )
+        if not ran.outcomes:
+            raise ValueError(without_result(ran.failures, REMEDY))
         progress("taking large samples", 0, 1)
         samples = (
             tuple(large_samples(out / "large", cells, resume=resume or report_only))
@@ -91,7 +95,7 @@ def calibrate(
         )
         progress("writing the report", 0, 1)
         write_calibration(
-            outcomes,
+            ran.outcomes,
             out,
             command=shlex.join(command),
             protocols=protocols,
@@ -99,5 +103,7 @@ def calibrate(
             n_planned=len(cells),
             document=document,
         )
-    print(headline(outcomes, len(cells)))
+    print(headline(ran.outcomes, len(cells)))
     print(f"report: {out / 'calibration.html'}")
+    if ran.failures:
+        raise ValueError(without_result(ran.failures, REMEDY))

@@ -37,8 +37,8 @@ def sweep(
         progress("loading", 0, 1)
         from joblib import cpu_count
 
+        from interp.jobs.pool import Pool
         from interp.sweep.grid import read_grid
-        from interp.sweep.pool import Pool
         from interp.sweep.sweeping import run_sweep
 
         pool = Pool(jobs or cpu_count(), dask)
@@ -54,6 +54,6 @@ def sweep(
     console.print(sweep_table(result.data))
     console.print(f"results: {out / 'sweep.nc'}", soft_wrap=True, highlight=False)
     if result.failures:
-        first, n_more = result.failures[0], len(result.failures) - 1
-        more = f" and {n_more} more" if n_more else ""
-        raise ValueError(f"without result: {first}{more}; the same command tries again")
+        from interp.jobs.failure import without_result
+
+        raise ValueError(without_result(result.failures, "the same command tries again"))

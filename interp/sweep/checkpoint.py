@@ -10,7 +10,7 @@ from hooks.architectures.built_in import BUILT_IN
 from hooks.checkpoints.huggingface import is_huggingface
 from hooks.checkpoints.native import is_native
 from hooks.model import SequenceModel
-from interp.sweep.cluster import shipped_file
+from interp.jobs.cluster import shipped_file
 from interp.zoo.catalogue import model_file, names
 from interp.zoo.loading import load
 

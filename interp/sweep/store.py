@@ -8,22 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any
 
 import xarray
 
 from interp.saved_result import save_netcdf
-
-Result = TypeVar("Result", contravariant=True)
-
-
-@runtime_checkable
-class Store(Protocol[Result]):
-    """Where results are kept by key; each is whole or absent."""
-
-    def __contains__(self, key: str) -> bool: ...
-
-    def put(self, key: str, result: Result) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import xarray
 
-from hooks.atomic import write_text
+from interp.jobs.failure import Failure, keep_tracebacks, sentences
+from interp.jobs.pool import Pool
+from interp.jobs.running import run_missing
 from interp.saved_result import save_netcdf
 from interp.sweep.analyses import Analysis
 from interp.sweep.cell import Cell, run_cell
@@ -18,8 +20,6 @@ from interp.sweep.checkpoint import Checkpoint
 from interp.sweep.dataset import join_results
 from interp.sweep.grid import Grid
 from interp.sweep.planning import PlannedModel, plan_models
-from interp.sweep.pool import Failure, Pool
-from interp.sweep.running import run_missing
 from interp.sweep.store import DatasetStore, hash_of
 from interp.sweep.training import TrainingStore, train_elsewhere, train_here
 from interp.tasks import Task
@@ -106,8 +106,8 @@ def run_sweep(
     )
     data = _described(data, models)
     save_netcdf(data, out / "sweep.nc")
-    _keep_tracebacks(out / "tracebacks.txt", reasons)
-    return Sweep(data, tuple(f"{what}: {failure.reason}" for what, failure in reasons))
+    keep_tracebacks(out / "tracebacks.txt", reasons)
+    return Sweep(data, sentences(reasons))
 
 
 def _train(
@@ -176,12 +176,3 @@ def _described(data: xarray.Dataset, models: Sequence[PlannedModel]) -> xarray.D
         digest=("model", [item.digest if item else "" for item in checkpoints]),
         task_description=(("model", "task"), tasks),
     ).assign_attrs(format=FORMAT, versions=json.dumps(library_versions()))
-
-
-def _keep_tracebacks(file: Path, reasons: Sequence[tuple[str, Failure]]) -> None:
-    """Writes down where defects happened; a file of an earlier run goes."""
-    parts = [f"{what}\n{failure.traceback}" for what, failure in reasons if failure.traceback]
-    if parts:
-        write_text(file, "\n".join(parts))
-    else:
-        file.unlink(missing_ok=True)

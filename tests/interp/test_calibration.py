@@ -44,6 +44,7 @@ from interp.calibration.running import run_cells
 from interp.calibration.static import static_svgs
 from interp.calibration.store import OutcomeStore
 from interp.calibration.tables import tables
+from interp.jobs.pool import Pool
 
 SMALL = Cell("newton", 1, 128, n_dims=2, n_layers=3)
 TINY_GRID = """
@@ -204,35 +205,49 @@ def test_what_the_store_has_is_not_run_again(tmp_path):
     def run(cell: Cell) -> Outcome:
         ran.append(cell.seed)
         if cell.seed == 3 and ran.count(3) == 1:
-            raise RuntimeError("cut off")
+            raise KeyboardInterrupt
         return fake_cells.run(cell)
 
-    with pytest.raises(RuntimeError, match="cut off"):
+    with pytest.raises(KeyboardInterrupt):
         run_cells(many(6), store, run=run)
     assert ran == [0, 1, 2, 3]
     ticks = []
     found = run_cells(many(6), store, run=run, finished=lambda *tick: ticks.append(tick))
     assert ran == [0, 1, 2, 3, 3, 4, 5]
     assert ticks == [(3, 6), (4, 6), (5, 6), (6, 6)]
-    assert found == tuple(map(fake_cells.run, many(6)))
+    assert found.outcomes == tuple(map(fake_cells.run, many(6)))
     run_cells(many(2), store, run=run, resume=False)
     assert ran[-2:] == [0, 1]
 
 
-def test_a_dask_worker_that_dies_costs_nothing(tmp_path):
-    pytest.importorskip("distributed")
-    from distributed import LocalCluster
+def test_a_cell_that_fails_stops_no_other_and_is_tried_again(tmp_path):
+    store, failing = OutcomeStore(tmp_path), [2]
 
+    def run(cell: Cell) -> Outcome:
+        if cell.seed in failing:
+            raise RuntimeError("a defect")
+        return fake_cells.run(cell)
+
+    found = run_cells(many(4), store, run=run)
+    assert [item.cell.seed for item in found.outcomes] == [0, 1, 3]
+    (reason,) = found.failures
+    assert "seed 2" in reason
+    assert reason.endswith("RuntimeError: a defect")
+    assert "in run\n" in (tmp_path / "tracebacks.txt").read_text()
+    failing.clear()
+    assert run_cells(many(4), store, run=run).outcomes == tuple(map(fake_cells.run, many(4)))
+    assert not (tmp_path / "tracebacks.txt").exists()
+
+
+def test_a_dask_worker_that_dies_costs_nothing(tmp_path, cluster):
     mark, wanted = tmp_path / "mark", many(12)
     run = partial(fake_cells.run_and_die_once, mark=mark, deadly_seed=5)
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as cluster:
-        store = OutcomeStore(tmp_path / "cells")
-        found = run_cells(wanted, store, dask_address=cluster.scheduler_address, run=run)
+    store = OutcomeStore(tmp_path / "cells")
+    found = run_cells(wanted, store, Pool(dask_address=cluster), run=run)
     assert mark.exists(), "no worker was killed"
-    assert found == tuple(map(fake_cells.run, wanted))
-    assert [store.get(cell) for cell in wanted] == list(found)
+    assert not found.failures
+    assert found.outcomes == tuple(map(fake_cells.run, wanted))
+    assert [store.get(cell) for cell in wanted] == list(found.outcomes)
 
 
 @pytest.fixture(scope="module")
@@ -249,8 +264,8 @@ def tiny(grid_file) -> tuple[Outcome, ...]:
 
 
 def test_two_processes_find_what_one_does(grid_file, tiny, tmp_path):
-    found = run_cells(read_grid(grid_file).cells, OutcomeStore(tmp_path), n_jobs=2)
-    assert found == tiny
+    found = run_cells(read_grid(grid_file).cells, OutcomeStore(tmp_path), Pool(n_jobs=2))
+    assert found.outcomes == tiny
 
 
 def test_a_killed_calibration_goes_on_where_it_was(grid_file, tiny, tmp_path):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.sweep.pool import Failure, report
+from interp.jobs.failure import Failure
+from interp.jobs.pool import report
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -25,7 +26,7 @@ def run_on_dask(
     arguments: Sequence[tuple[Any, ...]],
     files: Mapping[str, Path],
 ) -> Iterator[tuple[int, Any]]:
-    """Yields as `interp.sweep.pool.Pool.run` does.
+    """Yields as `interp.jobs.pool.Pool.run` does.
 
     joblib's Dask backend waits for ever on what the scheduler has given up, so this speaks to the
     scheduler itself: a piece of work that kills its workers fails, and the others go on.
@@ -82,7 +83,7 @@ def shipped_file(name: str) -> Path | None:
     try:
         from distributed import get_worker
 
-        from interp.sweep.shipment import FOLDER
+        from interp.jobs.shipment import FOLDER
 
         path = Path(get_worker().local_directory) / FOLDER / name
     except (ImportError, ValueError):  # no worker
@@ -91,7 +92,7 @@ def shipped_file(name: str) -> Path | None:
 
 
 def _ship(client: Client, files: Mapping[str, Path]) -> None:
-    from interp.sweep.shipment import Shipment
+    from interp.jobs.shipment import Shipment
 
     for name, path in files.items():
         if path.stat().st_size <= LARGEST_SHIPPED:

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from interp.sweep.cluster import shipped_file
+from interp.jobs.cluster import shipped_file
 
 
 def square(number: int) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jobs_work
 import pytest
-import sweep_work
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.sweep.pool import Failure, Pool
+from interp.jobs.failure import Failure
+from interp.jobs.pool import Pool
 
 
 @pytest.fixture(params=["loky", "dask"])
@@ -28,7 +29,7 @@ def run(pool: Pool, work: Any, n: int, *more: Any) -> dict[int, Any]:
 
 @given(st.integers(0, 20), st.integers(0, 30), st.integers(0, 30))
 def test_an_error_costs_its_own_piece_alone(n: int, bad: int, worse: int):
-    found = run(Pool(), sweep_work.square_but, n, bad, worse)
+    found = run(Pool(), jobs_work.square_but, n, bad, worse)
     for number, result in found.items():
         if number == bad:
             assert result == Failure(f"{number} is bad")
@@ -40,7 +41,7 @@ def test_an_error_costs_its_own_piece_alone(n: int, bad: int, worse: int):
 
 
 def test_processes_find_what_one_finds(pool: Pool):
-    one, several = (run(p, sweep_work.square_but, 12, 3, 7) for p in (Pool(), pool))
+    one, several = (run(p, jobs_work.square_but, 12, 3, 7) for p in (Pool(), pool))
     assert {number: getattr(r, "reason", r) for number, r in one.items()} == {
         number: getattr(r, "reason", r) for number, r in several.items()
     }
@@ -48,13 +49,13 @@ def test_processes_find_what_one_finds(pool: Pool):
 
 def test_a_process_that_dies_once_costs_nothing(pool: Pool, tmp_path: Path):
     mark = tmp_path / "mark"
-    found = run(pool, sweep_work.square_and_die_once, 12, 5, mark)
+    found = run(pool, jobs_work.square_and_die_once, 12, 5, mark)
     assert mark.exists(), "no process was killed"
     assert found == {number: number**2 for number in range(12)}
 
 
 def test_what_always_kills_its_process_fails_alone(pool: Pool):
-    found = run(pool, sweep_work.square_or_die, 9, 4)
+    found = run(pool, jobs_work.square_or_die, 9, 4)
     assert isinstance(found.pop(4), Failure)
     assert found == {number: number**2 for number in range(9) if number != 4}
 
@@ -62,9 +63,9 @@ def test_what_always_kills_its_process_fails_alone(pool: Pool):
 def test_files_reach_the_workers_of_a_cluster(cluster: str, tmp_path: Path):
     (tmp_path / "a").write_text("content")
     pool = Pool(dask_address=cluster)
-    found = dict(pool.run(sweep_work.read_shipped, [("x",), ("y",)], {"x": tmp_path / "a"}))
+    found = dict(pool.run(jobs_work.read_shipped, [("x",), ("y",)], {"x": tmp_path / "a"}))
     assert found == {0: "content", 1: None}
-    assert sweep_work.read_shipped("x") is None
+    assert jobs_work.read_shipped("x") is None
 
 
 def test_no_processes_are_no_pool():

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from interp.sweep.pool import Failure, Pool
-from interp.sweep.store import Store
+from interp.jobs.failure import Failure
+from interp.jobs.pool import Pool
 
 Result = TypeVar("Result")
+Stored = TypeVar("Stored", contravariant=True)
 
 
 @runtime_checkable
@@ -18,6 +19,15 @@ class Keyed(Protocol):
 
     @property
     def key(self) -> str: ...
+
+
+@runtime_checkable
+class Store(Protocol[Stored]):
+    """Where results are kept by key; each is whole or absent."""
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def put(self, key: str, result: Stored) -> None: ...
 
 
 Cell = TypeVar("Cell", bound=Keyed)

@@ -1,7 +1,4 @@
-"""Where independent work runs: processes of this machine, or the workers of a Dask cluster.
-
-Nothing here knows what the work is, so the cells of any grid can run on it.
-"""
+"""Where independent work runs: processes of this machine, or the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -13,18 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from interp.jobs.failure import Failure
+
 EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 """What bad input, files and numbers raise; anything else is a defect."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a piece of work has no result."""
-
-    reason: str
-    """One sentence."""
-    traceback: str = ""
-    """Of a defect; empty where the sentence says it all."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Pool:
             work: A function that worker processes can import.
             arguments: What it is called with, one call a piece.
             files: Files that workers of a cluster need, by name; see
-                `interp.sweep.cluster.shipped_file`.
+                `interp.jobs.cluster.shipped_file`.
 
         Yields:
             The index of the arguments and what `work` returned, or a `Failure`.
@@ -72,7 +61,7 @@ class Pool:
         if not arguments:
             return
         if self.dask_address is not None:
-            from interp.sweep.cluster import run_on_dask
+            from interp.jobs.cluster import run_on_dask
 
             yield from run_on_dask(self.dask_address, work, arguments, files or {})
         elif self.n_jobs == 1:
