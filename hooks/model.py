@@ -139,6 +139,18 @@ class SequenceModel(HookedRootModule):
             self.hook_name(site)
         return sites
 
+    def with_loops(self, n_loops: int) -> SequenceModel:
+        """The same weights, their loop run another number of times; for looped models.
+
+        Raises:
+            ValueError: The model's layers have weights of their own, or `n_loops` is below 1.
+        """
+        del n_loops
+        raise ValueError(
+            "only a looped model can be run for another number of loops; this "
+            f"{type(self).__name__} has {self.n_layers} layers with weights of their own"
+        )
+
     def final_norm(
         self, activations: Float[Tensor, "*batch d_model"]
     ) -> Float[Tensor, "*batch d_model"]:

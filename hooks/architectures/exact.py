@@ -73,13 +73,10 @@ class ExactModel(ConstructedModel):
         return resid
 
     def with_loops(self, n_loops: int) -> ExactModel:
-        """The same weights, their loop run another number of times.
-
-        Raises:
-            ValueError: The model's layers have weights of their own.
-        """
         if not self.config.looped:
-            raise ValueError("only a looped model can be run for another number of loops")
+            super().with_loops(n_loops)
+        if n_loops < 1:
+            raise ValueError(f"n_loops must be at least 1, got {n_loops}")
         n_layers = n_loops + self.n_layers_outside_loop
         model = type(self)(replace(self.config, n_layers=n_layers)).to(self.device, self.dtype)
         model.load_state_dict(self.state_dict())

@@ -27,7 +27,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="Names from `interp zoo`, files, or run directories.",
+            help="Names from `interp zoo`, files, or run directories; NAME@12 runs a looped one "
+            "for 12 loops.",
             show_default=False,
         ),
     ],

@@ -18,7 +18,11 @@ class Readout(StrEnum):
 
 CheckpointArgument = Annotated[
     str,
-    typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
+    typer.Argument(
+        help="Name from `interp zoo`, file, or run directory; NAME@12 runs a looped one for 12 "
+        "loops.",
+        show_default=False,
+    ),
 ]
 TaskOption = Annotated[
     Path | None,

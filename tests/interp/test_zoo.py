@@ -76,6 +76,42 @@ def test_an_unknown_name_lists_the_zoo_and_the_closest(shelf: Path):
         zoo.load("traned")
 
 
+def test_a_looped_model_comes_with_any_number_of_loops(tmp_path: Path):
+    config = {**SIZES, "n_layers": 3}
+    trained = build_model("looped", config, seed=0)
+    save_checkpoint(trained, tmp_path / "looped.safetensors", {"step": 3})
+    place = str(tmp_path / "looped.safetensors")
+    for model in (zoo.load(f"{place}@5"), zoo.load(place, loops=5)):
+        assert model.n_layers == 5
+        assert model.provenance["name"] == f"{place}@5"
+        assert model.provenance["step"] == 3
+        assert torch.equal(model.read_in.weight, trained.read_in.weight)
+    assert zoo.load("gd-exact-looped@3").n_layers == 3
+    assert zoo.load("newton-exact-looped@3").n_layers == 5  # set-up and read-out besides
+
+
+def test_a_folder_may_be_named_as_loops_are(tmp_path: Path):
+    folder = tmp_path / "run@4"
+    save_checkpoint(build_model("looped", SIZES), folder / "model.safetensors", {})
+    assert zoo.load(folder).n_layers == 1
+    assert zoo.load(f"{folder}@2").n_layers == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "loops", "message"),
+    [
+        ("gd-exact@3", None, "gd-exact: only a looped model can be run for another number"),
+        ("gpt2-d5", 3, "gpt2-d5: only a looped model .*this GPT2 has 8 layers"),
+        ("gd-exact-looped@0", None, "n_loops must be at least 1, got 0"),
+        ("gd-exact-looped@3", 4, "loops is given as 4, and as 3 in gd-exact-looped@3"),
+        ("gd-exact-loped@3", None, "gd-exact-loped: no such file.*closest: gd-exact-looped"),
+    ],
+)
+def test_loops_that_cannot_be(name: str, loops: int | None, message: str):
+    with pytest.raises(ValueError, match=message):
+        zoo.load(name, loops=loops)
+
+
 def test_a_model_built_to_run_a_known_algorithm_comes_by_its_name(shelf: Path):
     assert zoo.load("newton-exact").provenance["built_in"] == "newton-exact"
 
