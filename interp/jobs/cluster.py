@@ -58,7 +58,13 @@ def _gather(
     arguments: Sequence[tuple[Any, ...]],
     indices: Sequence[int],
 ) -> Iterator[tuple[int, Any]]:
-    """Results as they come; `LOST` where the scheduler has given up on the workers' deaths."""
+    """Results as they come; `LOST` where the scheduler has given up on the workers' deaths.
+
+    Raises:
+        OSError: The scheduler is gone.
+    """
+    from concurrent.futures import CancelledError
+
     from distributed import as_completed
     from distributed.scheduler import KilledWorker
 
@@ -73,6 +79,8 @@ def _gather(
                 yield future.result()
             except KilledWorker:
                 yield index, LOST
+            except CancelledError:
+                raise ConnectionError("the Dask cluster was lost; what is done is kept") from None
             future.release()
     finally:
         client.cancel(list(futures))

@@ -56,7 +56,7 @@ class Pool:
 
         Raises:
             ValueError: `dask_address` without the package `distributed`.
-            OSError: The cluster cannot be reached.
+            OSError: The cluster cannot be reached, or was lost.
         """
         if not arguments:
             return
