@@ -11,7 +11,10 @@ from probes.references.prefixes import Prefixes
 
 
 class DivergenceWarning(UserWarning):
-    """The iteration does not converge on some prefixes; its values are the true, growing ones."""
+    """The iteration does not converge on some prefixes.
+
+    Its values are the true, growing ones, up to 1e60.
+    """
 
 
 def warn_of_divergence(

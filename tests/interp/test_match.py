@@ -24,6 +24,7 @@ from interp.result import MatchResult, open_result
 from interp.saved_result import ResultError
 from interp.tasks import LinearRegression
 from probes.references import OLS, Prefixes
+from probes.references.divergence import DivergenceWarning
 
 SIZES = {"n_dims": 3, "n_points": 7}
 TASK = LinearRegression(**SIZES)
@@ -74,6 +75,15 @@ class TestVerdicts:
         verdict = match(model, n_prompts=N_PROMPTS, seed=SEED, site_kinds=("resid_post",)).verdict
         assert verdict.answer == "gd", verdict.text
         assert verdict.steps_per_layer == pytest.approx(5, abs=0.25)
+
+    def test_a_reference_that_diverges_does_not_end_the_match(self, newton):
+        """A condition number's largest eigenvalues have no end; fixed step sizes meet one."""
+        known = {**own_parameters(newton), "gd": {"eta": 0.5}}
+        with pytest.warns(DivergenceWarning):
+            result = match(
+                newton, n_prompts=N_PROMPTS, site_kinds=("resid_post",), parameters=known
+            )
+        assert result.verdict.answer == "newton", result.verdict.text
 
     def test_random_weights_run_nothing(self, gpt2_result: MatchResult):
         assert gpt2_result.verdict.answer == "none", gpt2_result.verdict.text
