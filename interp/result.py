@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray
 
 from interp.saved_result import read_tree, save_netcdf, without_nan
-from probes.duel import Duel
-from probes.estimate import Estimate
-from probes.verdict import Evidence, Finding, Verdict
+from interp.saved_verdict import verdict_from
+from probes.verdict import Verdict
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -39,7 +38,7 @@ class MatchResult:
     @cached_property
     def verdict(self) -> Verdict:
         """Which references are left standing, at how many steps a layer, and why."""
-        return _verdict_from(json.loads(self.data.attrs["verdict"]))
+        return verdict_from(json.loads(self.data.attrs["verdict"]))
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -159,6 +158,38 @@ class MatchResult:
 
         return plot_error(self, **options)
 
+    def plot_direct(self, references: Sequence[str] | None = None, **options: Any) -> Figure:
+        """Held-out R^2 of each iterate from every layer. See `interp.plots.direct`."""
+        from interp.plots.direct import plot_direct
+
+        return plot_direct(self, references, **options)
+
+    def plot_points(self, reference: str | None = None, **options: Any) -> Figure:
+        """Similarity at every layer's best step, by examples. See `interp.plots.points`."""
+        from interp.plots.points import plot_points
+
+        return plot_points(self, reference, **options)
+
+    def plot_sites(
+        self, value: Literal["step", "similarity", "error"] = "step", **options: Any
+    ) -> Figure:
+        """Kinds of site side by side. See `interp.plots.sites`."""
+        from interp.plots.sites import plot_sites
+
+        return plot_sites(self, value, **options)
+
+    def plot_halves(self, value: Literal["step", "error"] = "step", **options: Any) -> Figure:
+        """What attention and MLP of every layer add. See `interp.plots.halves`."""
+        from interp.plots.halves import plot_halves
+
+        return plot_halves(self, value, **options)
+
+    def plot_controls(self, value: Literal["error", "r2"] = "error", **options: Any) -> Figure:
+        """The model beside its controls. See `interp.plots.controls`."""
+        from interp.plots.controls import plot_controls
+
+        return plot_controls(self, value, **options)
+
     def plot_weights(self, reference: str = "newton", **options: Any) -> Figure:
         """Similarity of induced weights (SimW). See `interp.plots.induced_weights`."""
         from interp.plots.induced_weights import plot_weights
@@ -235,38 +266,6 @@ def _without_gaps(dataset: xarray.Dataset) -> xarray.Dataset:
         if axis in dataset.dims:
             dataset = dataset.dropna(axis, how="all")
     return dataset
-
-
-def _verdict_from(plain: Mapping[str, Any]) -> Verdict:
-    findings = []
-    for finding in plain["findings"]:
-        evidence = []
-        for item in finding["evidence"]:
-            estimates = {
-                key: Estimate(**value) for key, value in item.items() if isinstance(value, dict)
-            }
-            places = {key: tuple(item.get(key, ())) for key in ("layers", "steps")}
-            evidence.append(Evidence(**{**item, **estimates, **places}))
-        findings.append(Finding(finding["measure"], tuple(evidence)))
-    interval = plain["interval"]
-    duels = tuple(
-        Duel(
-            names=tuple(item["names"]),
-            n_prompts=item["n_prompts"],
-            ahead=Estimate(**item["ahead"]),
-            ahead_by_examples=tuple(Estimate(**look) for look in item["ahead_by_examples"]),
-        )
-        for item in plain.get("duels", ())
-    )
-    return Verdict(
-        standing=tuple(plain["standing"]),
-        steps_per_layer=plain["steps_per_layer"],
-        interval=(interval[0], interval[1]) if interval else None,
-        text=plain["text"],
-        findings=tuple(findings),
-        duels=duels,
-        error_rate=plain.get("error_rate", ""),
-    )
 
 
 def _plain(values: xarray.DataArray) -> list[Any]:

@@ -39,7 +39,7 @@ def plot_direct(
     """
     kind = choose_site(result, site)
     names = choose_stepping(result, references)
-    only = f"{reference_look(names[0]).label}: " if len(names) == 1 else ""
+    only = f"{reference_look(names[0]).label}: best" if len(names) == 1 else "Best"
     traces = []
     for name in names:
         look = reference_look(name)
@@ -63,7 +63,7 @@ def plot_direct(
             )
     return draw(
         Panel(
-            title=f"{only}best held-out R² from each layer",
+            title=f"{only} held-out R² from each layer",
             traces=traces,
             x=layer_axis(result),
             y=R2_AXIS,

@@ -75,8 +75,16 @@ def draw(*panels: Panel) -> Figure:
         "template": None,
     }
     if len(panels) == 1:
-        layout["title"] = {"text": panels[0].title, "x": 0, "xref": "paper"}
-        layout["margin"]["t"] = 56
+        layout["title"] = {
+            "text": panels[0].title,
+            "x": 0,
+            "xref": "paper",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 12, "b": 6},
+            "automargin": True,  # above the buttons or the legend, however high they are
+        }
     traces = []
     for index, panel in enumerate(panels):
         number = str(index + 1) if index else ""

@@ -62,13 +62,13 @@ def plot_patterns(
     )
     step = n_tokens + GAP
     middle = (n_tokens - 1) / 2
-    layout: dict[str, Any] = {"height": 110 + min(TILE, 12 * n_tokens) * n_layers}
+    layout: dict[str, Any] = {"height": 160 + min(TILE, 12 * n_tokens) * n_layers}
     if n_heads > 2:
         layout["meta"] = {"wide": True}
     if switch and len(tiles) > 1:
         layout["updatemenus"] = [_buttons(tiles, first)]
     panel = Panel(
-        title="Attention of every head, from each token (down) to each token (across)",
+        title="Attention of every head: from token (down) to token (across)",
         traces=(cells,),
         x={
             "title": {"text": "head"},

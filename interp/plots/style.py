@@ -67,6 +67,10 @@ FAMILY_LABELS: dict[str, str] = {
     "cg": "conjugate gradient",
     "ols": "ordinary least squares",
     "network": "gradient descent on a two-layer network",
+    "ogd": "online gradient descent",
+    "rls": "recursive least squares that forgets",
+    "averaging": "averaging",
+    "knn": "k nearest neighbours",
 }
 """As the verdict calls families (`interp.analyses.comparisons`, which is slow to import)."""
 SITE_LOOKS: dict[str, Look] = {

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
+from chromium import visit
 from planted import (
     FIRST,
     LAST,
@@ -15,6 +18,7 @@ from planted import (
     planted_result,
     steps_of_layers,
 )
+from playwright.sync_api import Browser
 from plotly.colors import get_colorscale, unlabel_rgb
 from plotly.graph_objects import Figure, Scatter
 
@@ -73,6 +77,66 @@ def test_every_picture_has_data_a_title_and_a_title_on_every_axis(
     assert figure.layout.title.text or len(axes) > 2
     for trace in figure.data:
         assert np.isfinite(np.asarray(trace.x, dtype=float)).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("curve", ()),
+        ("heatmap", ("gd",)),
+        ("error", ()),
+        ("direct", (["gd"],)),
+        ("points", ("gd",)),
+        ("sites", ("error",)),
+        ("controls", ("r2",)),
+    ],
+)
+def test_a_result_draws_its_pictures(result: MatchResult, name: str, values: tuple[object, ...]):
+    drawn = getattr(result, f"plot_{name}")(*values)
+    assert drawn == getattr(plots, f"plot_{name}")(result, *values)
+    with pytest.raises(ValueError, match="halves need the sites"):
+        result.plot_halves()
+
+
+def patterns() -> xarray.Dataset:
+    weights = np.tril(np.ones((2, 2, 5, 5))) / np.arange(1, 6)[:, None]
+    axes = ("layer", "head", "query", "key")
+    return xarray.Dataset(
+        {"mean_pattern": (axes, weights), "pattern": (("prompt", *axes), weights[None])},
+        {
+            "layer": [1, 2],
+            "head": [0, 1],
+            "prompt": [0],
+            "query_label": ("query", list("abcde")),
+            "key_label": ("key", list("abcde")),
+        },
+    )
+
+
+def test_buttons_and_legends_leave_the_title_free(
+    result: MatchResult, browser: Browser, tmp_path: Path
+):
+    figures = [
+        plots.plot_heatmap(result).update_layout(width=480),
+        plots.plot_patterns(patterns()),
+        plots.plot_direct(result).update_layout(width=480),
+        plots.plot_error(result, "examples"),
+    ]
+    parts = [figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures]
+    parts[0] = figures[0].to_html(full_html=False)
+    (tmp_path / "page.html").write_text("".join(parts))
+    with visit(browser, tmp_path / "page.html") as seen:
+        seen.page.wait_for_function(
+            f"document.querySelectorAll('.gtitle').length == {len(figures)}"
+        )
+        for plot in seen.page.locator(".js-plotly-plot").all():
+            title = plot.locator(".gtitle").bounding_box()
+            assert title is not None
+            assert title["y"] >= plot.bounding_box()["y"]
+            above = [plot.locator(part).first for part in (".updatemenu-container", ".legend")]
+            boxes = [part.bounding_box() for part in above if part.count()]
+            assert boxes
+            assert all(title["y"] + title["height"] <= box["y"] for box in boxes)
 
 
 @pytest.mark.parametrize("measure", ["similarity", "prediction"])
