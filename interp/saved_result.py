@@ -7,7 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import xarray
+from xarray.backends import NetCDF4DataStore
+from xarray.backends.common import ArrayWriter
 
 from hooks.atomic import atomic_write
 
@@ -24,10 +27,43 @@ def save_netcdf(data: xarray.Dataset | xarray.DataTree, path: str | Path) -> Non
     """
     with atomic_write(path) as temporary:
         try:
-            data.to_netcdf(temporary, engine="netcdf4")
+            _write(data, temporary)
         except RuntimeError as error:  # how the library tells that the disk is full
             reason = f"cannot be written, is the disk full? ({error})"
             raise OSError(errno.EIO, reason, str(path)) from error
+
+
+class _LateWriter(ArrayWriter):
+    """Keeps values until every variable has been declared.
+
+    The library brings the headers of the whole file up to date whenever it goes from declaring to
+    writing; for a tree of a thousand variables written one by one, that takes a minute.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late: list[tuple[Any, Any]] = []
+
+    def add(self, source: Any, target: Any, region: Any = None) -> None:
+        assert region is None
+        self.late.append((source, target))
+
+    def write(self) -> None:
+        for source, target in self.late:
+            target[...] = source
+
+
+def _write(data: xarray.Dataset | xarray.DataTree, path: Path) -> None:
+    """As `to_netcdf` does, in time proportional to the number of variables."""
+    tree = data if isinstance(data, xarray.DataTree) else xarray.DataTree(data)
+    writer = _LateWriter()
+    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
+        for node in tree.subtree:
+            is_root = node is tree
+            place = file if is_root else file.createGroup(node.relative_to(tree))
+            dataset = node.to_dataset(inherit=is_root)
+            dataset.dump_to_store(NetCDF4DataStore(place), writer=writer)
+        writer.write()
 
 
 def read_tree(path: str | Path, format_name: str) -> xarray.DataTree:

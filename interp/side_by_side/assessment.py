@@ -44,7 +44,7 @@ class Assessment:
     """Condition numbers of further prompts, none where the task has no such thing."""
     kappa_error: Float[Tensor, "group kappa"]
     """Squared error / n_dims on them."""
-    kappa_baseline_error: Float[Tensor, " kappa"]
+    kappa_baseline_error: Float[Tensor, "group kappa"]
     n_parameters: int
     milliseconds_per_prompt: float
 

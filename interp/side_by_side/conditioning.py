@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from einops import rearrange, reduce
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,7 +29,7 @@ class IllConditioned:
     kappas: tuple[float, ...]
     xs: Float[Tensor, "kappa prompt point dim"]
     ys: Float[Tensor, "kappa prompt point"]
-    baseline_error: Float[Tensor, " kappa"]
+    baseline_error: Float[Tensor, "group kappa"]
     """Squared error / n_dims of the best predictor known."""
 
     @classmethod
@@ -37,29 +37,29 @@ class IllConditioned:
         """Draws prompts for every condition number; none for a task that has no such thing."""
         kappas = () if lacks(task, KAPPA) else KAPPA.values
         xs = torch.empty(len(kappas), n_prompts, task.n_points, task.n_dims, dtype=torch.float64)
-        ys, baseline = xs[..., 0].clone(), xs[:, 0, 0, 0].clone()
+        ys, said = xs[..., 0].clone(), xs[..., 0].clone()
         for index, kappa in enumerate(kappas):
             condition = KAPPA.apply(task, kappa)
             generator = torch.Generator().manual_seed(seed)
             xs[index], ys[index], _ = condition.sample(n_prompts, generator)
-            said = baseline_predictions(condition, xs[index], ys[index])
-            baseline[index] = (said - ys[index]).square().mean() / task.n_dims
-        return cls(kappas, xs, ys, baseline)
+            said[index] = baseline_predictions(condition, xs[index], ys[index])
+        return cls(kappas, xs, ys, _group_error(said, ys, task.n_dims))
 
     def of_model(self, model: SequenceModel) -> Float[Tensor, "group kappa"]:
         """Squared error / n_dims of a model; NaN where it leaves the range of numbers."""
-        n_kappas, n_prompts = self.ys.shape[:2]
-        if not n_kappas:
-            return torch.empty(N_GROUPS, 0, dtype=torch.float64)
+        if not self.kappas:
+            return self.baseline_error.clone()
         said = predict(model, self.xs.flatten(0, 1), self.ys.flatten(0, 1))
-        squares = rearrange(said, "(k prompt) point -> k prompt point", prompt=n_prompts) - self.ys
-        error = reduce(
-            squares.square() / self.xs.shape[3],
-            "k (group prompt) point -> group k",
-            "mean",
-            group=N_GROUPS,
-        )
+        by_kappa = said.unflatten(0, self.ys.shape[:2])
+        error = _group_error(by_kappa, self.ys, self.xs.shape[3])
         return torch.where(error.isfinite().all(0), error, torch.nan)
+
+
+def _group_error(
+    said: Float[Tensor, "kappa prompt point"], ys: Float[Tensor, "kappa prompt point"], n_dims: int
+) -> Float[Tensor, "group kappa"]:
+    squares = (said - ys).square() / n_dims
+    return reduce(squares, "k (group prompt) point -> group k", "mean", group=N_GROUPS)
 
 
 @lru_cache(maxsize=2)

@@ -18,6 +18,7 @@ from interp.report.section import Section
 from interp.report.templating import render_page
 from interp.side_by_side.looks import model_looks, swatch
 from interp.side_by_side.plots import (
+    plot_conditioned_excess,
     plot_conditioning,
     plot_differences,
     plot_examples,
@@ -168,8 +169,9 @@ def sections(comparison: ModelComparison) -> tuple[tuple[Section, tuple[str, ...
                     "again: the error on it, by the number of examples that followed it."
                 ),
                 means=(
-                    "Least squares fits all examples exactly, whatever their age. OGD fits the "
-                    "newest and forgets the older ones. A line that rises is a model that forgets."
+                    "Least squares fits all examples exactly, whatever their age, so its line lies "
+                    "below the picture. OGD fits the newest and forgets the older ones. A line "
+                    "that rises is a model that forgets."
                 ),
             ),
             ("forgetting",),
@@ -178,15 +180,21 @@ def sections(comparison: ModelComparison) -> tuple[tuple[Section, tuple[str, ...
             Section(
                 anchor="kappa",
                 title="Ill-conditioned prompts",
-                pictures=(plot_conditioning(comparison),) if "kappa" in comparison.tables else (),
+                pictures=(
+                    (plot_conditioning(comparison), plot_conditioned_excess(comparison))
+                    if "kappa" in comparison.tables
+                    else ()
+                ),
                 see=(
                     "Error of the predictions on prompts whose covariance has another condition "
-                    "number, at the same largest eigenvalue. Nothing is fitted or trained anew."
+                    "number, at the same largest eigenvalue, and what of it is above that of least "
+                    "squares on the same prompts. Nothing is fitted or trained anew."
                 ),
                 means=(
-                    "Least squares does not mind the condition number. A model that stops after "
-                    "few iterations does, and one that has only seen round clouds of x may break "
-                    "where its training ends."
+                    "Small eigenvalues make y small, so all errors fall. Least squares does not "
+                    "mind the condition number: on the right a model that does as well stays low. "
+                    "One that stops after few iterations, or that has only seen round clouds of x, "
+                    "does not."
                 ),
             ),
             ("kappa",),
@@ -216,13 +224,15 @@ def _shown(table: Table) -> ShownTable:
         [_cell(column, cell) for column, cell in zip(table.columns, row, strict=True)]
         for row in table.rows
     ]
-    if "architecture" in keys:  # below the model's name, where the table is wide enough
-        place = keys.index("architecture")
+    if below := [keys.index(key) for key in ("architecture", "task") if key in keys]:
         rows = [
-            [replace(row[0], interval=row[place].text), *row[1:place], *row[place + 1 :]]
-            for row in rows
+            [
+                replace(row[0], interval=", ".join(row[place].text for place in below)),
+                *(cell for place, cell in enumerate(row[1:], 1) if place not in below),
+            ]
+            for row in _with_numbered_tasks(rows, keys)
         ]
-        keys.pop(place)
+        keys = [key for place, key in enumerate(keys) if place not in below]
     return ShownTable(
         table=table,
         columns=tuple(column for column in table.columns if column.key in keys),
@@ -231,6 +241,21 @@ def _shown(table: Table) -> ShownTable:
         downloads=downloads,
         is_long=len(table.rows) > LONG,
     )
+
+
+def _with_numbered_tasks(
+    rows: Sequence[Sequence[ShownCell]], keys: Sequence[str]
+) -> list[list[ShownCell]]:
+    """The tasks' numbers in place of their words, which would make the widest column."""
+    if "task" not in keys:
+        return [list(row) for row in rows]
+    place = keys.index("task")
+    tasks = list(dict.fromkeys(row[place].text for row in rows))
+
+    def numbered(cell: ShownCell) -> ShownCell:
+        return replace(cell, text=f"task {tasks.index(cell.text) + 1}")
+
+    return [[*row[:place], numbered(row[place]), *row[place + 1 :]] for row in rows]
 
 
 def _cell(column: Column, cell: Cell) -> ShownCell:

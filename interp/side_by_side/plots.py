@@ -25,6 +25,13 @@ REMEMBERING_LOOKS = {
     "ols": Look("OLS", MUTED, "dot", "x-thin"),
     "ogd": Look("OGD", MUTED, "longdash", "circle-open"),
 }
+BEST_DASHES = ("dot", "longdash", "dashdot", "longdashdot")
+KAPPA_AXIS: dict[str, Any] = {
+    "title": {"text": "condition number κ"},
+    "type": "log",
+    "dtick": 1,
+    "exponentformat": "power",
+}
 FLOOR = 1e-6
 """Errors below are drawn here: exact ones have no place on a logarithmic axis."""
 
@@ -112,20 +119,14 @@ def plot_examples(comparison: ModelComparison) -> Figure:
     summary = comparison.summary
     points = np.arange(summary.sizes["point"])
     traces = []
-    for task in np.unique(summary.task.values):
+    for task in map(int, np.unique(summary.task.values)):
         first = summary.isel(model=int(np.flatnonzero(summary.task.values == task)[0]))
-        look = Look(_best_label(summary, int(task)), MUTED, "dot", "x-thin")
+        look = _best_look(summary, task)
         traces.append(_plain(look, points, first.point_baseline_error.values))
     for name, look in model_looks(comparison.names).items():
         errors = _drawn(summary.sel(model=name).point_error.values)
         traces.append(_line(name, look, points, errors))
-    y = {
-        "title": {"text": "squared error / d"},
-        "type": "log",
-        "tickformat": "~g",
-        "dtick": 1,
-        "range": _log_range(summary.point_error),
-    }
+    y = _error_axis("squared error / d", summary.point_error)
     x = {"title": {"text": "number of examples seen"}}
     return draw(Panel("Error of predictions", traces, x, y))
 
@@ -140,10 +141,10 @@ def plot_forgetting(comparison: ModelComparison) -> Figure:
         traces.append(_plain(REMEMBERING_LOOKS[key], widest.gap.values, errors))
     for name, look in model_looks(comparison.names).items():
         row = summary.sel(model=name)
-        low, high = row.forgetting_interval.values.T
-        traces.append(_line(name, look, row.gap.values, row.forgetting.values, low, high))
+        low, high = _drawn(row.forgetting_interval.values).T
+        traces.append(_line(name, look, row.gap.values, _drawn(row.forgetting.values), low, high))
     x = {"title": {"text": "examples since"}, "tick0": 0, "dtick": 1 if widest.gap[-1] < 9 else 2}
-    y: dict[str, Any] = {"title": {"text": "squared error / d"}, "rangemode": "tozero"}
+    y = _error_axis("squared error / d", summary.forgetting, summary.reference_forgetting)
     return draw(Panel("Error on an example that is asked again", traces, x, y))
 
 
@@ -152,22 +153,36 @@ def plot_conditioning(comparison: ModelComparison) -> Figure:
     summary = comparison.summary
     traces = []
     has_kappa = np.isfinite(summary.kappa.values).any(1)
-    for task in np.unique(summary.task.values[has_kappa]):
+    for task in map(int, np.unique(summary.task.values[has_kappa])):
         first = summary.isel(model=int(np.flatnonzero(summary.task.values == task)[0]))
-        look = Look(_best_label(summary, int(task)), MUTED, "dot", "x-thin")
+        look = _best_look(summary, task)
         traces.append(_plain(look, first.kappa.values, first.kappa_baseline_error.values))
+    traces += _by_kappa(comparison, "kappa_error")
+    y = _error_axis("squared error / d", summary.kappa_error, summary.kappa_baseline_error)
+    return draw(Panel("Error of predictions", traces, KAPPA_AXIS, y | {"dtick": "D2"}))
+
+
+def plot_conditioned_excess(comparison: ModelComparison) -> Figure:
+    """Error above that of OLS against the condition number, paired by prompts."""
+    traces = _by_kappa(comparison, "kappa_excess")
+    y = _error_axis("squared error / d above OLS", comparison.summary.kappa_excess)
+    return draw(Panel("Excess over OLS", traces, KAPPA_AXIS, y))
+
+
+def _by_kappa(comparison: ModelComparison, score: str) -> list[Scatter]:
+    summary = comparison.summary
+    traces = []
     for name, look in model_looks(comparison.names).items():
         row = summary.sel(model=name)
-        low, high = row.kappa_error_interval.values.T
-        traces.append(_line(name, look, row.kappa.values, row.kappa_error.values, low, high))
-    x = {"title": {"text": "condition number κ"}, "type": "log", "dtick": 1}
-    y = {"title": {"text": "squared error / d"}, "type": "log", "tickformat": "~g"}
-    return draw(Panel("Error on ill-conditioned prompts", traces, x, y))
+        low, high = _drawn(row[f"{score}_interval"].values).T
+        traces.append(_line(name, look, row.kappa.values, _drawn(row[score].values), low, high))
+    return traces
 
 
-def _best_label(summary: xarray.Dataset, task: int) -> str:
-    """What the best predictor known for a task is called, with the task where there are several."""
-    return f"OLS, task {task + 1}" if summary.task.values.any() else "OLS"
+def _best_look(summary: xarray.Dataset, task: int) -> Look:
+    """Of the best predictor known for a task, which is named where there are several."""
+    label = f"OLS, task {task + 1}" if summary.task.values.any() else "OLS"
+    return Look(label, MUTED, BEST_DASHES[task % len(BEST_DASHES)], "x-thin")
 
 
 def _by_reference(
@@ -252,7 +267,17 @@ def _drawn(errors: np.ndarray) -> np.ndarray:
     return np.where(errors < FLOOR, FLOOR * 1e-3, errors)
 
 
-def _log_range(errors: xarray.DataArray) -> list[float]:
-    values = errors.values[np.isfinite(errors.values) & (errors.values > FLOOR)]
+def _error_axis(title: str, *errors: xarray.DataArray) -> dict[str, Any]:
+    return {
+        "title": {"text": title},
+        "type": "log",
+        "tickformat": "~g",
+        "dtick": 1,
+        "range": _log_range(np.concatenate([part.values.ravel() for part in errors])),
+    }
+
+
+def _log_range(errors: np.ndarray) -> list[float]:
+    values = errors[np.isfinite(errors) & (errors > FLOOR)]
     low, high = (values.min(), values.max()) if len(values) else (0.1, 1.0)
     return [float(np.log10(low)) - 0.3, float(np.log10(high)) + 0.2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,16 +50,22 @@ class ModelComparison:
         """
         if name not in self.names:
             raise ValueError(f"model {name!r} was not compared; compared were {self.names}")
-        node = self.data[f"models/{self.names.index(name)}"]
-        assert isinstance(node, xarray.DataTree)
-        return MatchResult(node.copy())
+        return self._matches[name]
+
+    @cached_property
+    def _matches(self) -> dict[str, MatchResult]:
+        """By name; taking a part out of a tree costs a copy."""
+        return {
+            name: MatchResult(self.data[f"models/{number}"].copy())  # type: ignore[arg-type]
+            for number, name in enumerate(self.names)
+        }
 
     @property
     def provenance(self) -> dict[str, Any]:
         """Prompts, seed, versions and command."""
         return json.loads(self.data.attrs["provenance"])
 
-    @property
+    @cached_property
     def tables(self) -> Mapping[str, Table]:
         """Every table by its name; each has `to_csv` and `to_latex`."""
         from interp.side_by_side.tables import all_tables

@@ -162,18 +162,19 @@ def _conditioning(
     """Errors by condition number; NaN for models whose task has none, or that broke down."""
     n_kappas = max(len(item.kappas) for item in assessments)
     error = torch.full((len(weights), len(assessments), n_kappas), torch.nan).double()
+    baseline = error.clone()
     kappas = np.full((len(assessments), n_kappas), np.nan)
-    baseline = kappas.copy()
     for index, item in enumerate(assessments):
         n = len(item.kappas)
         kappas[index, :n] = item.kappas
-        baseline[index, :n] = item.kappa_baseline_error.numpy()
+        baseline[:, index, :n] = average(item.kappa_baseline_error, weights)
         error[:, index, :n] = average(item.kappa_error, weights)
     dims = ("model", "kappa_index")
     return {
         "kappa": (dims, kappas),
-        "kappa_baseline_error": (dims, baseline),
+        "kappa_baseline_error": (dims, baseline[0].numpy().copy()),
         **_with_interval("kappa_error", dims, error),
+        **_with_interval("kappa_excess", dims, error - baseline),
     }
 
 

@@ -153,15 +153,12 @@ def layer_table(comparison: ModelComparison) -> Table:
     for name in comparison.names:
         result = comparison.match(name)
         layers = result.layers.isel(site=0)
-        steps = {key: result.reference(key).isel(site=0) for key in ("newton", "gd")}
+        steps = [result.reference(key).isel(site=0) for key in ("newton", "gd")]
+        columns_of = [_numbers(layers, "mean_error")]
+        columns_of += [_numbers(item, "best_step") for item in steps]
         rows += [
-            (
-                name,
-                Number(float(layer)),
-                _number(layers.sel(layer=layer), "mean_error"),
-                *(_number(item.sel(layer=layer), "best_step") for item in steps.values()),
-            )
-            for layer in layers.layer.values
+            (name, Number(float(layer)), *cells)
+            for layer, *cells in zip(layers.layer.values, *columns_of, strict=True)
         ]
     return Table(
         "layers",
@@ -210,6 +207,7 @@ def kappa_table(comparison: ModelComparison) -> Table:
         Column("kappa", "Condition number", 0),
         Column("error", "Error / d", 4, has_interval=True),
         Column("error_ols", "OLS", 4),
+        Column("excess", "Excess over OLS", 4, has_interval=True),
     )
     rows: list[tuple[Cell, ...]] = []
     for name in comparison.names:
@@ -217,7 +215,8 @@ def kappa_table(comparison: ModelComparison) -> Table:
         for index in np.flatnonzero(np.isfinite(row.kappa.values)):
             place = row.isel(kappa_index=index)
             best = Number(float(place.kappa_baseline_error))
-            rows.append((name, Number(float(place.kappa)), _number(place, "kappa_error"), best))
+            error, excess = _number(place, "kappa_error"), _number(place, "kappa_excess")
+            rows.append((name, Number(float(place.kappa)), error, best, excess))
     return Table(
         "kappa",
         "Condition number",
@@ -255,6 +254,14 @@ def _similarity_columns() -> list[Column]:
     return [
         Column(f"sime_{key}", f"SimE {title}", 3, has_interval=True)
         for key, title in REFERENCE_TITLES.items()
+    ]
+
+
+def _numbers(table: xarray.Dataset, name: str) -> list[Number]:
+    """A score by layer, as a column of cells."""
+    bounds = table[f"{name}_interval"].transpose(..., "bound").values
+    return [
+        Number(float(v), *map(float, b)) for v, b in zip(table[name].values, bounds, strict=True)
     ]
 
 

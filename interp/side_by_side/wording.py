@@ -22,10 +22,13 @@ def prompts_words(comparison: ModelComparison) -> str:
     tasks = comparison.summary.task.values
     numbers = list(dict.fromkeys(map(int, tasks)))
     if len(numbers) == 1:
-        where = f"the same prompts of {task_words(comparison, numbers[0])}"
+        where = f"the same for all, of {task_words(comparison, numbers[0])}"
     else:
-        where = f"prompts of their own training tasks, {len(numbers)} in all"
-    return f"{n_prompts:,} prompts each, on {where}; error/d of the models' own predictions."
+        tasks_words = [f"({n + 1}) {task_words(comparison, n)}" for n in sorted(numbers)]
+        where = f"of the task it was trained on: {'; '.join(tasks_words)}"
+    return (
+        f"{n_prompts:,} prompts for each model, {where}. Errors are of the models' own predictions."
+    )
 
 
 def calibration_words(comparison: ModelComparison) -> str:
@@ -38,4 +41,5 @@ def calibration_words(comparison: ModelComparison) -> str:
 def _subject(verdict: str) -> str:
     if verdict == "none":
         return "None of the references"
+    verdict = verdict.replace("nearest: ", "nearest to ")
     return verdict[:1].upper() + verdict[1:]

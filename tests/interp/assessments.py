@@ -57,7 +57,7 @@ def assessment(
         },
         kappas=(1.0, 100.0),
         kappa_error=torch.rand(N_GROUPS, 2, dtype=torch.float64, generator=own),
-        kappa_baseline_error=torch.full((2,), 0.2, dtype=torch.float64),
+        kappa_baseline_error=torch.full((N_GROUPS, 2), 0.2, dtype=torch.float64),
         n_parameters=1234,
         milliseconds_per_prompt=0.5,
     )

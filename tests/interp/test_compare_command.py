@@ -33,7 +33,7 @@ def test_a_checkpoint_becomes_a_table_a_report_and_files(
     out = tmp_path / "out"
     assert end(path, "--prompts", 128, "--jobs", 1, "--out", out) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "128 prompts each, on the same prompts of linear regression, d = 2" in shown
+    assert "128 prompts for each model, the same for all, of linear regression, d = 2" in shown
     assert "this verdict was right in" in shown
     tables = {file.name for file in (out / "tables").iterdir()}
     names = ("models", "similarity", "layers", "forgetting", "kappa")

@@ -102,6 +102,15 @@ def test_online_gd_forgets_and_least_squares_does_not() -> None:
     assert recall.of_model(Saying(online_gd)).mean(0) == pytest.approx(ogd, abs=1e-12)
 
 
+def test_the_excess_over_least_squares_is_paired_by_prompts() -> None:
+    one = assessment("one")
+    shifted = replace(one, name="two", kappa_baseline_error=one.kappa_error - 0.05)
+    found = comparison(one, shifted).summary
+    excess = found.kappa_error - found.kappa_baseline_error
+    assert found.kappa_excess.values == pytest.approx(excess.values)
+    assert found.kappa_excess_interval.sel(model="two").values == pytest.approx(0.05)
+
+
 def test_least_squares_is_as_good_at_any_condition_number() -> None:
     prompts = IllConditioned.of(TASK, N_GROUPS, seed=0)
     assert prompts.kappas[0] == 1
@@ -110,7 +119,7 @@ def test_least_squares_is_as_good_at_any_condition_number() -> None:
     expected = (largest + others / np.array(prompts.kappas)) / TASK.n_dims
     assert squares == pytest.approx(expected, rel=0.15)
     ols = prompts.of_model(Saying(lambda xs, ys: OLS().predictions(Prefixes(xs, ys), None)[0]))
-    assert ols.mean(0) == pytest.approx(prompts.baseline_error)
+    assert ols.numpy() == pytest.approx(prompts.baseline_error.numpy())
     broken = prompts.of_model(Saying(lambda xs, ys: torch.where(xs[..., 0] > 3, torch.inf, ys)))
     is_hit = (prompts.xs[..., 0] > 3).flatten(1).any(1)
     assert 0 < is_hit.sum() < len(is_hit)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from assessments import assessment, comparison
+from assessments import TASK, assessment, comparison
 from chromium import Visit, visit
 from playwright.sync_api import Browser
 
@@ -71,6 +72,15 @@ def test_models_are_hidden_and_sorted(browser: Browser, tmp_path: Path) -> None:
         assert unquote(link.split(",", 1)[1]) == found.tables["models"].to_csv()
         assert seen.console == []
         assert seen.requests == []
+
+
+def test_tasks_are_numbers_in_the_table_and_words_above_it() -> None:
+    tasks = (TASK, replace(TASK, noise_std=0.5))
+    page = report_html(comparison(*(assessment(str(n), task=t) for n, t in enumerate(tasks))))
+    for number, words in enumerate(("6 points", "6 points, noise std 0.5"), 1):
+        assert f"({number}) linear regression, d = 3, {words}" in page
+        assert f"<small>GPT2, task {number}</small>" in page
+    assert "task 1" not in report_html(comparison(assessment("alone")))
 
 
 def test_a_phone_and_hostile_names(browser: Browser, tmp_path: Path) -> None:
