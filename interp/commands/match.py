@@ -18,6 +18,7 @@ from interp.commands.options import (
 )
 
 if TYPE_CHECKING:
+    import xarray
     from rich.table import Table
 
     from hooks.activation_files import ActivationFile
@@ -144,6 +145,8 @@ def _layer_table(result: MatchResult) -> Table:
     """Error of every layer's read-out and its best match with every reference that has steps."""
     from rich.table import Table
 
+    from interp.last_step import AT_LEAST
+
     layers = result.layers.isel(site=0)
     names = [name for name in result.references if result.reference(name).sizes["step"] > 1]
     table = Table(
@@ -154,21 +157,31 @@ def _layer_table(result: MatchResult) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
+    columns = [[str(layer) for layer in layers.layer.values]]
+    columns.append([f"{error:.4f}" for error in layers.mean_error.values])
     for name in names:
         table.add_column(name.replace("-", "-\n"), no_wrap=True)
-    scores = {name: result.reference(name).isel(site=0) for name in names}
-    for layer in layers.layer.values:
-        cells = [
-            f"{_steps(item.best_step.sel(layer=layer).item()):>5} "
-            f"{_cosine(item.best_similarity.sel(layer=layer).item())}"
-            for item in scores.values()
-        ]
-        table.add_row(str(layer), f"{layers.mean_error.sel(layer=layer).item():.4f}", *cells)
+        scores = result.reference(name).isel(site=0)
+        steps = _steps(scores)
+        if any(text.startswith(AT_LEAST) for text in steps):
+            table.caption = f"{AT_LEAST}: the last step that was compared"
+        width = max(5, *map(len, steps))
+        cosines = map(_cosine, scores.best_similarity.values)
+        columns.append([f"{n:>{width}} {c}" for n, c in zip(steps, cosines, strict=True)])
+    for row in zip(*columns, strict=True):
+        table.add_row(*row)
     return table
 
 
-def _steps(count: float) -> str:
-    return f"{count:.1f}" if count < 100 else f"{count:.0f}"
+def _steps(scores: xarray.Dataset) -> list[str]:
+    """Best steps of the layers, marked where there are no further ones to compare."""
+    from interp.last_step import AT_LEAST, is_last_step
+
+    counts = scores.best_step.values
+    return [
+        (AT_LEAST if is_last else "") + (f"{count:.1f}" if count < 100 else f"{count:.0f}")
+        for count, is_last in zip(counts, is_last_step(scores), strict=True)
+    ]
 
 
 def _cosine(value: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
+from interp.last_step import AT_LEAST
 from interp.plots.choice import choose_site, choose_stepping
 from interp.plots.marks import error_bars
 from interp.plots.measure import (
@@ -117,8 +118,9 @@ class _Curve:
             name=label,
             legendgroup=name,
             customdata=np.column_stack([step, low, high, found.score[shown]]),
+            text=np.where(found.is_last[shown], f"{AT_LEAST} ", ""),
             hovertemplate=(
-                "layer %{x}: %{customdata[0]:,.3~f} steps "
+                "layer %{x}: %{text}%{customdata[0]:,.3~f} steps "
                 "(%{customdata[1]:,.3~f} to %{customdata[2]:,.3~f})"
                 f"<br>{unit} %{{customdata[3]:.3f}}"
             ),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
+from interp.last_step import AT_LEAST
 from interp.plots.choice import choose_site, choose_stepping
 from interp.plots.marks import BEST_MARK, button_row
 from interp.plots.panel import Panel, draw, layer_axis
@@ -72,6 +73,7 @@ def plot_heatmap(
                         "z": [table(which), None],
                         "x": [places, axis.place(best(which))],
                         "customdata": [cells.customdata, best(which)],
+                        "text": [None, at_least(best(which), steps)],
                     }
                 ],
             }
@@ -113,11 +115,17 @@ def similarity_cells(
         mode="markers",
         marker=BEST_MARK,
         customdata=best,
-        hovertemplate="layer %{y}: best at step %{customdata:,.3~f}<extra></extra>",
+        text=at_least(best, steps),
+        hovertemplate="layer %{y}: best at step %{text}%{customdata:,.3~f}<extra></extra>",
         showlegend=False,
         cliponaxis=False,
     )
     return cells, marks
+
+
+def at_least(best: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """What stands before best steps: a sign where there are no further steps to compare."""
+    return np.where(np.isclose(best, steps[-1]), f"{AT_LEAST} ", "")
 
 
 def step_range(centres: np.ndarray) -> list[float]:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import xarray
 
+from interp.last_step import is_last_step
 from interp.result import MatchResult
 from probes.verdict import Evidence, Finding
 
@@ -40,6 +41,8 @@ class Steps:
     """[layer, (low, high)]"""
     score: np.ndarray
     """SimE or R^2 at the best step."""
+    is_last: np.ndarray
+    """Whether the step is the last that was compared: the best is at least that."""
 
 
 def steps_of(scores: xarray.Dataset, measure: Measure) -> Steps:
@@ -52,6 +55,7 @@ def steps_of(scores: xarray.Dataset, measure: Measure) -> Steps:
         np.where(is_seen, scores[f"{prefix}best_step"].values, np.nan),
         np.where(is_seen[:, None], scores[f"{prefix}best_step_interval"].values, np.nan),
         score,
+        is_seen & is_last_step(scores, f"{prefix}best_step"),
     )
 
 

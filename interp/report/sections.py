@@ -15,6 +15,7 @@ from interp.plots.measure import Measure, is_measured, leading_measure
 from interp.plots.points import plot_points
 from interp.plots.sites import plot_sites
 from interp.report.beyond_sections import beyond_sections, order_note
+from interp.report.last_steps import last_steps_note
 from interp.report.section import Section
 from interp.report.view_sections import view_sections
 from interp.result import MatchResult
@@ -62,6 +63,7 @@ def _curve(result: MatchResult) -> Section:
             "straight on a linear axis for Newton and straight on a logarithmic axis for gradient "
             "descent mean that the layers converge exponentially faster than gradient descent."
         ),
+        note=last_steps_note(result, (leading, other)),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from interp.plots.measure import leading_measure
 from interp.plots.style import FAMILY_LABELS, reference_label
+from interp.report.last_steps import last_steps_note
 from interp.report.templating import environment
 from interp.result import MatchResult
 from probes.estimate import Estimate
@@ -99,10 +101,11 @@ def word(result: MatchResult) -> Wording:
 
 def verdict_html(result: MatchResult) -> str:
     """The verdict as a fragment of HTML, for notebooks."""
-    return (
-        environment()
-        .get_template("verdict.html")
-        .render(wording=word(result), checkpoint=checkpoint_of(result))
+    template = environment().get_template("verdict.html")
+    return template.render(
+        wording=word(result),
+        checkpoint=checkpoint_of(result),
+        note=last_steps_note(result, (leading_measure(result),)),
     )
 
 

@@ -142,7 +142,13 @@ def _scores(
         }
     return xarray.Dataset(
         data,
-        {**coords, "step": grid, "point": POINTS, "treatment": TREATMENTS},
+        {
+            **coords,
+            **{f"{target}_step": grid for target in r2},
+            "step": grid,
+            "point": POINTS,
+            "treatment": TREATMENTS,
+        },
         {
             "family": name,
             "reference": name,
