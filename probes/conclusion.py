@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from probes.misfit import Misfit
+from probes.stepless import Stepless
 from probes.verdict import Evidence, Finding, Verdict
 
 CLEAR_RATIO = 3.0
@@ -35,12 +37,74 @@ def conclude(findings: Sequence[Finding], labels: Mapping[str, str] | None = Non
     verdict = Verdict(standing, None, None, "", tuple(findings))
     assert verdict.quoted is not None
     rate = verdict.quoted[1].rate
-    return replace(
-        verdict,
-        steps_per_layer=rate.value,
-        interval=(rate.low, rate.high),
-        text=_explain(verdict, labels, contradicting=not common),
+    verdict = replace(verdict, steps_per_layer=rate.value, interval=(rate.low, rate.high))
+    return replace(verdict, text=_explain(verdict, labels, contradicting=not common))
+
+
+def conclude_stepless(
+    verdict: Verdict, stepless: Sequence[Stepless], labels: Mapping[str, str] | None = None
+) -> Verdict:
+    """Adds what was found about references without steps; where some stand, they alone do.
+
+    Args:
+        verdict: From references with steps.
+        stepless: What `probes.stepless.weigh_stepless` found.
+        labels: As for `conclude`.
+    """
+    labels = labels or {}
+    verdict = replace(verdict, stepless=tuple(stepless))
+    standing = tuple(dict.fromkeys(item.family for item in stepless if item.stands))
+    if not standing:
+        return verdict
+    names = " or ".join(labels.get(family, family) for family in standing)
+    best = next(item for item in stepless if item.stands)
+    reason = f"stays {best.ahead.value:.4f} behind {best.name}, whatever the steps of every layer"
+    start = _capitalised(names) if len(standing) == 1 else f"Undecided: {names}"
+    text = (
+        f"{start}, which has no steps that could grow from layer to layer: similarity of errors "
+        f"{best.similarity.value:.3f}, {best.ahead.value:.3f} ahead of {best.rival}, the nearest "
+        "of the references with steps, at its best step for every layer."
     )
+    return Verdict(
+        standing,
+        None,
+        None,
+        text,
+        tuple(_without_standing(finding, reason) for finding in verdict.findings),
+        verdict.duels,
+        stepless=verdict.stepless,
+    )
+
+
+def _without_standing(finding: Finding, reason: str) -> Finding:
+    evidence = [
+        replace(item, stands=False, reason=reason) if item.stands else item
+        for item in finding.evidence
+    ]
+    return replace(finding, evidence=tuple(evidence))
+
+
+def conclude_misfit(
+    verdict: Verdict, misfit: Misfit, labels: Mapping[str, str] | None = None
+) -> Verdict:
+    """Adds how much of what the layers say the reference that stands first leaves unexplained.
+
+    Args:
+        verdict: With something left standing.
+        misfit: Of the first reference that stands.
+        labels: As for `conclude`.
+    """
+    verdict = replace(verdict, misfit=misfit)
+    if not misfit.is_large:
+        return verdict
+    name = (labels or {}).get(verdict.standing[0], verdict.standing[0])
+    text = (
+        f"The nearest reference, not a description of the layers: of their squared errors "
+        f"{100 * misfit.unshared.value:.0f} % is beyond {name}, at its best step for every layer, "
+        f"and {100 * misfit.systematic_share:.0f} % of that is systematic (other layers and other "
+        f"references explain it on other prompts). {verdict.text}"
+    )
+    return replace(verdict, text=text)
 
 
 def _explain(verdict: Verdict, labels: Mapping[str, str], *, contradicting: bool) -> str:

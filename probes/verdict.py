@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from probes.duel import Duel
 from probes.estimate import Estimate
 from probes.growth_law import CurveLaw
+from probes.misfit import Misfit
+from probes.stepless import Stepless
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,10 @@ class Verdict:
     """Comparisons of references that no jury could tell apart on all prompts together."""
     error_rate: str = ""
     """How often such verdicts were right where the truth is known, in a sentence."""
+    stepless: tuple[Stepless, ...] = ()
+    """References without steps, such as online gradient descent, the most similar first."""
+    misfit: Misfit | None = None
+    """What the layers say beyond the reference that stands first, if one stands."""
 
     @property
     def answer(self) -> str:
@@ -91,13 +97,18 @@ class Verdict:
             return "none"
         return self.standing[0] if len(self.standing) == 1 else "undecided"
 
+    @property
+    def is_nearest_only(self) -> bool:
+        """Whether what stands is the nearest reference, but does not describe the layers."""
+        return self.misfit is not None and self.misfit.is_large
+
     def quoting(self, error_rate: str) -> Verdict:
         """With a sentence on how often such verdicts are right, as field and at the text's end."""
         return replace(self, error_rate=error_rate, text=f"{self.text} {error_rate}".strip())
 
     @property
     def quoted(self) -> tuple[Finding, Evidence] | None:
-        """Where `steps_per_layer` comes from; None if nothing stands.
+        """Where `steps_per_layer` comes from; None if nothing stands, or nothing that has steps.
 
         Variants of an algorithm count steps of different size, so the family's namesake, which
         publications mean, is preferred over a variant that fits a little better, before the first
@@ -108,7 +119,8 @@ class Verdict:
         family = self.standing[0]
         heard = [finding for finding in self.findings if family in finding.standing]
         items = [(finding, finding.representative(family)) for finding in heard]
-        return next((pair for pair in items if pair[1].name == family), items[0])
+        first = items[0] if items else None
+        return next((pair for pair in items if pair[1].name == family), first)
 
     @property
     def ruled_out(self) -> tuple[Evidence, ...]:

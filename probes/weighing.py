@@ -19,15 +19,10 @@ from torch import Tensor
 from probes.estimate import LEVEL, Estimate
 from probes.growth import Ramp, end_step_spacing, fit_ramp
 from probes.growth_law import growth_law
+from probes.margins import MARGIN, MIN_SIMILARITY, margin_below
 from probes.matching import StepGrid, best_match, interpolation_error
 from probes.ramp_refinement import refine_ramp
 from probes.verdict import Evidence, Finding
-
-MARGIN = 0.001
-"""Mean similarity by which a reference may stay behind before it falls, chance aside …"""
-
-MARGIN_SHARE = 0.05
-"""… or this share of what the best leaves to 1, if that is less."""
 
 LOSS_MARGIN = 0.003
 """Mean similarity that a constant rate may cost it more than it costs the best, chance aside."""
@@ -37,9 +32,6 @@ GROWTH_MARGIN = 0.002
 
 GROWTH_SHARE = 0.25
 """… or this share of what the fixed step leaves to 1, if that is less."""
-
-MIN_SIMILARITY = 0.7
-"""Mean similarity below which no reference describes the layers."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +77,7 @@ def weigh(
     scores = torch.stack([ramp.score for ramp in ramps])  # [contender, replicate]
     losses = torch.stack([match.similarity.mean(-1) for match in matches]) - scores
     best = int(scores[:, 0].argmax())
-    margin = min(MARGIN, MARGIN_SHARE * (1 - scores[best, 0].item()))
+    margin = margin_below(scores[best, 0].item())
     # A loss is held against the reference that does best with its own loss counted twice: one that
     # describes the layers badly at any step loses nothing by a constant rate.
     steadiest = (scores[:, 0] - losses[:, 0]).argmax()

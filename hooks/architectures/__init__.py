@@ -16,6 +16,7 @@ from hooks.architectures.linear_attention import LinearAttention, LinearAttentio
 from hooks.architectures.looped import LoopedConfig, LoopedTransformer
 from hooks.architectures.lstm import LSTM, LSTMConfig
 from hooks.architectures.newton_exact import NewtonExact, NewtonExactConfig
+from hooks.architectures.ogd_exact import OGDExact, OGDExactConfig
 from hooks.architectures.planted import Planted
 from hooks.architectures.planted_config import PlantedConfig
 from hooks.model import ModelConfig, SequenceModel
@@ -38,6 +39,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "newton-exact": Architecture(NewtonExact, NewtonExactConfig),
     "gd-exact": Architecture(GDExact, GDExactConfig),
     "gdpp-exact": Architecture(GDPPExact, GDPPExactConfig),
+    "ogd-exact": Architecture(OGDExact, OGDExactConfig),
     "planted": Architecture(Planted, PlantedConfig),
 }
 

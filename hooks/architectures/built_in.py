@@ -26,6 +26,7 @@ _CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "gd-exact-looped": ("gd-exact", {"looped": True}),
     "gdpp-exact": ("gdpp-exact", {}),
     "gdpp-exact-looped": ("gdpp-exact", {"looped": True}),
+    "ogd-exact": ("ogd-exact", {}),
 }
 
 BUILT_IN: dict[str, Callable[[], SequenceModel]] = {

@@ -45,6 +45,14 @@ def gd_slots(n_dims: int) -> Slots:
     return Slots({"x": n_dims, "x_example": n_dims, "residual": 1})
 
 
+def set_gd_ends(model: ConstructedModel, slots: Slots) -> None:
+    """Sets read-in and read-out of a model whose stream is that of `gd_slots`."""
+    d = model.config.n_dims
+    for start, name in ((0, "x"), (d, "x_example"), (2 * d, "residual")):
+        write_slot(model.W_read_in, slots[name], start=start)
+    model.W_read_out.data[slots["residual"]] = -1
+
+
 class GDExact(ExactModel):
     """One step of gradient descent from w = 0 in each layer, by linear self-attention alone.
 
@@ -87,10 +95,7 @@ class GDParts:
 
     def set_ends(self, model: ConstructedModel) -> None:
         """Sets read-in and read-out."""
-        d = self.config.n_dims
-        for start, name in ((0, "x"), (d, "x_example"), (2 * d, "residual")):
-            write_slot(model.W_read_in, self.slots[name], start=start)
-        model.W_read_out.data[self.slots["residual"]] = -1
+        set_gd_ends(model, self.slots)
 
     def step(self) -> Sublayer:
         """Subtracts eta x·(X^T r) from the residual r of every token."""

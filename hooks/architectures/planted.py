@@ -15,6 +15,7 @@ from hooks.architectures.constructed import ConstructedModel, Sublayer, Target
 from hooks.architectures.gd_exact import GDParts
 from hooks.architectures.gdpp_exact import GDPPParts
 from hooks.architectures.newton_exact import NewtonParts
+from hooks.architectures.ogd_exact import OGDParts
 from hooks.architectures.planted_config import PlantedConfig
 from hooks.architectures.prefix_attention import call_hook
 from hooks.architectures.prefix_segments import PrefixSegments, prefix_segments
@@ -35,9 +36,9 @@ class PlantedBlock(nn.Module):
 class Planted(ConstructedModel):
     """A model that takes a known number of steps of a known algorithm in each layer.
 
-    Built from the sub-layers of `NewtonExact`, `GDExact` and `GDPPExact`. A layer is as many of
-    them as it takes steps; they share their weights. The first layer that does something also sets
-    Newton up, and each ends with Newton's read-out, so that the stream holds x_t·w_k and
+    Built from the sub-layers of `NewtonExact`, `GDExact`, `GDPPExact` and `OGDExact`. A layer is as
+    many of them as it takes steps; they share their weights. The first layer that does something
+    also sets Newton up, and each ends with Newton's read-out, so that the stream holds x_t·w_k and
     phi_k(S) x_t of the same k (with `readable` false the read-out is only in the last one).
 
     Noise is normal, independent between coordinates, layers and points, of standard deviation
@@ -81,10 +82,13 @@ class Planted(ConstructedModel):
                 "step": newton.iterate(readable=False),
                 "read_out": newton.read_out(),
             }
+        gd: GDParts | OGDParts
         if config.algorithm == "gd":
             gd = GDParts(config, config.eta)
-        else:
+        elif config.algorithm == "gdpp":
             gd = GDPPParts(config, config.eta, config.gamma)
+        else:
+            gd = OGDParts(config)
         gd.set_ends(self)
         return {"step": gd.step()}
 
@@ -109,6 +113,8 @@ class Planted(ConstructedModel):
             needed = "set_up" if target == "filtered_query" else "read_out"
             ready = torch.tensor([needed in names for names in schedule]).cumsum(0) > 0
             return torch.where(ready, steps, torch.nan)
+        if self.config.algorithm == "ogd":
+            steps = steps.clamp(max=1)
         return steps if target == "prediction" else torch.full_like(steps, torch.nan)
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from hooks.architectures.gdpp_exact import default_gamma
 from hooks.architectures.newton_exact import default_alpha, newton_slots
 from hooks.architectures.slots import Slots
 
-Algorithm = Literal["newton", "gd", "gdpp"]
+Algorithm = Literal["newton", "gd", "gdpp", "ogd"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class PlantedConfig(ConstructedConfig):
     n_layers: int = 8
     """All layers: idle ones, dead ones and those that do something."""
     algorithm: str = "newton"
-    """What is planted: "newton", "gd" or "gdpp"."""
+    """What is planted: "newton", "gd", "gdpp" or "ogd"."""
     iterations_per_layer: int = 1
-    """Steps that a layer takes, unless it is idle or dead."""
+    """Steps that a layer takes, unless it is idle or dead; online GD is done after one."""
     alpha: float = 0.0
     """Newton's M_0 = alpha S; 0 for `default_alpha` of the sizes."""
     eta: float = 0.0

@@ -21,6 +21,10 @@ LABELS: dict[str, str] = {
     "cg": "conjugate gradient",
     "network": "gradient descent on a two-layer network",
     "ols": "ordinary least squares",
+    "ogd": "online gradient descent",
+    "rls": "recursive least squares that forgets",
+    "averaging": "averaging",
+    "knn": "k nearest neighbours",
 }
 """Families, as the verdict names them."""
 

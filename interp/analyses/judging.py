@@ -12,11 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hooks.sites import Site
+from interp.analyses.beyond_growth import Readings
 from interp.analyses.comparisons import LABELS, Comparison
 from interp.analyses.direct import TARGETS
 from interp.analyses.scores import Scores
 from interp.analyses.settling import settle
-from probes.conclusion import conclude
+from probes.conclusion import conclude, conclude_misfit, conclude_stepless
 from probes.verdict import Finding, Verdict
 from probes.weighing import Contender, weigh
 
@@ -40,7 +41,8 @@ def judge(
     """Lets both juries look at the sites of the first kind.
 
     References that both leave standing are compared once more where they disagree, see
-    `interp.analyses.settling`.
+    `interp.analyses.settling`. References without steps, which no growth can speak for, and the
+    lack of fit of what stands are looked at in `interp.analyses.beyond_growth`.
 
     Args:
         scores: The model's.
@@ -51,12 +53,35 @@ def judge(
             direct protocol must beat.
     """
     chosen = [index for index, site in enumerate(sites) if site.kind == sites[0].kind]
-    layers = [sites[index].layer for index in chosen]
-    live = scores.change[chosen] > DEAD
-    depth = live.cumsum(0).double() - 1
     contenders = [item for item in comparisons if item.has_steps]
     error = scores.layer_error[0, chosen].mean(-1)
     started = _first(error < STARTED * error[0])
+    verdict = _verdict_on_growth(scores, sites, contenders, chosen, started, readout, twin)
+    if started == len(chosen):
+        return verdict
+    similarity = {
+        item.name: scores.similarity[item.name, readout, "paper"][0] for item in contenders
+    }
+    readings = Readings.of(scores.sample, chosen[started:], contenders, similarity)
+    verdict = conclude_stepless(verdict, readings.weigh_stepless(), LABELS)
+    if not verdict.standing:
+        return verdict
+    return conclude_misfit(verdict, readings.misfit(verdict.standing[0]), LABELS)
+
+
+def _verdict_on_growth(
+    scores: Scores,
+    sites: Sequence[Site],
+    contenders: Sequence[Comparison],
+    chosen: Sequence[int],
+    started: int,
+    readout: Literal["matched", "raw"],
+    twin: Scores | None,
+) -> Verdict:
+    """What both juries say, and the duels where they cannot tell references apart."""
+    layers = [sites[index].layer for index in chosen]
+    live = scores.change[chosen] > DEAD
+    depth = live.cumsum(0).double() - 1
     by_similarity = _weigh_from(
         started,
         f"similarity of errors ({readout} read-outs)",

@@ -44,7 +44,7 @@ def settle(
     said = sample.said[[site_of_layer[layer] for layer in contenders[0].layers]]
     iterates = {
         item.name: read_out(
-            _at_steps(select(comparisons, item.name).reference, prefixes, item.steps), sample.ys
+            at_steps(select(comparisons, item.name).reference, prefixes, item.steps), sample.ys
         )
         for item in contenders
     }
@@ -59,7 +59,7 @@ def settle(
     return tuple(_without(finding, reasons) for finding in findings), duels
 
 
-def _at_steps(
+def at_steps(
     reference: Reference, prefixes: Prefixes, steps: Sequence[float]
 ) -> Float[Tensor, "layer prompt point"]:
     """Predictions after real numbers of steps, between whole ones on a line where need be."""

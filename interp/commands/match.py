@@ -136,7 +136,9 @@ def _show(result: MatchResult, out: Path | None) -> None:
 
     console = Console()
     console.print(_layer_table(result))
-    console.print(Panel(escape(result.verdict.text), title=f"[bold]{result.verdict.answer}[/bold]"))
+    verdict = result.verdict
+    title = f"nearest: {verdict.answer}" if verdict.is_nearest_only else verdict.answer
+    console.print(Panel(escape(verdict.text), title=f"[bold]{title}[/bold]"))
     if out is not None:
         console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
 

@@ -75,6 +75,8 @@ def word(result: MatchResult) -> Wording:
         headline = "None of the references describes the layers"
     elif verdict.answer == "undecided":
         headline = f"Undecided between {_join(names, 'and')}"
+    elif verdict.is_nearest_only:
+        headline = f"The layers come nearest to {names[0]}, which does not describe them"
     else:
         headline = f"The layers follow {names[0]}"
     rate = verdict.steps_per_layer
@@ -83,7 +85,7 @@ def word(result: MatchResult) -> Wording:
         rate=None if rate is None else number(rate),
         rate_of=names[0] if len(names) > 1 else None,
         interval=" to ".join(map(number, verdict.interval)) if verdict.interval else None,
-        where=_where(verdict) if len(names) == 1 else None,
+        where=_where(verdict) if len(names) == 1 and not verdict.is_nearest_only else None,
         ruled_out=tuple(
             (_capital(_family(item.family)), readable(item.reason)) for item in verdict.ruled_out
         )

@@ -234,7 +234,9 @@ def verdict_words(result: MatchResult) -> str:
     if verdict.answer == "none":
         return "none"
     names = [FAMILY_LABELS.get(name, name) for name in verdict.standing]
-    return names[0] if len(names) == 1 else f"undecided: {' or '.join(names)}"
+    if len(names) == 1:
+        return f"nearest: {names[0]}" if verdict.is_nearest_only else names[0]
+    return f"undecided: {' or '.join(names)}"
 
 
 def task_words(comparison: ModelComparison, number: int) -> str:

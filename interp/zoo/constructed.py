@@ -10,5 +10,6 @@ CONSTRUCTED: dict[str, str] = {
     "gd-exact-looped": "gradient descent with one layer's weights used in all of them",
     "gdpp-exact": "GD++, one step a layer (von Oswald et al. 2023)",
     "gdpp-exact-looped": "GD++ with one layer's weights used in all of them",
+    "ogd-exact": "online gradient descent, once over the examples, in the first layer (delta rule)",
 }
 """What each of `hooks.architectures.built_in.BUILT_IN` runs."""

@@ -1,0 +1,119 @@
+"""What growth from layer to layer does not show: references without steps, and lack of fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.analyses.comparisons import Comparison
+from interp.analyses.evaluation import Sample
+from interp.analyses.settling import at_steps
+from probes.duel import read_out
+from probes.matching import Match, best_match
+from probes.misfit import Misfit, misfit
+from probes.references import GD, Prefixes, build_reference
+from probes.similarity import error_directions
+from probes.stepless import Stepless, weigh_stepless
+
+STEPLESS: dict[str, tuple[str, str, dict[str, float]]] = {
+    "ogd": ("ogd", "ogd", {}),
+    "rls": ("rls", "rls", {"forgetting": 0.9}),
+    "averaging": ("averaging", "averaging", {}),
+    "knn": ("knn", "knn", {}),
+}
+"""References without steps among the contenders: family, key and parameters by name.
+
+All are cheap. Least squares is none of them: it is where the references with steps end."""
+
+OTHER_STEPS = tuple(4.0**k for k in range(6))
+"""Of GD with every prefix's own step size: smooth functions of S, which deviations are explained
+by."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What layers say on the prompts that are kept one by one, beside all contenders."""
+
+    said: Float[Tensor, "layer prompt point"]
+    ys: Float[Tensor, "prompt point"]
+    prefixes: Prefixes
+    comparisons: Mapping[str, Comparison]
+    """Those with steps."""
+    matches: Mapping[str, Match]
+    """The best step of each for every layer."""
+    stepless: Mapping[str, Float[Tensor, "1 prompt point"]]
+    """What those without steps say."""
+
+    @classmethod
+    def of(
+        cls,
+        sample: Sample,
+        places: Sequence[int],
+        comparisons: Sequence[Comparison],
+        similarity: Mapping[str, Float[Tensor, "site _step"]],
+    ) -> Readings:
+        """Reads the sites at some places of a sample.
+
+        Args:
+            sample: Prompts, and what every site says on them.
+            places: Indices of the sites of the layers that have begun.
+            comparisons: References; those without steps are left out.
+            similarity: Of errors of every site with every step, by comparison.
+        """
+        chosen = list(places)
+        stepping = {item.name: item for item in comparisons if item.has_steps}
+        prefixes = Prefixes(sample.xs, sample.ys)
+        return cls(
+            sample.said[chosen],
+            sample.ys,
+            prefixes,
+            stepping,
+            {
+                name: best_match(similarity[name][chosen], item.grid)
+                for name, item in stepping.items()
+            },
+            {
+                name: build_reference(key, **parameters).predictions(prefixes, [0])
+                for name, (_, key, parameters) in STEPLESS.items()
+            },
+        )
+
+    def weigh_stepless(self) -> tuple[Stepless, ...]:
+        """Lets the references without steps stand that are ahead of all others."""
+        layers = error_directions(self.said, self.ys)
+
+        def cosines(predictions: Tensor) -> Tensor:
+            directions = error_directions(read_out(predictions, self.ys), self.ys)
+            return (layers * directions).sum(-1)
+
+        return weigh_stepless(
+            {(name, STEPLESS[name][0]): cosines(said) for name, said in self.stepless.items()},
+            {name: cosines(self._iterates(name)) for name in self.comparisons},
+        )
+
+    def misfit(self, family: str) -> Misfit:
+        """Lack of fit of a family's member that is most like the layers, at their best steps."""
+        others = [GD(eta="inverse_largest").predictions(self.prefixes, OTHER_STEPS)]
+        members = [name for name, item in self.comparisons.items() if item.family == family]
+        if members:
+            name = max(members, key=lambda one: self.matches[one].similarity.mean().item())
+            iterates = self._iterates(name)
+        else:
+            name = next(one for one, (kin, _, _) in STEPLESS.items() if kin == family)
+            iterates = self.stepless[name].expand(len(self.said), -1, -1)
+        others += [said for one, said in self.stepless.items() if one != name]
+        return misfit(
+            name,
+            self.said[..., 1:],
+            iterates[..., 1:],
+            torch.cat(others)[..., 1:],
+            self.ys[:, 1:],
+        )
+
+    def _iterates(self, name: str) -> Float[Tensor, "layer prompt point"]:
+        steps = self.matches[name].step.tolist()
+        return at_steps(self.comparisons[name].reference, self.prefixes, steps)
