@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray
-from plotly.graph_objects import Figure, Heatmap, Scatter
+from plotly.graph_objects import Figure, Heatmap
 
-from interp.plots.marks import error_bars
-from interp.plots.panel import Panel, axis_of_layers, draw
+from interp.plots.marks import line_with_intervals
+from interp.plots.panel import HEAD_HEIGHT, Panel, axis_of_heads, axis_of_layers, draw
 from interp.plots.style import INK, SEQUENTIAL, Look, reference_look
 
 PART_LOOKS: dict[str, Look] = {
@@ -26,7 +26,6 @@ METHODS: dict[str, str] = {
 DIVERGING = "RdBu"
 LOWEST = 1e-4
 """Effects on the error below this are drawn here, at the axis's end."""
-ROW_HEIGHT = 19
 
 
 def preferred_method(ablation: xarray.Dataset) -> str:
@@ -58,22 +57,9 @@ def plot_ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure
             continue
         values = effect.values[seen]
         bounds = table.effect_interval.sel(part=part).values[seen]
-        placed, low, high = (np.maximum(v, LOWEST) for v in (values, bounds[:, 0], bounds[:, 1]))
+        layers = table.layer.values[seen]
         traces.append(
-            Scatter(
-                x=table.layer.values[seen],
-                y=placed,
-                error_y=error_bars(placed, low, high),
-                mode="lines+markers",
-                line=look.line,
-                marker=look.marker,
-                name=look.label,
-                customdata=np.column_stack([values, bounds]),
-                hovertemplate=(
-                    "layer %{x}: %{customdata[0]:+.4f} "
-                    "(%{customdata[1]:+.4f} to %{customdata[2]:+.4f})"
-                ),
-            )
+            line_with_intervals(layers, values, bounds, look, place=_visible, digits="+.4f")
         )
     panel = Panel(
         title=f"Rise of the error without a part, replaced {_words(table)}",
@@ -188,13 +174,11 @@ def plot_shift(
             "showgrid": False,
         },
         y={
+            **axis_of_heads(labels),
             "title": {"text": "without" if what == "parts" else "without head (layer.head)"},
-            "type": "category",
-            "autorange": "reversed",
-            "showgrid": False,
             "dtick": 1,
         },
-        layout={"height": 130 + ROW_HEIGHT * len(labels)},
+        layout={"height": 130 + HEAD_HEIGHT * len(labels)},
     )
     return draw(panel)
 
@@ -237,6 +221,10 @@ def _with_method(ablation: xarray.Dataset, method: str | None) -> xarray.Dataset
 def _words(table: xarray.Dataset) -> str:
     method = str(table.ablation.item())
     return METHODS.get(method, method)
+
+
+def _visible(effects: np.ndarray) -> np.ndarray:
+    return np.maximum(effects, LOWEST)
 
 
 def _effect(value: float) -> str:

@@ -8,11 +8,9 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Heatmap
 
-from interp.plots.panel import Panel, draw
+from interp.plots.panel import HEAD_HEIGHT, Panel, axis_of_heads, draw
 from interp.plots.style import SEQUENTIAL, reference_look
 
-ROW_HEIGHT = 19
-"""Pixels of a head's row, high enough for its number."""
 LEGIBLE = 0.3
 """Steps are written where they are read at least this well."""
 
@@ -66,14 +64,8 @@ def plot_heads(
             "showgrid": False,
             "tickangle": -40,
         },
-        y={
-            "title": {"text": "layer.head"},
-            "type": "category",
-            "autorange": "reversed",
-            "showgrid": False,
-            "dtick": max(1, len(names) // 48),
-        },
-        layout={"height": 150 + ROW_HEIGHT * len(names), "shapes": _rules(names)},
+        y=axis_of_heads(names),
+        layout={"height": 150 + HEAD_HEIGHT * len(names), "shapes": _rules(names)},
     )
     return draw(panel)
 

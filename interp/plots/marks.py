@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from plotly.graph_objects import Scatter
+
+from interp.plots.style import Look
 
 BEST_MARK: dict[str, Any] = {
     "symbol": "circle",
@@ -34,6 +37,40 @@ def error_bars(
         "width": 3 if is_thin else 4,
     }
     return bars if colour is None else {**bars, "color": colour}
+
+
+def line_with_intervals(
+    layers: np.ndarray,
+    values: np.ndarray,
+    bounds: np.ndarray,
+    look: Look,
+    *,
+    place: Callable[[np.ndarray], np.ndarray],
+    digits: str,
+) -> Scatter:
+    """A score against layer.
+
+    Args:
+        layers: The layers.
+        values: Of the score, one a layer.
+        bounds: Its intervals, `[layer, (low, high)]`.
+        look: How the line looks and is called.
+        place: Where values lie on the axis.
+        digits: Format of values in d3's language.
+    """
+    middle, low, high = (place(part) for part in (values, bounds[:, 0], bounds[:, 1]))
+    numbers = [f"%{{customdata[{index}]:{digits}}}" for index in range(3)]
+    return Scatter(
+        x=layers,
+        y=middle,
+        error_y=error_bars(middle, low, high),
+        mode="lines+markers",
+        line=look.line,
+        marker=look.marker,
+        name=look.label,
+        customdata=np.column_stack([values, bounds]),
+        hovertemplate=f"layer %{{x}}: {numbers[0]} ({numbers[1]} to {numbers[2]})",
+    )
 
 
 def button_row(buttons: Sequence[dict[str, Any]], active: int, height: float) -> dict[str, Any]:

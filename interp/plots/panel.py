@@ -17,6 +17,9 @@ HEIGHT = 420
 GAP = 0.12
 """Between panels, as a share of the width."""
 MOST_LAYER_TICKS = 13
+MOST_HEAD_TICKS = 48
+HEAD_HEIGHT = 19
+"""Pixels of a head's row, high enough for its number."""
 R2_AXIS: dict[str, Any] = {
     "title": {"text": "best R² (1 = fully readable)"},
     "range": [-0.04, 1.06],
@@ -117,6 +120,17 @@ def axis_of_layers(layers: np.ndarray) -> dict[str, Any]:
         "tick0": 0,
         "range": [layers[0] - 0.5, layers[-1] + 0.5],
         "dtick": -(-len(layers) // MOST_LAYER_TICKS),
+    }
+
+
+def axis_of_heads(names: Sequence[str]) -> dict[str, Any]:
+    """The axis of attention heads, or what else has a row each, from the first layer down."""
+    return {
+        "title": {"text": "layer.head"},
+        "type": "category",
+        "autorange": "reversed",
+        "showgrid": False,
+        "dtick": max(1, len(names) // MOST_HEAD_TICKS),
     }
 
 

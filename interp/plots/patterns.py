@@ -10,7 +10,7 @@ from plotly.colors import sample_colorscale  # type: ignore[attr-defined]
 from plotly.graph_objects import Figure, Heatmap
 
 from interp.plots.marks import button_row
-from interp.plots.panel import Panel, draw
+from interp.plots.panel import HEAD_HEIGHT, Panel, axis_of_heads, draw
 from interp.plots.style import SEQUENTIAL
 
 GAP = 2
@@ -120,14 +120,8 @@ def plot_looked_at(patterns: xarray.DataTree | xarray.Dataset) -> Figure:
         title="What the predicting tokens attend to",
         traces=(cells,),
         x={"title": {"text": "attended to"}, "type": "category", "showgrid": False},
-        y={
-            "title": {"text": "layer.head"},
-            "type": "category",
-            "autorange": "reversed",
-            "showgrid": False,
-            "dtick": max(1, len(names) // 48),
-        },
-        layout={"height": 130 + 19 * len(names)},
+        y=axis_of_heads(names),
+        layout={"height": 130 + HEAD_HEIGHT * len(names)},
     )
     return draw(panel)
 

@@ -9,7 +9,7 @@ import xarray
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.choice import choose_reference
-from interp.plots.marks import error_bars
+from interp.plots.marks import line_with_intervals
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import reference_look, site_look
@@ -59,24 +59,8 @@ def _lines(scores: xarray.Dataset, variable: str, axis: StepAxis | None = None) 
         look = site_look(kind)
         values = scores[variable].sel(site=kind).values
         bounds = scores[f"{variable}_interval"].sel(site=kind).values
-        places, low, high = (
-            axis.place(numbers) if axis else numbers
-            for numbers in (values, bounds[:, 0], bounds[:, 1])
-        )
+        layers, place = scores.layer.values, axis.place if axis else np.asarray
         traces.append(
-            Scatter(
-                x=scores.layer.values,
-                y=places,
-                error_y=error_bars(places, low, high),
-                mode="lines+markers",
-                line=look.line,
-                marker=look.marker,
-                name=look.label,
-                customdata=np.column_stack([values, bounds]),
-                hovertemplate=(
-                    "layer %{x}: %{customdata[0]:,.4~r} "
-                    "(%{customdata[1]:,.4~r} to %{customdata[2]:,.4~r})"
-                ),
-            )
+            line_with_intervals(layers, values, bounds, look, place=place, digits=",.4~r")
         )
     return traces

@@ -12,11 +12,8 @@ from torch import Tensor
 
 from probes.references.conjugate_gradient import ConjugateGradient
 from probes.references.eigenbasis import EigenbasisIteration
-from probes.references.line_search import LineSearch, wolfe_length
+from probes.references.line_search import LineSearch, Slice, check_line_search, wolfe_length
 from probes.references.prefixes import Prefixes
-
-CONVERGED = 1e-60
-"""Part of the initial squared error below which a quasi-Newton method takes no further step."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,6 @@ class BFGS(EigenbasisIteration):
             yield from ConjugateGradient().iterates(prefixes)
         eigenvalues, solution = prefixes.eigenvalues, prefixes.decomposition.coefficients
         error = solution  # kept instead of the iterate: it has the digits of a small gradient
-        initial_energy = (eigenvalues * error.square()).sum(-1)
         yield torch.zeros_like(solution)
         gradient = -eigenvalues * error
         inverse_hessian = torch.eye(prefixes.n_dims, dtype=solution.dtype, device=solution.device)
@@ -49,27 +45,17 @@ class BFGS(EigenbasisIteration):
         last_decrease = gradient.norm(dim=-1) / 2
         while True:
             direction = -(inverse_hessian @ gradient[..., None])[..., 0]
-            slope = (gradient * direction).sum(-1)
-            bending = (eigenvalues * direction.square()).sum(-1)
-            energy = (eigenvalues * error.square()).sum(-1)
-            descends = (slope < 0) & (bending > 0) & (energy > CONVERGED * initial_energy)
-            minimiser = torch.where(descends, -slope / bending, 1.0)
-            first = torch.where(descends, 2.02 * last_decrease / -slope, 1.0).clamp(max=1.0)
-            first = torch.where(first > 0, first, 1.0)
-            length = wolfe_length(first, minimiser, decrease=1e-4, curvature=0.9)
-            length = torch.where(descends, length, 0.0)
-            last_decrease = -length * (slope + 0.5 * length * bending)
+            line = Slice.along(direction, error, eigenvalues, solution)
+            first = torch.where(line.descends, 2.02 * last_decrease / -line.slope, 1.0)
+            first = torch.where(first > 0, first.clamp(max=1.0), 1.0)
+            length = wolfe_length(first, line.minimiser, decrease=1e-4, curvature=0.9)
+            length = torch.where(line.descends, length, 0.0)
+            last_decrease = -length * (line.slope + 0.5 * length * line.bending)
             step = length[..., None] * direction
             error = error - step
             yield solution - error
             gradient = -eigenvalues * error
             _update(inverse_hessian, step, eigenvalues * step)
-
-
-def check_line_search(line_search: str) -> None:
-    """Raises a `ValueError` unless it is one of the two."""
-    if line_search not in ("exact", "scipy"):
-        raise ValueError(f"line_search must be 'exact' or 'scipy', got {line_search!r}")
 
 
 def _update(

@@ -11,10 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.references.bfgs import CONVERGED, check_line_search
 from probes.references.conjugate_gradient import ConjugateGradient
 from probes.references.eigenbasis import EigenbasisIteration
-from probes.references.line_search import LineSearch, wolfe_length
+from probes.references.line_search import LineSearch, Slice, check_line_search, wolfe_length
 from probes.references.prefixes import Prefixes
 
 
@@ -51,22 +50,16 @@ class LBFGS(EigenbasisIteration):
             yield from ConjugateGradient().iterates(prefixes)
         eigenvalues, solution = prefixes.eigenvalues, prefixes.decomposition.coefficients
         error = solution  # kept instead of the iterate: it has the digits of a small gradient
-        initial_energy = (eigenvalues * error.square()).sum(-1)
         yield torch.zeros_like(solution)
         history: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.memory)
         while True:
-            gradient = -eigenvalues * error
-            direction = _two_loops(-gradient, history)
-            slope = (gradient * direction).sum(-1)
-            bending = (eigenvalues * direction.square()).sum(-1)
-            energy = (eigenvalues * error.square()).sum(-1)
-            descends = (slope < 0) & (bending > 0) & (energy > CONVERGED * initial_energy)
-            minimiser = torch.where(descends, -slope / bending, 1.0)
-            first = torch.ones_like(slope)
+            direction = _two_loops(eigenvalues * error, history)
+            line = Slice.along(direction, error, eigenvalues, solution)
+            first = torch.ones_like(line.slope)
             if not history:
-                first = torch.where(descends, 1 / direction.norm(dim=-1), 1.0)
-            length = wolfe_length(first, minimiser, decrease=1e-3, curvature=0.9)
-            step = torch.where(descends, length, 0.0)[..., None] * direction
+                first = torch.where(line.descends, 1 / direction.norm(dim=-1), 1.0)
+            length = wolfe_length(first, line.minimiser, decrease=1e-3, curvature=0.9)
+            step = torch.where(line.descends, length, 0.0)[..., None] * direction
             error = error - step
             yield solution - error
             history.append((step, eigenvalues * step))

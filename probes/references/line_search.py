@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 LineSearch = Literal["exact", "scipy"]
+
+CONVERGED = 1e-60
+"""Part of the initial squared error below which a quasi-Newton method takes no further step."""
+
+
+def check_line_search(line_search: str) -> None:
+    """Raises a `ValueError` unless it is one of the two."""
+    if line_search not in ("exact", "scipy"):
+        raise ValueError(f"line_search must be 'exact' or 'scipy', got {line_search!r}")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Half the sum of squares along a direction, as a quadratic in the length of the step."""
+
+    slope: Float[Tensor, "prompt point"]
+    bending: Float[Tensor, "prompt point"]
+    descends: Bool[Tensor, "prompt point"]
+    """Where the direction leads down and there is something left to gain."""
+    minimiser: Float[Tensor, "prompt point"]
+    """The length at which it is smallest; 1 where no step is to be taken."""
+
+    @classmethod
+    def along(
+        cls,
+        direction: Float[Tensor, "prompt point direction"],
+        error: Float[Tensor, "prompt point direction"],
+        eigenvalues: Float[Tensor, "prompt point direction"],
+        initial_error: Float[Tensor, "prompt point direction"],
+    ) -> Slice:
+        """From where the iterate is `error` away from the solution, all in the eigenbasis of S."""
+        slope = -(eigenvalues * error * direction).sum(-1)
+        bending = (eigenvalues * direction.square()).sum(-1)
+        energy, initial = ((eigenvalues * e.square()).sum(-1) for e in (error, initial_error))
+        descends = (slope < 0) & (bending > 0) & (energy > CONVERGED * initial)
+        return cls(slope, bending, descends, torch.where(descends, -slope / bending, 1.0))
 
 
 def wolfe_length(
