@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 def algorithms(
     a: Annotated[
-        str, typer.Argument(help="Reference whose steps are matched …", show_default=False)
+        str,
+        typer.Argument(metavar="A", help="Reference whose steps are matched …", show_default=False),
     ],
-    b: Annotated[str, typer.Argument(help="… with those of this one.", show_default=False)],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="… with those of this one.", show_default=False)
+    ],
     task: Annotated[
         Path | None,
         typer.Option(
-            help="TOML with a [task] table, such as a recipe; by default the paper's task."
+            help="TOML file with a table named task, such as a recipe; by default the paper's task."
         ),
     ] = None,
     dims: Annotated[

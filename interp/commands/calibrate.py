@@ -9,6 +9,7 @@ import typer
 
 REMEDY = "the same command with --resume tries again"
 
+
 def calibrate(
     grid: Annotated[
         str,

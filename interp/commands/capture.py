@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interp.commands.options import CheckpointArgument
+
 if TYPE_CHECKING:
     from hooks.captured import Captured
 
@@ -22,15 +24,12 @@ class FinalNorm(StrEnum):
 
 
 def capture(
-    checkpoint: Annotated[
-        str,
-        typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
-    ],
+    checkpoint: CheckpointArgument,
     prompts: Annotated[
         Path,
         typer.Option(
             metavar="FILE.npz",
-            help="Prompts: xs [prompt, point, dim] and ys [prompt, point].",
+            help="Prompts: xs by prompt, point and dim, and ys by prompt and point.",
             show_default=False,
         ),
     ],

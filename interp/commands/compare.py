@@ -26,7 +26,7 @@ def compare(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...",
+            metavar="MODEL",
             help="Names from `interp zoo`, files, or run directories; NAME@12 runs a looped one "
             "for 12 loops.",
             show_default=False,
@@ -35,8 +35,8 @@ def compare(
     task: Annotated[
         Path | None,
         typer.Option(
-            help="TOML with a [task] table, such as a recipe, to measure all models on; by "
-            "default each is measured on its training task."
+            help="TOML file with a table named task, such as a recipe, to measure all models "
+            "on; by default each is measured on its training task."
         ),
     ] = None,
     readout: ReadoutOption = Readout.matched,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.options import (
+    CHECKPOINT_HELP,
     JsonOption,
     OpenOption,
     Readout,
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 def match(
     checkpoint: Annotated[
         str | None,
-        typer.Argument(help="Name from `interp zoo`, file, or run directory.", show_default=False),
+        typer.Argument(metavar="CHECKPOINT", help=CHECKPOINT_HELP, show_default=False),
     ] = None,
     activations: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="Saved activations in place of a checkpoint: .npz, .safetensors or .zarr with xs, "
-            "ys and an array [layer, prompt, point, d_model] per kind of site.",
+            "ys and, for each kind of site, an array by layer, prompt, point and d_model.",
             show_default=False,
         ),
     ] = None,

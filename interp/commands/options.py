@@ -16,17 +16,17 @@ class Readout(StrEnum):
     raw = "raw"
 
 
+CHECKPOINT_HELP = (
+    "Name from `interp zoo`, file, or run directory; NAME@12 runs a looped one for 12 loops."
+)
 CheckpointArgument = Annotated[
-    str,
-    typer.Argument(
-        help="Name from `interp zoo`, file, or run directory; NAME@12 runs a looped one for 12 "
-        "loops.",
-        show_default=False,
-    ),
+    str, typer.Argument(metavar="CHECKPOINT", help=CHECKPOINT_HELP, show_default=False)
 ]
 TaskOption = Annotated[
     Path | None,
-    typer.Option(help="TOML with a [task] table, such as a recipe; by default the training task."),
+    typer.Option(
+        help="TOML file with a table named task, such as a recipe; by default the training task."
+    ),
 ]
 ReadoutOption = Annotated[
     Readout, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")

@@ -19,7 +19,7 @@ def reproduce(
     figures: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FIG]…",
+            metavar="FIG",
             help="Figures, such as 3, fig10 or table1; by default all.",
             show_default=False,
         ),

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 def separate(
     checkpoint: CheckpointArgument,
-    a: Annotated[str, typer.Argument(help="A reference that `interp match` compares …")] = "newton",
-    b: Annotated[str, typer.Argument(help="… and the one to tell it from.")] = "gd",
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A reference that `interp match` compares …")
+    ] = "newton",
+    b: Annotated[str, typer.Argument(metavar="B", help="… and the one to tell it from.")] = "gd",
     task: TaskOption = None,
     condition: Annotated[
         float, typer.Option(help="Largest condition number of the built prompts.")

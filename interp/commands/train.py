@@ -12,7 +12,7 @@ def train(
     recipes: Annotated[
         list[str],
         typer.Argument(
-            metavar="RECIPE…", help="TOML files, or names of shipped recipes.", show_default=False
+            metavar="RECIPE", help="TOML files, or names of shipped recipes.", show_default=False
         ),
     ],
     out: Annotated[

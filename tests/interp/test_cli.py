@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 from processes import Command, Ending, limit_file_size
+from rich.text import Text
 from tiny import tiny, write_recipe
+from typer.main import get_command
 
 from hooks.checkpoints import load_checkpoint
-from interp.cli import describe_error
+from interp.cli import build_app, describe_error
 from interp.commands import COMMANDS
 from interp.recipes import recipe_names
 
@@ -54,6 +56,13 @@ def test_every_command_has_help(tmp_path: Path, command: str):
     ending = run(command, "--help", folder=tmp_path)
     assert ending.code == 0
     assert f"interp {command}" in ending.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_word_of_the_help_is_taken_for_markup(command: str):
+    found = get_command(build_app()).commands[command]
+    for text in (found.help, *(parameter.help for parameter in found.params)):
+        assert Text.from_markup(text).plain == text
 
 
 def test_the_module_runs_as_a_program_and_tells_its_version():
