@@ -62,18 +62,10 @@ def conditions(
     n_prompts = -(-n_prompts // N_GROUPS) * N_GROUPS
     task = task or task_of(model)
     check_fit(model, task)
-    chosen = choose_variations(vary)
-    given = {name: tuple(map(float, numbers)) for name, numbers in (values or {}).items()}
-    if unknown := sorted(set(given) - set(chosen)):
-        raise ValueError(f"values are for {', '.join(unknown)}, which vary does not name")
-    tasks = {
-        name: _tasks(model, task, name, variation, given.get(name, variation.values))
-        for name, variation in chosen.items()
-        if lacks(task, variation) is None
-    }
-    tasks = {name: found for name, found in tasks.items() if found}
+    tasks = condition_tasks(model, task, vary, values)
     if not tasks:
-        reasons = [reason for item in chosen.values() if (reason := lacks(task, item))]
+        chosen = choose_variations(vary).values()
+        reasons = [reason for item in chosen if (reason := lacks(task, item))]
         raise ValueError(
             "; ".join(reasons) or "the model takes no longer prompts than it was trained on"
         )
@@ -92,6 +84,31 @@ def conditions(
         table = xarray.concat(rows, xarray.Variable("value", list(by_value)))
         tables[name] = table.assign_attrs(own=VARIATIONS[name].own(task))
     return make_sweep(tables, _provenance(model, task, n_prompts, seed))
+
+
+def condition_tasks(
+    model: SequenceModel,
+    task: Task,
+    vary: Sequence[str],
+    values: Mapping[str, Sequence[float]] | None = None,
+) -> dict[str, dict[float, Task]]:
+    """The task of every condition, by property and value, as `conditions` looks at them.
+
+    Properties that the task has not, and longer prompts than the model takes, are left out.
+
+    Raises:
+        ValueError: An unknown property, or a value that it cannot take.
+    """
+    chosen = choose_variations(vary)
+    given = {name: tuple(map(float, numbers)) for name, numbers in (values or {}).items()}
+    if unknown := sorted(set(given) - set(chosen)):
+        raise ValueError(f"values are for {', '.join(unknown)}, which vary does not name")
+    tasks = {
+        name: _tasks(model, task, name, variation, given.get(name, variation.values))
+        for name, variation in chosen.items()
+        if lacks(task, variation) is None
+    }
+    return {name: found for name, found in tasks.items() if found}
 
 
 def _tasks(

@@ -122,6 +122,8 @@ def _run_on_loky(
 
     # loky replaces a process whose memory has grown, and no work is lost by it.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+    # Nor is anybody to mend anything where Ctrl-C came while work was under way.
+    warnings.filterwarnings("ignore", message=".*tasks which were still being processed")
     attempt = _Attempt(range(len(arguments)))
     in_flight: int | str = "2 * n_jobs"
     deaths: Counter[int] = Counter()

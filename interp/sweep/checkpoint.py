@@ -12,7 +12,7 @@ from hooks.checkpoints.native import is_native
 from hooks.model import SequenceModel
 from interp.jobs.cluster import shipped_file
 from interp.zoo.catalogue import model_file, names
-from interp.zoo.loading import load
+from interp.zoo.loading import load, split_loops
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Checkpoint:
     """What `interp.load` opens, known by its content; where it lies does not count."""
 
     digest: str
-    """SHA-256 of the file, or of all files of a folder; the name of a model that needs none."""
+    """SHA-256 of the file, or of all files of a folder, or the name of a model that needs none;
+    with the number of loops behind it, where `source` asks for one."""
     source: str = field(compare=False)
     """A name or a path."""
 
@@ -32,15 +33,8 @@ class Checkpoint:
             CheckpointError: There is none.
             OSError: A file cannot be read.
         """
-        path = Path(source)
-        if not path.is_file() and source in names():
-            return cls(_file_digest(model_file(source)), source)
-        if not path.is_file() and source in BUILT_IN:
-            return cls(f"built-in {source}", source)
-        if not path.exists():
-            load(source)  # raises, and says what there is
-        native = _native_file(path)
-        return cls(_file_digest(native) if native else _joint_digest(path), source)
+        name, loops = split_loops(source)
+        return cls(_digest(name) + ("" if loops is None else f"@{loops}"), source)
 
     @property
     def files(self) -> dict[str, Path]:
@@ -49,7 +43,8 @@ class Checkpoint:
         Nothing for checkpoints that ship with the package; nothing for formats of others, which
         must lie where workers see them.
         """
-        native = _native_file(Path(self.source))
+        name, _ = split_loops(self.source)
+        native = _native_file(Path(name))
         return {self._shipped_name: native} if native else {}
 
     def load(self) -> SequenceModel:
@@ -58,11 +53,24 @@ class Checkpoint:
         Raises:
             CheckpointError: It cannot be read.
         """
-        return load(shipped_file(self._shipped_name) or self.source)
+        name, loops = split_loops(self.source)
+        return load(shipped_file(self._shipped_name) or name, loops=loops)
 
     @property
     def _shipped_name(self) -> str:
         return f"{self.digest[:32]}.safetensors"
+
+
+def _digest(name: str) -> str:
+    path = Path(name)
+    if not path.is_file() and name in names():
+        return _file_digest(model_file(name))
+    if not path.is_file() and name in BUILT_IN:
+        return f"built-in {name}"
+    if not path.exists():
+        load(name)  # raises, and says what there is
+    native = _native_file(path)
+    return _file_digest(native) if native else _joint_digest(path)
 
 
 def _native_file(path: Path) -> Path | None:

@@ -26,15 +26,19 @@ def join_results(
     """
     coords = dict(zip(AXES, (list(values) for values in labels), strict=True))
     whole = xarray.Dataset(coords=coords)
+    tables = [whole]
     for analysis, cells in results.items():
-        if not cells:
+        found = {place: cell for place, cell in cells.items() if cell.data_vars}
+        if not found:
             continue
         rows = xarray.concat(
-            list(cells.values()), "cell", join="outer", coords="minimal", compat="override"
+            list(found.values()), "cell", join="outer", coords="minimal", compat="override"
         )
-        for name, table in rows.data_vars.items():
-            whole[f"{analysis}_{name}"] = _spread(table, list(cells), whole)
-    return whole
+        tables += [
+            _spread(table, list(found), whole).to_dataset(name=f"{analysis}_{name}")
+            for name, table in rows.data_vars.items()
+        ]
+    return xarray.merge(tables, join="outer")
 
 
 def _spread(

@@ -20,6 +20,11 @@ HEADINGS: dict[str, str] = {
     "match_steps_per_layer": "steps a layer",
     "match_convergence_order": "order",
     "readouts_error": "read-out",
+    "conditions_kappa_worst_excess": "worst κ",
+    "conditions_noise_worst_excess": "worst noise",
+    "conditions_y_scale_worst_excess": "worst y",
+    "conditions_x_scale_worst_excess": "worst x",
+    "conditions_points_worst_excess": "worst length",
 }
 """What has a column by default, and what the column is called."""
 
@@ -62,5 +67,5 @@ def _summed_up(cells: xarray.Dataset, name: str) -> str:
         values = values.where(answers == winner)
     if "layer" in values.dims:
         values = values.dropna("layer", how="all")[..., -1:]
-    present = values.values[np.isfinite(values.values)]
+    present = values.values[~np.isnan(values.values)]
     return f"{present.mean():.4g}" if len(present) else MISSING

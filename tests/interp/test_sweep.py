@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,9 @@ from hooks.architectures import build_model
 from hooks.capture import capture
 from hooks.checkpoints import save_checkpoint
 from interp.analyses.match import match
+from interp.conditions.sweeping import conditions
 from interp.sweep import Grid, Pool, run_sweep
+from interp.sweep.analyses.conditions import ConditionsAnalysis
 from interp.sweep.analyses.error import ErrorAnalysis
 from interp.sweep.analyses.match import MatchAnalysis
 from interp.sweep.analyses.readouts import ReadoutAnalysis
@@ -199,6 +203,39 @@ def test_a_result_that_fails_leaves_a_gap_and_stops_no_other(tmp_path: Path, sou
     assert bad.split()[-3:] == ["–", "–", "–"]
 
 
+def test_conditions_are_those_of_the_command(tmp_path: Path, source: str):
+    built = build_model("gd-exact", {"n_dims": 2, "n_points": 5, "looped": True, "n_layers": 3})
+    save_checkpoint(built, tmp_path / "gd.safetensors", {"task": TASK.describe()})
+    models = (ModelEntry("trained", source), ModelEntry("built", f"{tmp_path}/gd.safetensors@1"))
+    tasks = (
+        TaskEntry("linear", {"noise_std": 0.0}),
+        TaskEntry("network", {"name": "two_layer_network", "n_dims": 2, "n_points": 5}),
+    )
+    analyses = {
+        "readouts": READOUTS,
+        "kappa": ConditionsAnalysis(vary=("kappa",), values=(1.0, 100.0), n_prompts=256),
+        "others": ConditionsAnalysis(vary=("y-scale", "points"), n_prompts=256),
+    }
+    data = run_sweep(Grid(models, analyses, tasks), tmp_path / "out").data.isel(seed=0)
+    linear, network = (data.sel(task=label) for label in ("linear", "network"))
+    by_hand = conditions(
+        load(source), TASK, vary=["kappa"], values={"kappa": [1.0, 100.0]}, n_prompts=256
+    ).table("kappa")
+    found = linear.sel(model="trained", reference=by_hand.reference, layer=by_hand.layer)
+    assert found.kappa_kappa_model_error.values == pytest.approx(by_hand.model_error.values)
+    steps = found.kappa_kappa_best_step.transpose("kappa", "reference", "layer")
+    assert steps.values == pytest.approx(by_hand.best_step.values, nan_ok=True)
+    assert set(data.reference.values) == {"newton", "gd", "cg"}  # of all analyses together
+    assert data.readouts_iterate_best_r2.sel(reference="gd", layer=[0, 1]).notnull().all()
+    assert network.kappa_kappa_model_error.isnull().all()  # it has no condition number
+    assert linear.others_y_scale_model_error.notnull().all()
+    lengths = linear.others_points_model_error
+    assert lengths.sel(model="trained").isnull().all()  # its positions are learned
+    assert lengths.sel(model="built").notnull().all()
+    assert linear.kappa_kappa_layer_error.sel(model="built", layer=[0, 1]).notnull().all()
+    assert linear.kappa_kappa_layer_error.sel(model="built", layer=2).isnull().all()  # one loop
+
+
 def test_trainings_are_those_of_their_recipes(tmp_path: Path):
     recipes = [Recipe.from_mapping({**tiny(), "seed": seed}) for seed in (0, 1)]
     models = tuple(ModelEntry(str(recipe.seed), recipe=recipe) for recipe in recipes)
@@ -257,6 +294,55 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path, source: str):
     data = xarray.load_dataset(tmp_path / "out" / "sweep.nc")
     assert f"{data.error_mean.item():.4g}" in ending.stdout
     assert "sweep.nc" in ending.stdout
+
+
+MANY_CELLS = """
+seeds = {seeds}
+[[model]]
+checkpoint = {source!r}
+[[analysis]]
+name = "error"
+n_prompts = 16384
+"""
+
+
+def test_ctrl_c_keeps_what_is_done_and_nothing_by_halves(tmp_path: Path, source: str):
+    n_cells = 24
+    grid, out = tmp_path / "grid.toml", tmp_path / "out"
+    grid.write_text(MANY_CELLS.format(seeds=list(range(n_cells)), source=source))
+    command = Command("sweep", grid, "--jobs", 2, "--out", out, folder=tmp_path, prepare=os.setsid)
+    group = command.process.pid
+    assert group is not None
+    while not computed(out):
+        assert command.process.is_alive()
+        time.sleep(0.005)
+    os.killpg(group, signal.SIGINT)  # as a terminal does: to the command and to its workers
+    ending = command.end()
+    assert (ending.code, ending.stderr) == (130, "interp: interrupted\n")
+    before = computed(out)
+    assert 0 < len(before) < n_cells
+    assert {path for path in out.rglob("*") if path.is_file()} == {
+        out / "cells" / name for name in before
+    }
+    for name in before:
+        assert np.isfinite(xarray.load_dataset(out / "cells" / name)["mean"])
+    assert is_gone(group, within=20)
+    again = Command("sweep", grid, "--jobs", 1, "--out", out, folder=tmp_path).end()
+    assert again.code == 0, again.stderr
+    assert before.items() <= computed(out).items()
+    assert xarray.load_dataset(out / "sweep.nc").error_mean.notnull().sum() == n_cells
+
+
+def is_gone(group: int, within: float) -> bool:
+    """Whether the last process of a group ends within some seconds."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 @pytest.mark.parametrize(
