@@ -14,6 +14,7 @@ from torch import nn
 
 import hooks
 import interp
+from hooks.checkpoints import save_checkpoint
 from interp.sweep.grid import read_grid
 from interp.tasks import LinearRegression
 from probes import build_reference
@@ -107,7 +108,13 @@ def test_train_your_own():
     assert recipe.name == "mine"
 
 
-def test_many_at_once(tmp_path):
+def test_many_at_once(model, tmp_path, capsys):
+    save_checkpoint(model, tmp_path / "a.safetensors", {"task": LinearRegression().describe()})
+    namespace: dict[str, Any] = {"paths": [tmp_path / "a.safetensors"]}
+    quick = {"n_jobs=8": "", "seed=seed": "seed=seed, n_prompts=128", "range(3)": "range(1)"}
+    run_blocks("many-at-once", namespace, **quick)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "'answer'" in line
     file = tmp_path / "grid.toml"
     file.write_text(toml_of("many-at-once"))
     grid = read_grid(file)
