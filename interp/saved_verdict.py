@@ -28,6 +28,7 @@ def verdict_from(plain: Mapping[str, Any]) -> Verdict:
             n_prompts=item["n_prompts"],
             ahead=Estimate(**item["ahead"]),
             ahead_by_examples=tuple(Estimate(**look) for look in item["ahead_by_examples"]),
+            log_ratio=Estimate(**item.get("log_ratio", {"value": 0.0, "low": 0.0, "high": 0.0})),
         )
         for item in plain.get("duels", ())
     )

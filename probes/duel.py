@@ -1,7 +1,8 @@
-"""Two references side by side, on the prompts where they disagree and by number of examples."""
+"""Two references side by side: which of them are the layers likelier to have run?"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,16 +28,15 @@ class Duel:
     """… the similarity of errors with the first less that with the second, mean over layers."""
     ahead_by_examples: tuple[Estimate, ...]
     """The same over all prompts, separately for every number of examples from 1 on."""
+    log_ratio: Estimate
+    """Logarithm of how many times as likely a prompt's layers are under the first, on average."""
 
     @property
     def loser(self) -> str | None:
-        """The one that is behind somewhere and ahead nowhere, chance aside."""
-        looks = (self.ahead, *self.ahead_by_examples)
-        first_wins = any(look.low > 0 for look in looks)
-        second_wins = any(look.high < 0 for look in looks)
-        if first_wins == second_wins:
+        """The one that makes what the layers say less likely, chance aside."""
+        if self.log_ratio.low <= 0 <= self.log_ratio.high:
             return None
-        return self.names[1 if first_wins else 0]
+        return self.names[1 if self.log_ratio.value > 0 else 0]
 
     @property
     def reason(self) -> str:
@@ -44,15 +44,11 @@ class Duel:
         if self.loser is None:
             return ""
         winner = self.names[self.names[0] == self.loser]
-        if self.ahead.low > 0 or self.ahead.high < 0:
-            return (
-                f"stays {abs(self.ahead.value):.4f} behind {winner} on the {self.n_prompts} "
-                "prompts where the two disagree most"
-            )
-        clear = [look for look in self.ahead_by_examples if look.low > 0 or look.high < 0]
-        most = max(clear, key=lambda look: abs(look.value))
-        n_examples = 1 + self.ahead_by_examples.index(most)
-        return f"stays {abs(most.value):.4f} behind {winner} after {n_examples} examples"
+        bits = abs(self.log_ratio.value) / math.log(2)
+        return (
+            f"what the layers say is less likely under it than under {winner} ({bits:.2g} bits a "
+            "prompt)"
+        )
 
 
 def duel(
@@ -67,8 +63,12 @@ def duel(
 ) -> Duel:
     """Compares two references with the same layers.
 
-    Which prompts they disagree on is decided without the layers, by the cosine of their errors.
-    The level holds over all looks together (Bonferroni).
+    The loser is told by the likelihood of what the layers say, each being an affine map of the
+    reference's iterate and normal noise of its own. In the ratio of two such likelihoods every
+    prompt and point counts by the square of how far the two references disagree there, so it finds
+    differences that a mean of cosines buries. Beside it stand similarities of errors on the prompts
+    on which the two disagree most, which is decided without the layers by the cosine of their
+    errors, and by number of examples, where the level holds over all looks (Bonferroni).
 
     Args:
         names: Of the references.
@@ -96,12 +96,39 @@ def duel(
     by_examples = _point_cosines(everywhere, residuals[0], residuals[1]) - _point_cosines(
         everywhere, residuals[0], residuals[2]
     )
+    log_ratios = _log_ratios(*(one[..., 1:].double() for one in (said, *iterates)))
+    log_ratio = everywhere @ log_ratios / n_prompts
     return Duel(
         names=names,
         n_prompts=len(chosen),
         ahead=Estimate.of(weights @ ahead / weights.sum(1), strict),
         ahead_by_examples=tuple(Estimate.of(column, strict) for column in by_examples.unbind(1)),
+        log_ratio=Estimate.of(log_ratio, level),
     )
+
+
+def _log_ratios(
+    said: Float[Tensor, "layer prompt point"],
+    first: Float[Tensor, "layer prompt point"],
+    second: Float[Tensor, "layer prompt point"],
+) -> Float[Tensor, " prompt"]:
+    """Log-likelihood of every prompt's layers under the first reference less under the second."""
+    misses = [said - _fitted(one, said) for one in (first, second)]
+    # One variance for both, or the worse reference would be forgiven for being the worse.
+    variance = torch.stack([miss.square().mean((1, 2)) for miss in misses]).mean(0)
+    safe = torch.where(variance > 0, variance, 1.0)[:, None, None]
+    return ((misses[1].square() - misses[0].square()) / (2 * safe)).sum((0, 2))
+
+
+def _fitted(
+    iterates: Float[Tensor, "layer prompt point"], targets: Float[Tensor, "layer prompt point"]
+) -> Float[Tensor, "layer prompt point"]:
+    """Every iterate with the affine map that predicts its layer's target best."""
+    middle, centre = (part.mean((1, 2), keepdim=True) for part in (targets, iterates))
+    x = iterates - centre
+    scale = x.square().sum((1, 2), keepdim=True)
+    slope = (x * (targets - middle)).sum((1, 2), keepdim=True)
+    return middle + slope / torch.where(scale > 0, scale, 1.0) * x
 
 
 def read_out(

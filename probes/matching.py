@@ -93,6 +93,10 @@ class StepGrid:
         return torch.where(coordinates <= -1 + 1e-12, 0.0, 2.0**coordinates)
 
 
+BEFORE_FIRST = 0.25
+"""How far before the first step above 0 a peak may lie, in distances to the step after it."""
+
+
 @dataclass(frozen=True)
 class Match:
     """Best-matching step of every layer."""
@@ -163,7 +167,8 @@ def _peak(
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Offset and gain of the peak near the best grid value; zero where that is an end of the grid.
 
-    0 steps belong to no polynomial, and no peak lies between them and the next: see `n_still`.
+    0 steps belong to no polynomial: see `n_still`. Below the step after them a peak may lie by up
+    to `BEFORE_FIRST`, or layers that are there would on average be found later.
     The polynomial goes through up to `order` grid points, five as a rule: near the top a similarity
     is not symmetric, and a parabola through three would be off by several per cent of the spacing.
     No cosine and no R^2 exceeds 1, so where the polynomial does, its peak is too far from the grid
@@ -184,6 +189,9 @@ def _peak(
     coefficients = torch.linalg.solve(powers, y[..., None])[..., 0]
     below = coordinates[(best - 1).clamp(min=first)] - coordinates[best]
     above = coordinates[(best + 1).clamp(max=n_steps - 1)] - coordinates[best]
+    if first:
+        gap = coordinates[first + 1] - coordinates[first]
+        below = torch.where(best == first, -BEFORE_FIRST * gap, below)
     # The peak lies between the neighbours: the highest of a fine comb there, then Newton's method.
     comb = torch.linspace(0, 1, 33, dtype=x.dtype)
     offsets = (below[..., None] + (above - below)[..., None] * comb) / scale
@@ -196,6 +204,8 @@ def _peak(
         bend = _polynomial(curvature, offset)
         step = _polynomial(slope, offset) / torch.where(bend < 0, bend, -torch.inf)
         offset = torch.clamp(offset - step, below / scale, above / scale)
+    has_peak = (best != first) | (offset > below / scale)
+    offset = torch.where(has_peak, offset, 0.0)
     gain = _polynomial(coefficients, offset).clamp(min=0)
     left = (1 - values.amax(-1)).clamp(min=0)
     offset = offset * (left / torch.maximum(gain, left).clamp(min=1e-300)).sqrt()

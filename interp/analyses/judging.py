@@ -97,7 +97,13 @@ def _verdict_on_growth(
         return verdict
     places = {sites[index].layer: index for index in chosen}
     settled, duels = settle(
-        verdict.standing, findings, by_similarity, contenders, scores.sample, places
+        verdict.standing,
+        findings,
+        by_similarity,
+        contenders,
+        scores.sample,
+        places,
+        depth[started:],
     )
     return replace(conclude(settled, LABELS), duels=duels)
 

@@ -14,6 +14,8 @@ from torch import Tensor
 from interp.analyses.comparisons import Comparison, select
 from interp.analyses.evaluation import Sample
 from probes.duel import Duel, duel, read_out
+from probes.growth import end_step_spacing, fit_ramp
+from probes.ramp_refinement import refine_ramp
 from probes.references import Prefixes, Reference
 from probes.verdict import Finding
 
@@ -25,16 +27,18 @@ def settle(
     comparisons: Sequence[Comparison],
     sample: Sample,
     site_of_layer: Mapping[int, int],
+    depth: Float[Tensor, " layer"] | None = None,
 ) -> tuple[tuple[Finding, ...], tuple[Duel, ...]]:
     """Compares the families left standing where they disagree, and lets those fall that lose.
 
     Args:
         standing: The families, two or more.
         findings: What all juries found.
-        by_similarity: What the similarity of errors found, whose ramps are compared.
+        by_similarity: What the similarity of errors found.
         comparisons: The references.
         sample: Prompts and what every site says on them.
         site_of_layer: Index of the site that was judged, by layer.
+        depth: Depth of each layer that was judged; by default 0, 1, 2, …
 
     Returns:
         The findings with the losers fallen, and the duels.
@@ -44,7 +48,7 @@ def settle(
     said = sample.said[[site_of_layer[layer] for layer in contenders[0].layers]]
     iterates = {
         item.name: read_out(
-            at_steps(select(comparisons, item.name).reference, prefixes, item.steps), sample.ys
+            _likeliest(said, select(comparisons, item.name), prefixes, depth), sample.ys
         )
         for item in contenders
     }
@@ -57,6 +61,31 @@ def settle(
     if len(reasons) == len(contenders):
         return tuple(findings), duels
     return tuple(_without(finding, reasons) for finding in findings), duels
+
+
+def _likeliest(
+    said: Float[Tensor, "layer prompt point"],
+    item: Comparison,
+    prefixes: Prefixes,
+    depth: Float[Tensor, " layer"] | None,
+) -> Float[Tensor, "layer prompt point"]:
+    """A reference at the constant rate at which it explains most of what the layers say."""
+    iterates = item.reference.predictions(prefixes, item.grid.steps)[..., 1:]
+    table = _explained(said[..., 1:], iterates)[None]
+    ramp = fit_ramp(table, item.grid, depth=depth)
+    ramp = refine_ramp(ramp, table, item.grid, reach=end_step_spacing(item.grid))
+    return at_steps(item.reference, prefixes, ramp.steps[0].tolist())
+
+
+def _explained(
+    said: Float[Tensor, "layer prompt point"], iterates: Float[Tensor, "step prompt point"]
+) -> Float[Tensor, "layer step"]:
+    """R^2 of what every layer says on every iterate; 0 for one that never varies."""
+    layers, steps = (part.flatten(1) for part in (said, iterates))
+    layers, steps = (part - part.mean(1, keepdim=True) for part in (layers, steps))
+    products = (layers @ steps.T).square()
+    squares = layers.square().sum(1)[:, None] * steps.square().sum(1)
+    return torch.where(squares > 0, products / squares.clamp(min=1e-300), 0.0).clamp(max=1)
 
 
 def at_steps(

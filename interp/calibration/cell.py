@@ -12,7 +12,7 @@ FORMAT = "icl-interp-calibration/1"
 
 Control = Literal["planted", "random weights", "shuffled pairs", "exchanged prompts"]
 
-FAMILIES: dict[str, str] = {"newton": "newton", "gd": "gd", "gdpp": "gd++"}
+FAMILIES: dict[str, str] = {"newton": "newton", "gd": "gd", "gdpp": "gd++", "ogd": "ogd"}
 """For each algorithm that can be planted, what the verdict calls it."""
 
 
@@ -69,6 +69,11 @@ class Cell:
         the verdict counts them only for a model whose layers say something about y.
         """
         return FAMILIES[self.algorithm] if self.control == "planted" else "none"
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether what is planted takes steps from layer to layer; online GD is done in one."""
+        return self.algorithm != "ogd"
 
     @property
     def condition(self) -> Cell:

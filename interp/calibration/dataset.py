@@ -16,7 +16,7 @@ from interp.calibration.outcome import Outcome
 from interp.calibration.rates import tally_by
 from interp.versions import library_versions
 
-ANSWERS = ("newton", "gd", "gd++", "ridge", "none", "undecided")
+ANSWERS = ("newton", "gd", "gd++", "ridge", "ogd", "none", "undecided")
 GRADES = ("right", "undecided", "wrong")
 
 

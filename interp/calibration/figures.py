@@ -18,7 +18,7 @@ from interp.calibration.rates import Tally, tally_by, wilson
 from interp.plots.panel import Panel, draw
 from interp.plots.style import INK, MUTED, SEQUENTIAL, ordered_looks
 
-ALGORITHMS = {"newton": "Newton", "gd": "GD", "gdpp": "GD++"}
+ALGORITHMS = {"newton": "Newton", "gd": "GD", "gdpp": "GD++", "ogd": "Online GD"}
 PROTOCOL_LOOKS: dict[str, dict[str, Any]] = {
     "raw": {"color": "#d55e00", "symbol": "x", "dash": "dot", "size": 7},
     "matched": {"color": "#0072b2", "symbol": "circle-open", "dash": "dash", "size": 12},
@@ -39,7 +39,8 @@ class Picture:
 
 def name_of(cell: Cell) -> str:
     """What is planted, in words: "GD, 10 a layer"."""
-    return f"{ALGORITHMS[cell.algorithm]}, {cell.iterations_per_layer} a layer"
+    name = ALGORITHMS[cell.algorithm]
+    return f"{name}, {cell.iterations_per_layer} a layer" if cell.has_steps else name
 
 
 def pictures(

@@ -48,7 +48,7 @@ def conditions(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     """The noisy planted models that many runs were made of, at their fewest prompts."""
     counts: dict[Cell, int] = {}
     for cell in cells:
-        if cell.control == "planted" and cell.noise:
+        if cell.control == "planted" and cell.noise and cell.has_steps:
             counts[cell.condition] = counts.get(cell.condition, 0) + 1
     often = [cell for cell, count in counts.items() if count >= MIN_RUNS]
     fewest = {replace(cell, n_prompts=128): cell for cell in often}

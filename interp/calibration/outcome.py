@@ -43,10 +43,19 @@ class Outcome:
     """Of the planted reference, by protocol; none in controls."""
     text: str
     """The verdict in words."""
+    is_nearest_only: bool = False
+    """Whether the verdict says that what stands is the nearest reference and no description."""
+    misfit: float | None = None
+    """Systematic share of the layers' squared errors beyond what stands."""
 
     @property
     def grade(self) -> Grade:
-        """Right, undecided, or wrong: a definite answer that is not the expected one."""
+        """Right, undecided, or wrong: a definite answer that is not the expected one.
+
+        A reference that is said to be the nearest only is no definite answer.
+        """
+        if self.is_nearest_only:
+            return "undecided"
         if self.answer == self.cell.expected:
             return "right"
         return "undecided" if self.answer == "undecided" else "wrong"
@@ -116,4 +125,6 @@ def run_cell(cell: Cell) -> Outcome:
         high,
         tuple(readings),
         verdict.text,
+        verdict.is_nearest_only,
+        verdict.misfit.systematic.value if verdict.misfit else None,
     )
