@@ -1,5 +1,9 @@
-"""Every array shape in a signature of the three packages is checked while the tests run."""
+"""What holds for all tests: array shapes are checked, and no example is judged by its time."""
 
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
-install_import_hook(["hooks", "probes", "interp"], "beartype.beartype")
+install_import_hook(["hooks", "probes", "interp"], "beartype.beartype")  # every public signature
+
+settings.register_profile("untimed", settings.default, deadline=None)
+settings.load_profile("untimed")

@@ -82,7 +82,7 @@ def read_all(model: SequenceModel, xs: torch.Tensor, ys: torch.Tensor) -> dict[s
 
 
 @all_variants
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**31), point=st.integers(0, N_POINTS - 1))
 def test_nothing_at_a_point_depends_on_what_follows_its_x(
     variant: Variant, seed: int, point: int
@@ -107,7 +107,7 @@ def test_predictions_depend_on_every_y_before_and_on_their_own_x(variant: Varian
 
 
 @all_variants
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**31), order=st.permutations(range(4)))
 def test_prompts_do_not_see_each_other(variant: Variant, seed: int, order: list[int]) -> None:
     model = variant.build(seed)
@@ -199,7 +199,7 @@ def test_gradients_reach_every_weight(variant: Variant) -> None:
 
 
 @pytest.mark.parametrize("name", UNORDERED)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**31), order=st.permutations(range(N_POINTS - 1)))
 def test_the_order_of_examples_does_not_matter(name: str, seed: int, order: list[int]) -> None:
     model = (VARIANTS | CONSTRUCTED)[name].build(seed)

@@ -154,7 +154,7 @@ def test_non_causal_models_run_once_per_prefix(batch_first: bool, n_points: int)
         torch.testing.assert_close(captured.predictions[:, point], prediction)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(point=st.integers(0, N_POINTS - 1), seed=st.integers(0, 2**16), causal=st.booleans())
 def test_predictions_never_see_the_future(point: int, seed: int, causal: bool) -> None:
     model = attached(foreign(causal=causal).eval(), causal=causal)
@@ -284,7 +284,7 @@ def assert_same(before: Any, after: Any) -> None:
         assert before == after
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     pack=st.sampled_from(sorted(PACKS)),
     batch_first=st.booleans(),

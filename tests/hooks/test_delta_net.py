@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from hooks.architectures.delta_net import delta_rule
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**31),
     n_tokens=st.integers(1, 12),
@@ -34,7 +34,7 @@ def test_all_tokens_at_once_equal_the_recurrence(
                 torch.testing.assert_close(z[at], memory @ q[at])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31), n_dims=st.integers(1, 5))
 def test_with_beta_one_and_scaled_values_it_is_online_gradient_descent(
     seed: int, n_dims: int

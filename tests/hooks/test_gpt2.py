@@ -100,7 +100,7 @@ def test_hugging_faces_names_and_back() -> None:
     assert all(torch.equal(returned[name], backbone[name]) for name in backbone)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     point=st.integers(0, 5),
     seed=st.integers(0, 2**16),
@@ -119,7 +119,7 @@ def test_what_comes_later_changes_no_prediction(point: int, seed: int, scale: fl
         assert not torch.allclose(before[:, point + 1 :], after[:, point + 1 :])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(point=st.integers(1, 5), seed=st.integers(0, 2**16))
 def test_a_prefix_alone_gives_the_predictions_of_the_whole(point: int, seed: int) -> None:
     xs, ys = random_prompts(seed=seed)
@@ -127,7 +127,7 @@ def test_a_prefix_alone_gives_the_predictions_of_the_whole(point: int, seed: int
         torch.testing.assert_close(MODEL(xs[:, :point], ys[:, :point]), MODEL(xs, ys)[:, :point])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(order=st.permutations(range(5)), seed=st.integers(0, 2**16))
 def test_prompts_of_a_batch_do_not_meet(order: list[int], seed: int) -> None:
     xs, ys = random_prompts(seed=seed)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hooks.architectures.linear_attention import LinearAttention, LinearAttentionConfig
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), n_dims=st.integers(1, 5), eta=st.floats(1e-3, 1.0))
 def test_one_layer_with_von_oswalds_weights_is_one_gradient_step(
     seed: int, n_dims: int, eta: float

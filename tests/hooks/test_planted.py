@@ -59,7 +59,7 @@ def test_rotation_mixes_every_coordinate_and_changes_no_prediction():
 
 
 @given(noise=st.sampled_from([0.1, 0.3]), algorithm=st.sampled_from(["newton", "gd", "gdpp"]))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 def test_noise_has_its_size_at_every_layer_and_leaves_the_computation_alone(noise, algorithm):
     dials = {"algorithm": algorithm, "n_layers": 4, "rotation_seed": 1, "dtype": "float64"}
     clean, noisy = build_planted(**dials), build_planted(**dials, noise=noise)

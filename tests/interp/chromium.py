@@ -20,6 +20,9 @@ ARGUMENTS = (
     "--no-first-run",
 )
 
+PATIENCE = 300_000
+"""Milliseconds that a busy machine may take for what takes a second."""
+
 
 @dataclass
 class Visit:
@@ -59,6 +62,7 @@ def visit(
         is_mobile=is_phone,
         offline=True,
     )
+    context.set_default_timeout(PATIENCE)
     seen = Visit(context.new_page())
     seen.page.on("console", lambda message: seen.console.append(message.text))
     seen.page.on("pageerror", lambda error: seen.console.append(error.message))

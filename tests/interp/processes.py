@@ -41,7 +41,7 @@ class Command:
         )
         self.process.start()
 
-    def end(self, timeout: float = 60) -> Ending:
+    def end(self, timeout: float = 300) -> Ending:
         self.process.join(timeout)
         if self.process.is_alive():
             self.process.kill()

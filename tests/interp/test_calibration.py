@@ -16,7 +16,7 @@ import torch
 import xarray
 from chromium import visit
 from fake_cells import MEASURE, outcome
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Browser
 from processes import Command, die_before_write
@@ -348,7 +348,7 @@ def test_pages_and_pictures_are_drawn_by_a_browser(browser: Browser, tmp_path):
         )
     )
     with visit(browser, file) as seen:
-        seen.page.wait_for_selector(f'html[data-drawn="{len(drawn)}"]', timeout=60_000)
+        seen.page.wait_for_selector(f'html[data-drawn="{len(drawn)}"]')
         assert seen.page.locator("#summary").inner_text() == "<b>"
         assert not seen.console
         assert not seen.requests
@@ -359,7 +359,6 @@ def test_pages_and_pictures_are_drawn_by_a_browser(browser: Browser, tmp_path):
         assert label in "".join(root.itertext())
 
 
-@settings(deadline=None)
 @given(given_answers)
 def test_every_outcome_is_counted_once(pairs):
     found = [outcome(*pair) for pair in pairs]

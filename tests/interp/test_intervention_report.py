@@ -82,7 +82,7 @@ def test_the_report_opens_without_errors_or_requests(
     write_intervention_report(ablation, steering, {"checkpoint": HOSTILE, "seed": 0}, file)
     n_figures = file.read_text().count('<script type="application/json">')
     with visit(browser, file, 390, is_phone=True) as seen:
-        seen.page.wait_for_selector("html[data-drawn]", timeout=120_000)
+        seen.page.wait_for_selector("html[data-drawn]")
         assert seen.page.locator(".plot > .plot-container").count() == n_figures >= 8
         width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert seen.page.evaluate(width) <= 0

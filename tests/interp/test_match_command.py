@@ -15,7 +15,7 @@ MODEL = "newton-exact"
 
 
 def run(*arguments: object, folder: Path, **keywords: object) -> Ending:
-    return Command("match", *arguments, folder=folder, **keywords).end(300)
+    return Command("match", *arguments, folder=folder, **keywords).end()
 
 
 def assert_one_sentence(ending: Ending, *parts: str) -> None:

@@ -103,7 +103,7 @@ def test_two_checkpoints_for_one_role():
 STEP = st.floats(0.6, 6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(first=st.floats(1, 5), slope=STEP, n=st.integers(5, 12))
 def test_equal_steps_a_layer_are_linear_and_not_exponential(first: float, slope: float, n: int):
     steps = first + slope * torch.arange(n, dtype=torch.float64)
@@ -111,7 +111,7 @@ def test_equal_steps_a_layer_are_linear_and_not_exponential(first: float, slope:
     assert law_check("", steps, range(n), "exponential", about="").outcome == "disagrees"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(first=st.floats(1, 5), factor=st.floats(1.5, 8), n=st.integers(5, 10))
 def test_equal_factors_a_layer_are_exponential_and_not_linear(first: float, factor: float, n: int):
     steps = first * factor ** torch.arange(n, dtype=torch.float64)

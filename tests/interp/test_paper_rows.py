@@ -137,7 +137,7 @@ def test_report_and_page_hold_every_claim(
             assert set(saved.data_vars) == set(finding.data.data_vars)
     json.dumps(summarise(list(findings.values())), allow_nan=False)
     with visit(browser, tmp_path / "report.html") as seen:
-        seen.page.wait_for_selector("html[data-drawn]", timeout=120_000)
+        seen.page.wait_for_selector("html[data-drawn]")
         n_drawn = seen.page.evaluate("document.documentElement.dataset.drawn")
         assert int(n_drawn) == sum(len(finding.drawings) for finding in parts)
         assert seen.console == []

@@ -98,7 +98,7 @@ def test_workers_end_when_their_queue_is_killed(tmp_path: Path):
     assert len(family) >= 2
     queue.kill()
     queue.join()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=300)
     assert not alive
     for name in ("a", "b"):
         assert not list((tmp_path / name).glob(".*.part"))

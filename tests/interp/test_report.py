@@ -45,7 +45,7 @@ def n_figures(file: Path) -> int:
 
 
 def wait_until_drawn(seen: Visit, file: Path) -> None:
-    seen.page.wait_for_selector("html[data-drawn]", timeout=60_000)
+    seen.page.wait_for_selector("html[data-drawn]")
     drawn = seen.page.eval_on_selector_all(".plot", DRAWN)
     assert len(drawn) == n_figures(file)
     assert all(drawn)

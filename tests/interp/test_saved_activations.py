@@ -36,7 +36,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def printed(path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     folder = tmp_path_factory.mktemp("match")
     arguments = ("match", "--activations", path, "--json", "--out", folder / "out")
-    ending = Command(*arguments, folder=folder).end(timeout=300)
+    ending = Command(*arguments, folder=folder).end()
     assert ending.code == 0, ending.stderr
     return ending.stdout, folder / "out"
 

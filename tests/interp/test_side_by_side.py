@@ -130,7 +130,7 @@ def test_least_squares_is_as_good_at_any_condition_number() -> None:
     assert network.of_model(Saying(online_gd)).shape == (N_GROUPS, 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(n_dims=st.integers(1, 30), n_points=st.integers(2, 45))
 def test_gaps_are_distinct_from_the_newest_to_the_oldest(n_dims: int, n_points: int) -> None:
     recall = Recall.of(LinearRegression(n_dims, n_points), N_GROUPS, seed=1)

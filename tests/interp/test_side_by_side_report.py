@@ -35,7 +35,7 @@ def models(*names: str) -> ModelComparison:
 
 
 def open_page(seen: Visit) -> None:
-    seen.page.wait_for_selector("html[data-drawn]", timeout=60_000)
+    seen.page.wait_for_selector("html[data-drawn]")
 
 
 def test_models_are_hidden_and_sorted(browser: Browser, tmp_path: Path) -> None:

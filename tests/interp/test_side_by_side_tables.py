@@ -26,7 +26,7 @@ def table_of(*rows: tuple[str, Number, Number]) -> Table:
     return Table("models", "Models", columns, rows, "A note.")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(name=st.text(), value=NUMBERS, reach=st.floats(0, 1e3), count=st.integers(0, 10**12))
 def test_csv_gives_back_every_number(name: str, value: float, reach: float, count: int) -> None:
     number = Number(value, value - reach, value + reach)
@@ -55,7 +55,7 @@ def read_latex(text: str) -> str:
     return re.sub(r"\\([{}$&#_%])", r"\1", text).replace("\0", "\\")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(text=st.text(st.characters(codec="ascii", exclude_categories=("Cc",))))
 def test_latex_prints_the_text(text: str) -> None:
     escaped = escape_latex(text)
@@ -63,7 +63,7 @@ def test_latex_prints_the_text(text: str) -> None:
     assert not re.search(r"(?<!\\)[&%$#_]", escaped)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(value=NUMBERS)
 def test_latex_has_a_cell_for_every_column(value: float) -> None:
     text = table_of(("a & b_c", Number(value, value, value), Number(12345.0))).to_latex()

@@ -149,7 +149,7 @@ def test_two_workers_of_which_one_is_killed_give_the_bits_of_one_process(
     xarray.testing.assert_identical(found.data, run_sweep(grid, tmp_path / "one").data)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(1, 6), st.integers(0, 5))
 def test_shards_add_up_to_one_fit_on_all_their_prompts(n_shards: int, seed: int):
     analysis = ReadoutAnalysis(n_prompts=120, n_shards=n_shards, references=())

@@ -37,7 +37,7 @@ def joined(batches: list[Prompts]) -> Prompts:
 
 
 @every_variant
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n_prompts=st.integers(1, 70),
@@ -73,7 +73,7 @@ def test_a_description_rebuilds_the_task(task: Task) -> None:
     assert build_task(task.describe()) == task
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**31), n_columns=st.integers(1, 50), cut=st.integers(1, 19))
 def test_rows_do_not_depend_on_how_many_are_drawn_at_once(
     seed: int, n_columns: int, cut: int

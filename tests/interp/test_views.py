@@ -104,7 +104,7 @@ def test_the_report_shows_them(browser: Browser, result: MatchResult, tmp_path: 
     file = tmp_path / "report.html"
     result.write_report(file)
     with visit(browser, file, 390, is_phone=True) as seen:
-        seen.page.wait_for_selector("html[data-drawn]", timeout=120_000)
+        seen.page.wait_for_selector("html[data-drawn]")
         assert seen.console == []
         for anchor in ("weights", "heads", "patterns"):
             assert seen.page.locator(f"#{anchor} .plot .main-svg").count() > 0

@@ -71,7 +71,6 @@ def test_derangements_are_uniform() -> None:
 
 
 @given(seeds, st.integers(2, 12))
-@settings(deadline=None)
 def test_shuffled_targets_move_whole_prompts(seed: int, n_prompts: int) -> None:
     targets = torch.arange(n_prompts * 6, dtype=torch.float64).reshape(n_prompts, 3, 2)
     shuffled = shuffle_targets(targets, generator(seed))
@@ -83,7 +82,6 @@ def test_shuffled_targets_move_whole_prompts(seed: int, n_prompts: int) -> None:
 
 
 @given(seeds, st.integers(2, 12))
-@settings(deadline=None)
 def test_shuffled_pairs_keep_a_prompts_ys_and_no_pair(seed: int, n_points: int) -> None:
     ys = torch.arange(4 * n_points, dtype=torch.float64).reshape(4, n_points)
     shuffled = shuffle_pairs(ys, generator(seed))
@@ -178,7 +176,6 @@ def holm_by_definition(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(deadline=None)
 def test_adjusted_p_values_equal_their_definitions(values: list[float]) -> None:
     p_values = torch.tensor(values, dtype=torch.float64)
     np.testing.assert_allclose(holm(p_values), holm_by_definition(p_values.numpy()))
@@ -301,7 +298,7 @@ def r2_by_lstsq(target: Tensor, regressors: Tensor) -> float:
 
 
 @given(seeds, st.integers(2, 4), st.integers(1, 2))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_unique_variance_equals_brute_force_regressions(
     seed: int, n_references: int, reference_layers: int
 ) -> None:

@@ -48,7 +48,7 @@ def score_by_hand(table, grid, depth, start, end, first, last, law):
     return total / len(table)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 2**31),
     st.sampled_from(sorted(SMALL)),
@@ -106,7 +106,7 @@ def test_exponential_growth_costs_a_constant_rate_but_not_a_constant_doubling():
     assert (free - linear).item() > 0.005
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31), LAWS)
 def test_replicates_do_not_know_of_each_other(seed, law):
     grid = SMALL["linear"]
@@ -119,7 +119,7 @@ def test_replicates_do_not_know_of_each_other(seed, law):
             assert one.item() == pytest.approx(many.item())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), LAWS, st.sampled_from(sorted(SMALL)))
 def test_freedom_never_costs_similarity(seed, law, spacing):
     grid = SMALL[spacing]

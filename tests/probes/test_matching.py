@@ -77,7 +77,7 @@ class TestStepGrid:
 
 
 class TestBestMatch:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.floats(0.75, 39.25), st.floats(1.0, 10.0))
     def test_finds_a_real_valued_peak_on_a_linear_grid(self, centre, width):
         found = best_match(hill(LINEAR.coordinates(), centre, width)[None], LINEAR)
@@ -85,7 +85,7 @@ class TestBestMatch:
         assert found.similarity.item() == pytest.approx(0.97, abs=2e-4)
         assert found.whole_step.item() in (math.floor(centre), math.ceil(centre))
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.floats(1.5, 13.5), st.floats(1.5, 8.0))
     def test_finds_a_real_valued_peak_on_a_log_grid(self, centre, width):
         found = best_match(hill(LOG.coordinates(), centre, width)[None], LOG)
@@ -93,7 +93,7 @@ class TestBestMatch:
         assert math.log2(found.step.item()) == pytest.approx(centre, abs=0.02 * max(spacing, 0.1))
         assert found.similarity.item() == pytest.approx(0.97, abs=5e-4)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.integers(0, 2**31), grids)
     def test_is_the_peak_of_the_quartic_that_numpy_draws(self, seed, grid):
         values = noise(seed, 1, len(grid.steps))
@@ -113,7 +113,7 @@ class TestBestMatch:
         low, high = grid.at(position[0]).item(), grid.at(position[2]).item()
         assert low <= found.step.item() <= high
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.integers(1, 30), st.floats(2.0, 8.0))
     def test_what_is_perfect_at_a_grid_step_is_found_there(self, step, width):
         """No similarity exceeds 1, so a skewed curve that reaches it on the grid peaks there."""
@@ -132,7 +132,7 @@ class TestBestMatch:
         still = torch.tensor([[0.95, 0.9, 0.88, 0.8, 0.7, 0.6, 0.5, 0.4]]).double()
         assert best_match(still, grid).step.item() == 0
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.floats(9.0, 30.0), st.floats(4.0, 10.0))
     def test_the_interpolation_error_bounds_what_is_off_on_a_coarse_grid(self, centre, width):
         grid = StepGrid.linear(40.0, 2.0)
@@ -153,7 +153,7 @@ class TestBestMatch:
         assert found.step.item() == found.whole_step.item() == grid.steps[end]
         assert found.similarity.item() == 0
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.integers(0, 2**31), grids)
     def test_batches_equal_singles_and_never_exceed_one(self, seed, grid):
         table = 1 - noise(seed, 2, 3, len(grid.steps)) * 1e-3
@@ -190,7 +190,7 @@ class TestBestMatch:
 
 
 class TestInterpolation:
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(grids, st.lists(st.floats(0, 1), min_size=1, max_size=5), st.floats(-3, 3))
     def test_is_exact_on_lines(self, grid, shares, slope):
         x = grid.coordinates()

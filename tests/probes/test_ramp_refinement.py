@@ -28,7 +28,7 @@ def refined(similarity, grid):
     return ramp, refine_ramp(ramp, similarity, grid, reach=end_step_spacing(grid))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     st.sampled_from(sorted(GRIDS)),
     st.floats(2.5, 4.0),
@@ -53,7 +53,7 @@ def test_finds_planted_ends_between_grid_steps(spacing, first, rate, away):
     assert found.steps[0].tolist() == pytest.approx(steps.tolist(), rel=0.02)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sampled_from(sorted(GRIDS)), st.lists(st.floats(1.5, 30.0), min_size=4, max_size=6))
 def test_never_loses_similarity_on_smooth_tables(spacing, steps):
     grid = GRIDS[spacing]

@@ -58,7 +58,7 @@ def relative_error(actual: Tensor | np.ndarray, expected: Tensor | np.ndarray) -
 
 
 @given(problems)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_equals_scikit_learn_ridge_at_every_site_and_strength(problem: dict[str, int]) -> None:
     features, targets = draw(**problem)
     readouts = fit(features, targets).solve(STRENGTHS)
@@ -77,7 +77,7 @@ def test_equals_scikit_learn_ridge_at_every_site_and_strength(problem: dict[str,
 
 
 @given(problems, st.integers(1, 4), st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_merge_of_shards_equals_the_whole_in_any_split(
     problem: dict[str, int], n_shards: int, n_groups: int
 ) -> None:
@@ -136,7 +136,7 @@ def test_samples_in_any_order_of_groups() -> None:
 
 
 @given(problems, st.integers(2, 5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_resampling_groups_equals_repeating_their_samples(
     problem: dict[str, int], n_groups: int
 ) -> None:
@@ -167,7 +167,7 @@ def test_resampling_with_ones_is_the_fit_itself() -> None:
 
 
 @given(problems)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_validation_error_from_statistics_equals_that_of_predictions(
     problem: dict[str, int],
 ) -> None:

@@ -47,7 +47,7 @@ def test_scikit_learn_accepts_the_estimator(
 
 
 @given(st.integers(0, 1000), st.sampled_from([0.0, 1e-3, 1.0, 1e3]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_given_alpha_is_scikit_learns_ridge(seed: int, alpha: float) -> None:
     features, targets = draw(seed)
     ours = RidgeProbe(alpha=alpha).fit(features, targets)

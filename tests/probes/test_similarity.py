@@ -51,7 +51,7 @@ def by_loop(a, b, ys, first):
     return table
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS, CONVENTIONS, st.integers(2, 6))
 def test_equals_a_loop_over_prompts(seed, convention, n_points):
     a, b, ys = draw(seed, n_points=n_points)
@@ -61,7 +61,7 @@ def test_equals_a_loop_over_prompts(seed, convention, n_points):
     np.testing.assert_allclose(error_cosines(u, v).mean(-1).numpy(), expected, atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS, st.floats(1e-100, 1e100))
 def test_only_the_direction_of_errors_counts(seed, scale):
     a, _, _ = draw(seed)
@@ -125,7 +125,7 @@ def test_bad_arguments():
             group_similarity(u, u, n_groups)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS, st.sampled_from([1, 2, 3, 6, 12]))
 def test_groups_average_to_the_whole_and_are_their_own_prompts(seed, n_groups):
     a, b, ys = draw(seed, n_prompts=12)

@@ -53,7 +53,7 @@ def test_equal_to_scipy_at_every_step(reference, method: str, options: dict, sca
                 assert np.abs(values - expected).max() < 1e-7 * size
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     first=st.floats(1e-6, 1e6),
     minimiser=st.floats(1e-6, 1e6),

@@ -69,7 +69,7 @@ def prompts(draw) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair[0].name)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(drawn=prompts())
 def test_equal_to_the_plain_loop(pair, drawn) -> None:
     reference, loop = pair
@@ -93,7 +93,7 @@ def test_equal_to_the_plain_loop(pair, drawn) -> None:
 @pytest.mark.parametrize(
     ("eta", "gamma"), [("inverse_largest", "monotone"), (0.01, 0.004), (0.01, 0.0)]
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(drawn=prompts())
 def test_gdpp_equals_the_transformed_tokens(eta, gamma, drawn) -> None:
     xs, ys = drawn
