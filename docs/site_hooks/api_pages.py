@@ -10,7 +10,18 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
 PARTS = {
-    "interp": ("analyses", "plots", "tasks", "training", "zoo"),
+    "interp": (
+        "analyses",
+        "conditions",
+        "jobs",
+        "plots",
+        "report",
+        "side_by_side",
+        "sweep",
+        "tasks",
+        "training",
+        "zoo",
+    ),
     "hooks": ("architectures", "checkpoints", "interventions", "activation_files"),
     "probes": ("references", "controls"),
 }
