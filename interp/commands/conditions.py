@@ -99,15 +99,15 @@ def _show(sweep: ConditionSweep, out: Path | None) -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from interp.conditions.page import law_words
+
     console = Console()
     for table in _tables(sweep):
         console.print(table, "")
-    for law in sweep.laws():
-        console.print(
-            f"{law.reference} itself needs steps ~ kappa^{law.exponent:.2f} "
-            f"({law.per_doubling:+.2f} for twice kappa)",
-            highlight=False,
-        )
+    if laws := "; ".join(map(law_words, sweep.laws())):
+        console.print(f"Steps that the references need: {laws}", highlight=False)
+    for name, reason in sweep.left_out.items():
+        console.print(f"{name}: left out, {reason}", style="dim", highlight=False)
     if out is not None:
         console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
 

@@ -14,6 +14,12 @@ from interp.plots.panel import Panel, draw
 from interp.plots.style import MUTED, Look, ordered_looks, reference_look
 
 MOST_LINES = 6
+MOST_DECADES_OF_2_AND_5 = 2.5
+"""On a wider axis only powers of ten have labels."""
+BAND = 0.012
+"""Half the width of the band at the value in training, as a share of the axis."""
+LEAST_READABLE = 0.05
+"""Share of y that a layer's read-out must explain for its matching step to be drawn."""
 
 
 def plot_condition_errors(name: str, table: xarray.Dataset) -> Figure:
@@ -26,14 +32,14 @@ def plot_condition_errors(name: str, table: xarray.Dataset) -> Figure:
     shown = _shown_layers(table)
     looks = ordered_looks([f"layer {layer}" for layer in shown])
     zero = table.zero_error.values
-    x = table.value.values
     traces = [
-        _line(x, table.error.sel(layer=layer).values / zero, look, "error")
+        _line(name, table, table.error.sel(layer=layer).values / zero, look, "error")
         for layer, look in zip(shown, looks, strict=True)
     ]
     traces.append(
         _line(
-            x,
+            name,
+            table,
             table.model_error.values / zero,
             Look("the model itself", "#d55e00", "dash", "square-open"),
             "error",
@@ -41,14 +47,15 @@ def plot_condition_errors(name: str, table: xarray.Dataset) -> Figure:
     )
     traces.append(
         _line(
-            x,
+            name,
+            table,
             np.maximum(table.best_error.values / zero, 1e-300),
             Look("OLS, or ridge at the noise", MUTED, "dot", "x-thin"),
             "error",
         )
     )
     lowest = np.nanmin([table.error / table.zero_error], initial=1.0)
-    highest = np.nanmax([(table.model_error / table.zero_error).values, np.ones(len(x))])
+    highest = np.nanmax([(table.model_error / table.zero_error).values, np.ones(len(zero))])
     exponents = np.log10([max(lowest, 1e-12) / 2, min(highest, 1e6) * 2])
     return draw(
         Panel(
@@ -59,7 +66,8 @@ def plot_condition_errors(name: str, table: xarray.Dataset) -> Figure:
                 "title": {"text": "error / error of predicting 0"},
                 "type": "log",
                 "range": exponents.tolist(),
-                "exponentformat": "power",
+                "tickformat": "~g",
+                "dtick": "D2" if np.ptp(exponents) < MOST_DECADES_OF_2_AND_5 else 1,
             },
             bands=_training(name, table),
         )
@@ -74,7 +82,8 @@ def plot_condition_steps(name: str, table: xarray.Dataset, reference: str) -> Fi
         table: As `ConditionSweep.table` gives it.
         reference: One of the table's.
     """
-    steps = table.best_step.sel(reference=reference)
+    is_readable = table.error < (1 - LEAST_READABLE) * table.zero_error
+    steps = table.best_step.sel(reference=reference).where(is_readable)
     if not np.isfinite(steps.values).any():
         return None
     shown = _shown_layers(table)
@@ -82,10 +91,12 @@ def plot_condition_steps(name: str, table: xarray.Dataset, reference: str) -> Fi
     traces = []
     for layer, look in zip(shown, ordered_looks([f"layer {n}" for n in shown]), strict=True):
         values = steps.sel(layer=layer).values
+        if np.isnan(values).all():
+            continue
         bounds = table.best_step_interval.sel(reference=reference, layer=layer).values
-        trace = _line(table.value.values, _place(values, is_log), look, "step")
+        trace = _line(name, table, _place(values, is_log), look, "step")
         trace.customdata = values
-        trace.hovertemplate = "%{x:,.3~r}: step %{customdata:,.4~r}"
+        trace.hovertemplate = "%{text}: step %{customdata:,.4~r}"
         low, high = (_place(bounds[:, index], is_log) for index in (0, 1))
         middle = _place(values, is_log)
         trace.error_y = error_bars(middle, low, high, is_thin=True)
@@ -104,9 +115,14 @@ def plot_condition_steps(name: str, table: xarray.Dataset, reference: str) -> Fi
 
 def plot_needs(table: xarray.Dataset) -> Figure:
     """Steps that the references themselves need, by condition number."""
-    x = table.value.values
     traces = [
-        _line(x, table.steps_needed.sel(reference=name).values, reference_look(str(name)), "steps")
+        _line(
+            "kappa",
+            table,
+            table.steps_needed.sel(reference=name).values,
+            reference_look(str(name)),
+            "steps",
+        )
         for name in table.reference.values
     ]
     return draw(
@@ -114,7 +130,12 @@ def plot_needs(table: xarray.Dataset) -> Figure:
             "Steps that the references themselves need",
             traces,
             _axis("kappa", table),
-            {"title": {"text": "steps to weights within 10 % (log scale)"}, "type": "log"},
+            {
+                "title": {"text": "steps to weights within 10 % (log scale)"},
+                "type": "log",
+                "tickformat": ",",
+                "dtick": 1,
+            },
             bands=_training("kappa", table),
         )
     )
@@ -132,37 +153,45 @@ def _shown_layers(table: xarray.Dataset) -> list[int]:
 
 def _axis(name: str, table: xarray.Dataset) -> dict[str, Any]:
     variation = VARIATIONS[name]
-    axis: dict[str, Any] = {"title": {"text": variation.axis}}
-    if variation.is_log:
-        values = table.value.values
-        axis |= {
-            "type": "log",
-            "tickvals": values.tolist(),
-            "ticktext": [f"{value:,g}" for value in values],
-        }
-    return axis
+    return {
+        "title": {"text": variation.axis},
+        "type": "log" if variation.spacing == "log" else "linear",
+        "tickvals": _places(name, table).tolist(),
+        "ticktext": _labels(table),
+    }
+
+
+def _places(name: str, table: xarray.Dataset) -> np.ndarray:
+    """Where the values lie on their axis."""
+    values = table.value.values
+    return np.arange(len(values), dtype=float) if VARIATIONS[name].spacing == "even" else values
+
+
+def _labels(table: xarray.Dataset) -> list[str]:
+    return [f"{value:,g}" for value in table.value.values]
 
 
 def _training(name: str, table: xarray.Dataset) -> list[tuple[float, float, str]]:
-    """A thin band at the value in training; on a logarithmic axis plotly cannot name it there."""
+    """A thin band at the value in training."""
     own = float(table.attrs["own"])
-    values = table.value.values
+    values, places = table.value.values, _places(name, table)
     if not (values[0] <= own <= values[-1]) or len(values) < 2:
         return []
-    if VARIATIONS[name].is_log:
-        centre, reach = np.log10(own), 0.012 * np.log10(values[-1] / values[0])
+    if VARIATIONS[name].spacing == "log":
+        centre, reach = np.log10(own), BAND * np.log10(values[-1] / values[0])
         return [(10 ** (centre - reach), 10 ** (centre + reach), "")]
-    reach = 0.012 * (values[-1] - values[0])
-    return [(own - reach, own + reach, "training")]
+    centre, reach = float(np.interp(own, values, places)), BAND * float(np.ptp(places))
+    return [(centre - reach, centre + reach, "")]
 
 
-def _line(x: np.ndarray, y: np.ndarray, look: Look, what: str) -> Scatter:
+def _line(name: str, table: xarray.Dataset, y: np.ndarray, look: Look, what: str) -> Scatter:
     return Scatter(
-        x=x,
+        x=_places(name, table),
         y=y,
+        text=_labels(table),
         mode="lines+markers",
         line=look.line,
         marker=look.marker,
         name=look.label,
-        hovertemplate=f"%{{x:,.3~r}}: {what} %{{y:.3~g}}",
+        hovertemplate=f"%{{text}}: {what} %{{y:.3~g}}",
     )

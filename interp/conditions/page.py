@@ -16,6 +16,10 @@ from interp.report.picture import picture_of
 from interp.report.section import Section
 from interp.report.templating import render_page
 
+UNITS = (
+    "The model's error, and in brackets that of the best possible answer, in units of the error of "
+    "predicting 0:"
+)
 LAWS = {
     "newton": "Newton needs steps in proportion to the logarithm of κ",
     "gd": "gradient descent in proportion to κ",
@@ -59,7 +63,11 @@ def page_html(sweep: ConditionSweep) -> str:
 
 def lead(sweep: ConditionSweep) -> tuple[str, ...]:
     """What happens to the model, one sentence for each property."""
-    return tuple(_sentence(sweep, name) for name in sweep.varied)
+    left_out = [
+        f"{VARIATIONS[name].title}: left out, {reason}." for name, reason in sweep.left_out.items()
+    ]
+    sentences = (_sentence(sweep, name) for name in sweep.varied)
+    return (UNITS, *sentences, *left_out)
 
 
 def _sentence(sweep: ConditionSweep, name: str) -> str:
@@ -70,15 +78,17 @@ def _sentence(sweep: ConditionSweep, name: str) -> str:
     best = (table.best_error / table.zero_error).dropna("value")
     if not relative.size:
         return f"{title}: the model leaves the range of numbers at every value."
-    first, last = relative.value.values[[0, -1]]
-    text = (
-        f"{title}: from {first:g} to {last:g} the model's error goes from "
-        f"{relative.values[0]:.3g} to {relative.values[-1]:.3g} of that of predicting 0 "
-        f"(best answer: {best.values[0]:.3g} to {best.values[-1]:.3g})"
+    own = table.attrs["own"]
+    values = relative.value.values
+    told = sorted({values[0], values[-1], *values[values == own]}, key=lambda value: value != own)
+    text = ", ".join(
+        f"{relative.sel(value=value):.3g} ({best.sel(value=value):.3g}) "
+        f"{'in training' if value == own else f'at {value:,g}'}"
+        for value in told
     )
     if failed:
         text += f"; at {', '.join(failed)} it leaves the range of numbers"
-    return f"{text}."
+    return f"{title}: {text}."
 
 
 def _section(sweep: ConditionSweep, name: str) -> Section:
@@ -110,8 +120,8 @@ def _section(sweep: ConditionSweep, name: str) -> Section:
         see=(
             "The error of layers, each with a read-out fitted on such prompts, of the model's own "
             "answer, and of the best possible one; and the step of each reference that every layer "
-            "is most like, with 95 % bootstrap intervals over prompts. The grey line is the value "
-            "in training."
+            "is most like, with 95 % bootstrap intervals over prompts, for layers that explain at "
+            "least 5 % of y. The grey band is the value in training."
         ),
         means=means,
         note=note,
@@ -121,8 +131,12 @@ def _section(sweep: ConditionSweep, name: str) -> Section:
 def _words(laws: tuple[Law, ...]) -> str | None:
     if not laws:
         return None
-    parts = [
-        f"{law.reference}: steps ~ κ^{law.exponent:.2f}, {law.per_doubling:.2f} more for twice κ"
-        for law in laws
-    ]
-    return f"Steps that the references need, as measured: {'; '.join(parts)}."
+    return f"Steps that the references need, as measured: {'; '.join(map(law_words, laws))}."
+
+
+def law_words(law: Law) -> str:
+    """How a reference's steps grow with the condition number."""
+    if law.reference == "newton":
+        return f"Newton {law.per_doubling:.2f} more for twice κ"
+    name = {"gd": "gradient descent", "cg": "conjugate gradients"}.get(law.reference, law.reference)
+    return f"{name} in proportion to κ^{law.exponent:.2f}"

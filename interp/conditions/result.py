@@ -62,6 +62,12 @@ class ConditionSweep:
         found: dict[str, Any] = json.loads(self.data.attrs["provenance"])
         return found
 
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Why properties that were asked for were not varied, by name."""
+        found: dict[str, str] = self.provenance.get("left_out", {})
+        return found
+
     def laws(self) -> tuple[Law, ...]:
         """Growth with the condition number, from three condition numbers on, above 1."""
         if "kappa" not in self.varied:
@@ -88,6 +94,7 @@ class ConditionSweep:
             "seed": provenance["seed"],
             "prompts": provenance["prompts"],
             "varied": {name: self._plain(name) for name in self.varied},
+            "left_out": dict(self.left_out),
             "laws": [vars(law) for law in self.laws()],
         }
 

@@ -66,9 +66,7 @@ def conditions(
     if not tasks:
         chosen = choose_variations(vary).values()
         reasons = [reason for item in chosen if (reason := lacks(task, item))]
-        raise ValueError(
-            "; ".join(reasons) or "the model takes no longer prompts than it was trained on"
-        )
+        raise ValueError("; ".join(reasons) or _no_longer(model))
     known = own_parameters(model)
     total, done = sum(map(len, tasks.values())), 0
     tables = {}
@@ -83,7 +81,17 @@ def conditions(
             progress(f"varying {name}", done, total)
         table = xarray.concat(rows, xarray.Variable("value", list(by_value)))
         tables[name] = table.assign_attrs(own=VARIATIONS[name].own(task))
-    return make_sweep(tables, _provenance(model, task, n_prompts, seed))
+    left_out = {
+        name: lacks(task, variation) or _no_longer(model)
+        for name, variation in choose_variations(vary).items()
+        if name not in tasks
+    }
+    return make_sweep(tables, {**_provenance(model, task, n_prompts, seed), "left_out": left_out})
+
+
+def _no_longer(model: SequenceModel) -> str:
+    n_points = model.config.n_points
+    return f"the model takes no longer prompts than the {n_points} points it was built for"
 
 
 def condition_tasks(

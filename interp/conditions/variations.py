@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from interp.tasks import LinearRegression, Task
 
@@ -22,8 +22,8 @@ class Variation:
     field: str
     """Of the task."""
     apply: Callable[[Task, float], Task]
-    is_log: bool = True
-    """Whether its axis is logarithmic."""
+    spacing: Literal["log", "linear", "even"] = "log"
+    """Of its axis; "even" gives every value the same room."""
     own: Callable[[Task], float] = lambda task: 1.0
     """The value in training."""
 
@@ -68,7 +68,7 @@ VARIATIONS: dict[str, Variation] = {
         (0.0, 0.03, 0.1, 0.3, 1.0, 3.0),
         "noise_std",
         _noise,
-        is_log=False,
+        spacing="even",
         own=lambda task: float(getattr(task, "noise_std", 0.0)),
     ),
     "y-scale": Variation(
@@ -91,7 +91,7 @@ VARIATIONS: dict[str, Variation] = {
         (1.0, 1.5, 2.0, 3.0),
         "n_points",
         _points,
-        is_log=False,
+        spacing="linear",
     ),
 }
 

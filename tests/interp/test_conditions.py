@@ -108,9 +108,11 @@ def test_noise_on_networks_and_what_cannot_be_varied():
         model, task, vary=["kappa", "noise"], values={"noise": [0.0, 1.0]}, n_prompts=N_PROMPTS
     )
     assert table.varied == ("noise",)
+    assert table.left_out == {"kappa": "the task two_layer_network has no condition_number"}
+    assert "left out, the task two_layer_network has no condition_number." in page_html(table)
     with pytest.raises(ValueError, match="the task two_layer_network has no condition_number"):
         conditions(model, task, vary=["kappa"])
-    with pytest.raises(ValueError, match="the model takes no longer prompts"):
+    with pytest.raises(ValueError, match="no longer prompts than the 7 points it was built for"):
         conditions(model, task, vary=["points"])
 
 
