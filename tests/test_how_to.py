@@ -62,6 +62,18 @@ def test_my_model_is_not_in_the_list():
     assert namespace["model"].site_kinds == ("resid_post", "attn_out")
 
 
+def test_a_state_space_model_of_hugging_face(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"hooks": hooks, "task": LinearRegression()}
+    small = {"hidden_size=64": "hidden_size=16", "num_hidden_layers=8": "num_hidden_layers=2"}
+    run_blocks("my-model-is-not-in-the-list", namespace, 2, **small)
+    mamba = interp.load("my-mamba")
+    assert mamba.provenance["task"] == LinearRegression().describe()
+    prompts = LinearRegression().sample(3, torch.Generator().manual_seed(0))
+    read = next(hooks.capture(mamba, prompts, "mixer_out")).activations
+    assert read.shape == (2, 3, 11, 16)
+
+
 def test_only_activations(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     task = LinearRegression()
