@@ -115,10 +115,11 @@ def test_the_span_holds_all_from_d_examples_on(findings: dict[str, Finding]):
 
 
 def test_numbers_printed_for_d_20_are_not_decided_at_d_5(findings: dict[str, Finding]):
-    for finding in findings.values():
-        for check in finding.checks:
-            if check.about.startswith("gpt2-d5") and "published number" in check.criterion:
-                assert check.outcome == "cannot be told"
+    checks = [check for finding in findings.values() for check in finding.checks]
+    of_ours = [check for check in checks if not check.about.startswith("model-free")]
+    outcomes = [check.outcome for check in of_ours if "published number" in check.criterion]
+    assert outcomes
+    assert set(outcomes) == {"cannot be told"}
 
 
 def test_report_and_page_hold_every_claim(

@@ -101,7 +101,7 @@ def test_chebyshev(interval, prefixes: Prefixes) -> None:
     check(reference, prefixes, exact)
 
 
-def test_far_steps_cost_no_more_than_near_ones(prefixes: Prefixes) -> None:
+def test_a_billion_steps_are_no_loop_and_reach_least_squares(prefixes: Prefixes) -> None:
     for reference in (HeavyBall(), Nesterov(), Chebyshev()):
         learnt = reference.learnt_fraction(prefixes)(1e9)
         assert (learnt[0, 6] - 1).abs().max() < 1e-6
