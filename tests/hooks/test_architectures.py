@@ -52,6 +52,7 @@ CONSTRUCTED = {
     ),
     "gd-exact, looped": Variant("gd-exact", {"d_model": 0, "looped": True}),
     "gdpp-exact": Variant("gdpp-exact", {"d_model": 0}),
+    "ogd-exact": Variant("ogd-exact", {"d_model": 0}),
     "planted, with noise": Variant("planted", {"d_model": 0, "noise": 0.1}),
 }
 """Models that are not trained, or not as they are."""

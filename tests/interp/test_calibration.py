@@ -396,6 +396,20 @@ def test_the_grade_of_an_answer():
     assert outcome(control, "none").grade == "right"
     assert outcome(control, "gd").grade == "wrong"
     assert outcome(replace(control, algorithm="newton"), "newton").grade == "wrong"
+    assert replace(outcome(SMALL), is_nearest_only=True).grade == "undecided"
+    assert replace(outcome(SMALL, "gd"), is_nearest_only=True).grade == "undecided"
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_online_gradient_descent_is_named_and_has_no_steps(noise):
+    found = run_cell(Cell("ogd", 1, 128, noise=noise, n_dims=3, n_layers=3, seed=1000))
+    assert (found.answer, found.grade) == ("ogd", "right")
+    assert found.rate is None
+    assert found.relative_error is None
+    assert found.misfit is not None
+    assert found.misfit < 0.03
+    assert any("Online GD" in row for table in tables([found]) for row in table.rows)
+    assert conditions([found.cell] * MIN_RUNS) == ()
 
 
 def test_the_error_of_the_steps_is_relative_to_what_was_planted():
