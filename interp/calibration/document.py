@@ -8,7 +8,7 @@ from pathlib import Path
 from hooks.atomic import write_text
 from interp.calibration.figures import Picture
 from interp.calibration.static import find_browser, static_svgs
-from interp.calibration.tables import Table
+from interp.report.text_table import TextTable
 
 INTRODUCTION = """\
 A verdict is worth what it is known to get right. Here it is asked about models whose algorithm is
@@ -27,7 +27,7 @@ def write_document(
     *,
     headline: str,
     command: str,
-    tables: Sequence[Table],
+    tables: Sequence[TextTable],
     pictures: Sequence[Picture],
 ) -> None:
     """Writes the page, and `images/calibration-<name>.svg` beside it where a browser can draw.

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from plotly.graph_objects import Figure
 
 from interp.calibration.figures import Picture
-from interp.calibration.tables import Table
 from interp.report.picture import script_json
 from interp.report.templating import render_page
-from interp.versions import library_versions
+from interp.report.text_table import TextTable
+from interp.versions import library_versions, versions_text
 
 
 def calibration_html(
-    *, headline: str, command: str, tables: Sequence[Table], pictures: Sequence[Picture]
+    *, headline: str, command: str, tables: Sequence[TextTable], pictures: Sequence[Picture]
 ) -> str:
     """The report's page, in the style of the report on a model."""
     return render_page(
@@ -22,7 +22,7 @@ def calibration_html(
         "interp.calibration",
         headline=headline,
         command=command,
-        versions=", ".join(f"{name} {number}" for name, number in library_versions().items()),
+        versions=versions_text(library_versions()),
         tables=tables,
         pictures=[(picture, script_json(_untitled(picture.figure))) for picture in pictures],
     )

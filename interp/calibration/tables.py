@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import mean, median
 
 from interp.calibration.coverage import Coverage
@@ -11,33 +10,15 @@ from interp.calibration.figures import name_of
 from interp.calibration.outcome import Outcome
 from interp.calibration.protocols import ProtocolSteps
 from interp.calibration.rates import Tally, tally_by, wilson
+from interp.report.text_table import TextTable
 from probes.misfit import LARGEST_MISFIT
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table and what it is about."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def markdown(self) -> str:
-        """The table in GitHub's Markdown; the first column is left-aligned, the others right."""
-        lines = [
-            self.header,
-            (":--", *["--:"] * (len(self.header) - 1)),
-            *self.rows,
-        ]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def tables(
     outcomes: Sequence[Outcome],
     protocols: Sequence[ProtocolSteps] = (),
     covered: Sequence[Coverage] = (),
-) -> tuple[Table, ...]:
+) -> tuple[TextTable, ...]:
     """Every table that these outcomes have rows for."""
     planted = [o for o in outcomes if o.cell.expected != "none"]
     drawn = (
@@ -52,9 +33,9 @@ def tables(
     return tuple(table for table in drawn if table.rows)
 
 
-def _by_noise(planted: Sequence[Outcome]) -> Table:
+def _by_noise(planted: Sequence[Outcome]) -> TextTable:
     tallies = tally_by(planted, lambda o: o.cell.noise, lambda o: o.cell.n_prompts)
-    return Table(
+    return TextTable(
         "Answers by noise and prompts",
         ("noise, % of the stream's", "prompts", "runs", "right", "undecided", "wrong", "right, %"),
         tuple(
@@ -71,7 +52,7 @@ def _by_noise(planted: Sequence[Outcome]) -> Table:
     )
 
 
-def _by_model(planted: Sequence[Outcome]) -> Table:
+def _by_model(planted: Sequence[Outcome]) -> TextTable:
     rows = []
     groups: dict[tuple[str, int, float], list[Outcome]] = {}
     for o in planted:
@@ -94,7 +75,7 @@ def _by_model(planted: Sequence[Outcome]) -> Table:
             )
         )
     header = ("planted", "noise, %", "runs", "right", "undecided", "wrong")
-    return Table(
+    return TextTable(
         "Steps per layer by model",
         (*header, "mean error of steps, %", "largest, %", "intervals that hold them"),
         tuple(rows),
@@ -113,10 +94,10 @@ def _holds_planted(outcome: Outcome) -> bool:
     return outcome.low <= outcome.cell.iterations_per_layer <= outcome.high
 
 
-def _controls(outcomes: Sequence[Outcome]) -> Table:
+def _controls(outcomes: Sequence[Outcome]) -> TextTable:
     controls = [o for o in outcomes if o.cell.control != "planted"]
     groups = tally_by(controls, lambda o: o.cell.control, lambda o: name_of(o.cell))
-    return Table(
+    return TextTable(
         "Controls",
         ("control", "made from", "right answer", "runs", "right", "undecided", "wrong"),
         tuple(
@@ -140,12 +121,12 @@ def _controls(outcomes: Sequence[Outcome]) -> Table:
     )
 
 
-def _misfit(planted: Sequence[Outcome]) -> Table:
+def _misfit(planted: Sequence[Outcome]) -> TextTable:
     groups: dict[tuple[str, float], list[Outcome]] = {}
     for o in planted:
         if o.misfit is not None:
             groups.setdefault((name_of(o.cell), o.cell.noise), []).append(o)
-    return Table(
+    return TextTable(
         "Lack of fit where there is none",
         ("planted", "noise, %", "runs", "systematic misfit, %", "largest, %", "nearest only"),
         tuple(
@@ -167,7 +148,7 @@ def _misfit(planted: Sequence[Outcome]) -> Table:
     )
 
 
-def _coverage(rows: Sequence[Coverage]) -> Table:
+def _coverage(rows: Sequence[Coverage]) -> TextTable:
     lines = [
         (
             name_of(row.condition),
@@ -184,7 +165,7 @@ def _coverage(rows: Sequence[Coverage]) -> Table:
         n, covered = sum(row.n for row in rows), sum(row.covered for row in rows)
         lines.append(("all", "", "", "", str(n), f"{covered}: {_percent(covered, n)} %",
                       str(sum(row.planted_covered for row in rows))))  # fmt: skip
-    return Table(
+    return TextTable(
         "Coverage of the 95 % intervals of the steps per layer",
         ("planted", "noise, %", "prompts", "large sample's rate (prompts)", "intervals",
          "hold that rate", "hold the planted rate"),
@@ -194,8 +175,8 @@ def _coverage(rows: Sequence[Coverage]) -> Table:
     )  # fmt: skip
 
 
-def _protocols(protocols: Sequence[ProtocolSteps]) -> Table:
-    return Table(
+def _protocols(protocols: Sequence[ProtocolSteps]) -> TextTable:
+    return TextTable(
         "Best-matching steps of layers 1, 2, …",
         ("planted", "protocol", "steps"),
         tuple(
@@ -206,7 +187,7 @@ def _protocols(protocols: Sequence[ProtocolSteps]) -> Table:
     )
 
 
-def _not_right(outcomes: Sequence[Outcome]) -> Table:
+def _not_right(outcomes: Sequence[Outcome]) -> TextTable:
     groups: dict[tuple[str, ...], int] = {}
     for o in outcomes:
         if o.grade != "right":
@@ -216,7 +197,7 @@ def _not_right(outcomes: Sequence[Outcome]) -> Table:
                 f"{cell.n_prompts:,}", o.answer, ", ".join(o.standing) or "–",
             )  # fmt: skip
             groups[key] = groups.get(key, 0) + 1
-    return Table(
+    return TextTable(
         "Every answer that was not right",
         ("model", "control", "noise, %", "d", "prompts", "answer", "left standing", "runs"),
         tuple((*key, str(count)) for key, count in sorted(groups.items())),

@@ -90,7 +90,8 @@ def _write(
     import shlex
     import sys
 
-    from interp.report.intervention_page import write_intervention_report
+    from hooks.atomic import write_text
+    from interp.report.intervention_page import intervention_html
     from interp.saved_result import save_netcdf
 
     for name, table in {"ablation.nc": ablation, "steering.nc": steering}.items():
@@ -98,7 +99,7 @@ def _write(
     known = ("checkpoint", "task", "prompts", "seed", "versions")
     provenance = {key: summary[key] for key in known}
     provenance["command"] = shlex.join(["interp", *sys.argv[1:]])
-    write_intervention_report(ablation, steering, provenance, out / "report.html")
+    write_text(out / "report.html", intervention_html(ablation, steering, provenance))
     write_summary(out, summary)
 
 

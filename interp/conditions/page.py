@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from hooks.atomic import write_text
 from interp.conditions.figures import (
     plot_condition_errors,
     plot_condition_steps,
@@ -12,9 +9,10 @@ from interp.conditions.figures import (
 )
 from interp.conditions.result import ConditionSweep, Law
 from interp.conditions.variations import VARIATIONS
-from interp.report.picture import picture_of
+from interp.report.picture import with_pictures
 from interp.report.section import Section
 from interp.report.templating import render_page
+from interp.versions import versions_text
 
 UNITS = (
     "The model's error, and in brackets that of the best possible answer, in units of the error of "
@@ -27,18 +25,8 @@ LAWS = {
 }
 
 
-def write_page(sweep: ConditionSweep, path: str | Path) -> None:
-    """Writes the page, atomically.
-
-    Raises:
-        OSError: The file cannot be written; an existing one is left as it was.
-    """
-    page = page_html(sweep)
-    write_text(path, page)
-
-
 def page_html(sweep: ConditionSweep) -> str:
-    """The page."""
+    """The report's page."""
     provenance = sweep.provenance
     sections = [_section(sweep, name) for name in sweep.varied]
     facts = {
@@ -47,16 +35,14 @@ def page_html(sweep: ConditionSweep) -> str:
         "Prompts": f"{provenance['prompts']:,} under each condition, as many to fit read-outs",
         "Seed": str(provenance["seed"]),
         "Command": provenance["command"],
-        "Versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
+        "Versions": versions_text(provenance["versions"]),
     }
     return render_page(
         "conditions.html",
         "interp.conditions",
         checkpoint=provenance["checkpoint"],
         lead=lead(sweep),
-        sections=[
-            (section, [picture_of(figure) for figure in section.pictures]) for section in sections
-        ],
+        sections=with_pictures(sections),
         facts=[(key, value) for key, value in facts.items() if value],
     )
 

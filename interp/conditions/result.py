@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray
 
+from hooks.atomic import write_text
 from interp.conditions.variations import VARIATIONS
 from interp.saved_result import read_tree, save_netcdf, without_nan
 
@@ -119,10 +120,14 @@ class ConditionSweep:
         save_netcdf(self.data, path)
 
     def write_report(self, path: str | Path) -> None:
-        """Writes the report, one HTML file that opens offline."""
-        from interp.conditions.page import write_page
+        """Writes the report, one HTML file that opens offline, atomically.
 
-        write_page(self, path)
+        Raises:
+            OSError: The file cannot be written; an existing one is left as it was.
+        """
+        from interp.conditions.page import page_html
+
+        write_text(path, page_html(self))
 
 
 def open_conditions(path: str | Path) -> ConditionSweep:

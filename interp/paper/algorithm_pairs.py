@@ -9,13 +9,14 @@ import xarray
 from interp.analyses.algorithms import describe_growth
 from interp.paper.cast import Cast
 from interp.paper.catalogue import Row
-from interp.paper.finding import Check, Drawing, Finding, Outcome, Table
+from interp.paper.finding import Check, Drawing, Finding, Outcome
 from interp.paper.growth import law_check
 from interp.paper.matches import Matches
 from interp.paper.paper_scale import compare
 from interp.paper.pictures import arranged, heatmap_panel
 from interp.plots.panel import Panel
 from interp.plots.style import reference_label
+from interp.report.text_table import TextTable
 from probes.matching import StepGrid, best_match
 
 PAIRS = (("newton", "gd"), ("newton", "bfgs"), ("newton", "cg"), ("newton", "l-bfgs"))
@@ -114,7 +115,7 @@ def _square_root(found: xarray.Dataset) -> Check:
     return Check(claim, text, criterion, outcome, "1/2", ABOUT)
 
 
-def _table(found: dict[tuple[str, str], xarray.Dataset]) -> Table:
+def _table(found: dict[tuple[str, str], xarray.Dataset]) -> TextTable:
     rows = tuple(
         (
             str(step),
@@ -128,4 +129,4 @@ def _table(found: dict[tuple[str, str], xarray.Dataset]) -> Table:
     )
     header = ("Newton step", *(reference_label(b) for _, b in found))
     note = " ".join(describe_growth(item) for item in found.values())
-    return Table("Most similar step, and SimE there", header, rows, note)
+    return TextTable("Most similar step, and SimE there", header, rows, note)

@@ -8,7 +8,7 @@ import xarray
 
 from interp.paper.cast import Cast
 from interp.paper.catalogue import Row
-from interp.paper.finding import Finding, not_shipped
+from interp.paper.finding import Finding, not_shipped, without_model
 from interp.paper.growth import order_check
 from interp.paper.heatmaps import compare_with_newton_and_gd
 from interp.paper.roles import ROLES
@@ -21,8 +21,7 @@ def noise(row: Row, cast: Cast) -> Finding:
     (role,) = row.needs
     layers = cast.layers(role)
     if layers is None:
-        sentence = cast.lacks(role)
-        return Finding(row, (not_shipped(row.says, sentence),), missing=(sentence,))
+        return without_model(row, cast.lacks(role))
     found = compare_with_newton_and_gd(row, cast, role, layers)
     limit = baseline_predictions(layers.task, layers.prefixes.xs, layers.ys)
     claim = "the error falls superlinearly over the layers at work"

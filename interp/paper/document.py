@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hooks.atomic import write_text
 from interp.calibration.static import find_browser, static_svgs
-from interp.paper.finding import Drawing, Finding, Table, describe_outcomes
+from interp.paper.finding import Drawing, Finding, describe_outcomes
+from interp.report.text_table import TextTable
 
 INTRODUCTION = """\
 Every figure and the table of Fu, Chen, Jia and Sharan ([Transformers Learn to Achieve Second-Order
@@ -85,7 +86,7 @@ def _overview(findings: Sequence[Finding]) -> str:
         for finding in findings
     )
     header = ("figure", "what it shows", "the paper says", "outcome", "command")
-    return Table("", header, rows).markdown().replace("--:", ":--")
+    return TextTable("", header, rows).markdown().replace("--:", ":--")
 
 
 def _waiting(findings: Sequence[Finding]) -> list[str]:
@@ -103,7 +104,7 @@ def _waiting(findings: Sequence[Finding]) -> list[str]:
 
 def _section(finding: Finding, images: dict[str, str]) -> list[str]:
     row = finding.row
-    checks = Table(
+    checks = TextTable(
         "",
         ("claim", "published", "found", "outcome", "rule"),
         tuple(

@@ -14,7 +14,7 @@ from torch import Tensor
 from interp.analyses.convergence import measure_order
 from interp.paper.cast import Cast
 from interp.paper.catalogue import Row
-from interp.paper.finding import Check, Drawing, Finding, Outcome, not_shipped
+from interp.paper.finding import Check, Drawing, Finding, Outcome, not_shipped, without_model
 from interp.paper.growth import layers_at_work, order_check, order_of, order_verdict
 from interp.paper.layer_predictions import LayerPredictions
 from interp.paper.matches import OFFICIAL_ETA, official_eta
@@ -48,9 +48,7 @@ def errors_by_layer(row: Row, cast: Cast) -> Finding:
     checks = [*_orders_of_algorithms(cast)]
     layers = cast.layers("transformer")
     if layers is None:
-        sentence = cast.lacks("transformer")
-        checks.insert(0, not_shipped(row.says, sentence))
-        return Finding(row, tuple(checks), missing=(sentence,))
+        return without_model(row, cast.lacks("transformer"), *checks)
     about = describe(cast, "transformer")
     limit = baseline_predictions(layers.task, layers.prefixes.xs, layers.ys)
     claim = "the transformer's mean error falls superlinearly over the layers at work"

@@ -10,6 +10,7 @@ import xarray
 from plotly.graph_objects import Figure
 
 from interp.paper.catalogue import Row
+from interp.report.text_table import TextTable
 
 Outcome = Literal["agrees", "disagrees", "cannot be told"]
 
@@ -40,28 +41,13 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Numbers side by side."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def markdown(self) -> str:
-        """The table in GitHub's Markdown."""
-        lines = [self.header, (":--", *["--:"] * (len(self.header) - 1)), *self.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-@dataclass(frozen=True)
 class Finding:
     """One row of the paper, computed."""
 
     row: Row
     checks: tuple[Check, ...]
     drawings: tuple[Drawing, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[TextTable, ...] = ()
     data: xarray.Dataset = field(default_factory=xarray.Dataset)
     """Every number that is drawn."""
     missing: tuple[str, ...] = ()
@@ -87,3 +73,8 @@ def not_shipped(claim: str, sentence: str, published: str = "–") -> Check:
     return Check(
         claim, sentence, "decided once the checkpoint is there", "cannot be told", published
     )
+
+
+def without_model(row: Row, sentence: str, *checks: Check) -> Finding:
+    """A row whose model is not there: its claim, and what could be checked all the same."""
+    return Finding(row, (not_shipped(row.says, sentence), *checks), missing=(sentence,))

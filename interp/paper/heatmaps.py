@@ -10,7 +10,7 @@ import xarray
 
 from interp.paper.cast import Cast
 from interp.paper.catalogue import Row
-from interp.paper.finding import Check, Drawing, Finding, Table, not_shipped
+from interp.paper.finding import Check, Drawing, Finding, without_model
 from interp.paper.growth import law_check, layers_at_work
 from interp.paper.layer_predictions import LayerPredictions
 from interp.paper.matches import Matches, match_layers, official_eta
@@ -30,6 +30,7 @@ from interp.paper.scale import describe, number_check
 from interp.plots.panel import Panel
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import MUTED, Look, reference_look
+from interp.report.text_table import TextTable
 from probes.matching import StepGrid
 from probes.references import GD, Newton
 
@@ -47,8 +48,7 @@ def newton_and_gd(row: Row, cast: Cast) -> Finding:
     """SimE of every layer with Newton's and GD's steps, best match marked."""
     layers = cast.layers("transformer")
     if layers is None:
-        sentence = cast.lacks("transformer")
-        return Finding(row, (not_shipped(row.says, sentence),), missing=(sentence,))
+        return without_model(row, cast.lacks("transformer"))
     return compare_with_newton_and_gd(row, cast, "transformer", layers)
 
 
@@ -108,9 +108,7 @@ def gd_log_axis(row: Row, cast: Cast) -> Finding:
     ]
     layers = cast.layers("transformer")
     if layers is None:
-        sentence = cast.lacks("transformer")
-        checks.append(not_shipped(row.says, sentence))
-        return Finding(row, tuple(checks), missing=(sentence,))
+        return without_model(row, cast.lacks("transformer"), *checks)
     about = describe(cast, "transformer")
     eta = official_eta(layers.prefixes)
     gd = match_layers(layers, GD(eta), GD_GRID)
@@ -267,7 +265,7 @@ def _parts(name: str) -> tuple[str, str, str]:
     return look.colour, look.dash, look.symbol
 
 
-def _table(newton: Matches, matched: Matches, gd: Matches) -> Table:
+def _table(newton: Matches, matched: Matches, gd: Matches) -> TextTable:
     n_layers = len(newton.step)
     rows = []
     for layer in range(max(n_layers, len(NEWTON_STEPS) + 1)):
@@ -289,4 +287,4 @@ def _table(newton: Matches, matched: Matches, gd: Matches) -> Table:
         "layer", "Newton step, published", "ours", "ours, matched", "SimE, published", "ours",
         "GD step, ours", "SimE",
     )  # fmt: skip
-    return Table("Best-matching step of every layer", header, tuple(rows))
+    return TextTable("Best-matching step of every layer", header, tuple(rows))

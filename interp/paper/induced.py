@@ -11,7 +11,7 @@ from interp.analyses.comparisons import Comparison
 from interp.analyses.induced_weights import compare_induced_weights
 from interp.paper.cast import Cast, Member
 from interp.paper.catalogue import Row
-from interp.paper.finding import Check, Drawing, Finding, Outcome, not_shipped
+from interp.paper.finding import Check, Drawing, Finding, Outcome, without_model
 from interp.paper.growth import layers_at_work
 from interp.paper.heatmaps import GD_GRID, NEWTON_GRID, law_claims
 from interp.paper.layer_predictions import LayerPredictions
@@ -39,8 +39,7 @@ def induced_weights(row: Row, cast: Cast) -> Finding:
     layers = cast.layers("transformer")
     member = cast.find("transformer")
     if layers is None or member is None:
-        sentence = cast.lacks("transformer")
-        return Finding(row, (not_shipped(row.says, sentence),), missing=(sentence,))
+        return without_model(row, cast.lacks("transformer"))
     about = describe(cast, "transformer")
     eta = official_eta(layers.prefixes)
     tree = _compare(member, cast, eta)
@@ -90,8 +89,7 @@ def span(row: Row, cast: Cast) -> Finding:
     layers = cast.layers("transformer")
     member = cast.find("transformer")
     if layers is None or member is None:
-        sentence = cast.lacks("transformer")
-        return Finding(row, (not_shipped(row.says, sentence),), missing=(sentence,))
+        return without_model(row, cast.lacks("transformer"))
     about = describe(cast, "transformer")
     root = _compare(member, cast, official_eta(layers.prefixes)).to_dataset()
     drawing = Drawing(

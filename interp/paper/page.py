@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from interp.paper.finding import Finding, describe_outcomes
 from interp.report.picture import script_json
 from interp.report.templating import render_page
-from interp.versions import library_versions
+from interp.versions import library_versions, versions_text
 
 
 def reproduction_html(findings: Sequence[Finding], command: str, facts: str) -> str:
@@ -33,5 +33,5 @@ def reproduction_html(findings: Sequence[Finding], command: str, facts: str) -> 
         n_claims=len(outcomes),
         command=command,
         facts=facts,
-        versions=", ".join(f"{name} {number}" for name, number in library_versions().items()),
+        versions=versions_text(library_versions()),
     )

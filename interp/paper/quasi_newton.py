@@ -8,7 +8,7 @@ import xarray
 
 from interp.paper.cast import Cast
 from interp.paper.catalogue import Row
-from interp.paper.finding import Check, Drawing, Finding, Outcome, not_shipped
+from interp.paper.finding import Check, Drawing, Finding, Outcome, without_model
 from interp.paper.growth import law_check, layers_at_work, numbers
 from interp.paper.matches import Matches, match_layers
 from interp.paper.paper_scale import published_steps_of
@@ -37,9 +37,7 @@ def quasi_newton(row: Row, cast: Cast) -> Finding:
     checks = list(_told_claims(told))
     layers = cast.layers("transformer")
     if layers is None:
-        sentence = cast.lacks("transformer")
-        checks.append(not_shipped(row.says, sentence))
-        return Finding(row, tuple(checks), missing=(sentence,))
+        return without_model(row, cast.lacks("transformer"), *checks)
     about = describe(cast, "transformer")
     grid = StepGrid.linear(2.0 * layers.task.n_dims + 5, 1.0)
     found = {name: match_layers(layers, build_reference(name), grid) for name in LOOKS}

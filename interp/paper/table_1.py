@@ -7,7 +7,7 @@ import xarray
 
 from interp.paper.cast import Cast
 from interp.paper.catalogue import Row
-from interp.paper.finding import Check, Drawing, Finding, Outcome, Table, not_shipped
+from interp.paper.finding import Check, Drawing, Finding, Outcome, not_shipped
 from interp.paper.heatmaps import GD_GRID, NEWTON_GRID
 from interp.paper.matches import Matches, match_predictors, official_eta
 from interp.paper.paper_scale import paper_prefixes
@@ -17,6 +17,7 @@ from interp.paper.roles import PAPER_DIMS, ROLES
 from interp.paper.scale import describe, number_check
 from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
+from interp.report.text_table import TextTable
 from probes.matching import StepGrid
 from probes.references import GD, Newton, OnlineGD, Prefixes, Reference
 
@@ -174,7 +175,7 @@ def _panel(found: dict[str, dict[str, Matches]], zero: dict[str, Matches]) -> Pa
     )
 
 
-def _table(found: dict[str, dict[str, Matches]], zero: dict[str, Matches]) -> Table:
+def _table(found: dict[str, dict[str, Matches]], zero: dict[str, Matches]) -> TextTable:
     rows = tuple(
         (
             NAMES[name],
@@ -193,4 +194,4 @@ def _table(found: dict[str, dict[str, Matches]], zero: dict[str, Matches]) -> Ta
     header = (
         "SimE with", "transformer, published", "ours", "LSTM, published", "ours", "always 0, d = 20"
     )  # fmt: skip
-    return Table("Table 1", header, rows, "At each algorithm's best step; 95 % intervals.")
+    return TextTable("Table 1", header, rows, "At each algorithm's best step; 95 % intervals.")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interp.paper.cast import Cast
 from interp.paper.catalogue import Row
-from interp.paper.finding import Check, Drawing, Finding, Outcome, Table
+from interp.paper.finding import Check, Drawing, Finding, Outcome
 from interp.paper.matches import Matches, match_predictors
 from interp.paper.paper_scale import paper_prefixes
 from interp.paper.pictures import arranged
@@ -20,6 +20,7 @@ from interp.paper.published import NEWTON_SIMILARITY, TABLE_1
 from interp.paper.roles import ROLES
 from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
+from interp.report.text_table import TextTable
 from probes.matching import StepGrid
 from probes.references import OLS, REFERENCES, Prefixes, Reference, build_reference
 
@@ -94,7 +95,7 @@ def zero(row: Row, cast: Cast) -> Finding:
         },
         {"reference": names},
     )
-    table = Table("SimE of 0 and of OLS with every reference", header, rows)
+    table = TextTable("SimE of 0 and of OLS with every reference", header, rows)
     return Finding(row, checks, (drawing,), (table,), data)
 
 

@@ -3,57 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray
 
-from hooks.atomic import write_text
 from interp.plots.ablation import preferred_method
 from interp.plots.steering import TARGETS, steered_pairs
 from interp.plots.style import reference_label
 from interp.report.intervention_sections import intervention_sections
-from interp.report.picture import picture_of
+from interp.report.picture import with_pictures
 from interp.report.templating import render_page
 
 ALIKE, UNLIKE = 0.9, 0.3
 """Cosines of a change with the predicted one above and below which words say so."""
 
 
-def write_intervention_report(
-    ablation: xarray.Dataset,
-    steering: xarray.Dataset | None,
-    provenance: Mapping[str, Any],
-    path: str | Path,
-) -> None:
-    """Writes what `ablate` and `steer` found as one HTML file, atomically.
+def intervention_html(
+    ablation: xarray.Dataset, steering: xarray.Dataset | None, provenance: Mapping[str, Any]
+) -> str:
+    """What `ablate` and `steer` found, as a page that opens offline.
 
     Args:
         ablation: See `interp.analyses.ablation.ablate`.
         steering: See `interp.analyses.steering.steer`; None leaves it out.
         provenance: `checkpoint`, and what else the end of the page should say, in plain values.
-        path: The file.
-
-    Raises:
-        OSError: The file cannot be written; an existing one is left as it was.
     """
-    page = render_page(
+    return render_page(
         "intervene.html",
         checkpoint=str(provenance.get("checkpoint") or "a model in memory"),
         error=f"{ablation.model_error.item():.4f}",
         findings=_findings(ablation, steering),
-        sections=[
-            (section, [picture_of(figure) for figure in section.pictures])
-            for section in intervention_sections(ablation, steering)
-        ],
+        sections=with_pictures(intervention_sections(ablation, steering)),
         facts=[
             (str(key).capitalize().replace("_", " "), _plain(value))
             for key, value in provenance.items()
             if value is not None
         ],
     )
-    write_text(path, page)
 
 
 def _plain(value: Any) -> str:

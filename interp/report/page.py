@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from hooks.atomic import write_text
-from interp.report.picture import picture_of
+from interp.report.picture import with_pictures
 from interp.report.sections import sections
 from interp.report.templating import render_page
 from interp.report.wording import checkpoint_of, word
 from interp.result import MatchResult
+from interp.versions import versions_text
 
 
 def write_report(result: MatchResult, path: str | Path) -> None:
@@ -20,24 +21,19 @@ def write_report(result: MatchResult, path: str | Path) -> None:
     Raises:
         OSError: The file cannot be written; an existing one is left as it was.
     """
-    page = report_html(result)
-    write_text(path, page)
+    write_text(path, report_html(result))
 
 
 def report_html(result: MatchResult) -> str:
     """The report's page."""
     provenance = result.provenance
-    parts = [
-        (section, [picture_of(figure) for figure in section.pictures])
-        for section in sections(result)
-    ]
     return render_page(
         "report.html",
         checkpoint=checkpoint_of(result),
         model=_model(provenance),
         task=_task(provenance),
         wording=word(result),
-        sections=parts,
+        sections=with_pictures(sections(result)),
         facts=_facts(provenance),
         recipe=_pretty(provenance.get("recipe")),
         everything=_pretty(provenance),
@@ -96,7 +92,7 @@ def checkpoint_text(provenance: dict[str, Any]) -> str | None:
 
 
 def _versions(versions: dict[str, str] | None) -> str:
-    return ", ".join(f"{name} {number}" for name, number in (versions or {}).items())
+    return versions_text(versions or {})
 
 
 def _pretty(value: Any) -> str | None:

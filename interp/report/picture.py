@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.io.json import to_json_plotly
+
+from interp.report.section import Section
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ def picture_of(figure: Figure) -> Picture:
         layout["margin"]["t"] = min(layout["margin"].get("t", 16), 16)
     is_wide = bool((layout.get("meta") or {}).get("wide"))
     return Picture(Markup(title), script_json(to_json_plotly(plain)), is_wide)
+
+
+def with_pictures(sections: Iterable[Section]) -> list[tuple[Section, list[Picture]]]:
+    """Sections as templates show them: each with its figures drawn."""
+    return [(section, [picture_of(figure) for figure in section.pictures]) for section in sections]
 
 
 def script_json(text: str) -> Markup:

@@ -6,13 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from pathlib import Path
 from urllib.parse import quote
 
 from markupsafe import Markup
 from plotly.graph_objects import Figure
 
-from hooks.atomic import write_text
 from interp.report.picture import picture_of
 from interp.report.section import Section
 from interp.report.templating import render_page
@@ -59,16 +57,6 @@ class ShownTable:
     downloads: tuple[tuple[str, str, str], ...]
     """Words, file name and address."""
     is_long: bool
-
-
-def write_report(comparison: ModelComparison, path: str | Path) -> None:
-    """Writes one HTML file that opens offline, atomically.
-
-    Raises:
-        OSError: The file cannot be written; an existing one is left as it was.
-    """
-    page = report_html(comparison)
-    write_text(path, page)
 
 
 def report_html(comparison: ModelComparison) -> str:

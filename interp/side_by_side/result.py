@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray
 
+from hooks.atomic import write_text
 from interp.result import MatchResult
 from interp.saved_result import read_tree, save_netcdf
 
@@ -89,10 +90,14 @@ class ModelComparison:
         save_netcdf(self.data, path)
 
     def write_report(self, path: str | Path) -> None:
-        """Writes the report, one HTML file that opens offline. See `interp.side_by_side.page`."""
-        from interp.side_by_side.page import write_report
+        """Writes the report, one HTML file that opens offline, atomically.
 
-        write_report(self, path)
+        Raises:
+            OSError: The file cannot be written; an existing one is left as it was.
+        """
+        from interp.side_by_side.page import report_html
+
+        write_text(path, report_html(self))
 
 
 def open_comparison(path: str | Path) -> ModelComparison:

@@ -16,7 +16,7 @@ from interp.analyses.ablation import ablate
 from interp.analyses.steering import steer
 from interp.plots.ablation import preferred_method
 from interp.plots.steering import steered_pairs
-from interp.report.intervention_page import write_intervention_report
+from interp.report.intervention_page import intervention_html
 from interp.tasks import LinearRegression
 
 TASK = LinearRegression(n_dims=3, n_points=6)
@@ -79,7 +79,7 @@ def test_the_report_opens_without_errors_or_requests(
     browser: Browser, ablation: xarray.Dataset, steering: xarray.Dataset, tmp_path: Path
 ):
     file = tmp_path / "report.html"
-    write_intervention_report(ablation, steering, {"checkpoint": HOSTILE, "seed": 0}, file)
+    file.write_text(intervention_html(ablation, steering, {"checkpoint": HOSTILE, "seed": 0}))
     n_figures = file.read_text().count('<script type="application/json">')
     with visit(browser, file, 390, is_phone=True) as seen:
         seen.page.wait_for_selector("html[data-drawn]")
