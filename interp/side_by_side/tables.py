@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -182,18 +182,20 @@ def forgetting_table(comparison: ModelComparison) -> Table:
             for name in map(str, summary.remembering.values)
         ),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for name in comparison.names:
-        row = summary.sel(model=name)
-        for index in np.flatnonzero(np.isfinite(row.gap.values)):
-            place = row.isel(gap_index=index)
-            references = [Number(float(value)) for value in place.reference_forgetting.values]
-            rows.append((name, Number(float(place.gap)), _number(place, "forgetting"), *references))
+    rows = tuple(
+        (
+            name,
+            Number(float(place.gap)),
+            _number(place, "forgetting"),
+            *(Number(float(value)) for value in place.reference_forgetting.values),
+        )
+        for name, place in _places(comparison, "gap")
+    )
     return Table(
         "forgetting",
         "Forgetting",
         columns,
-        tuple(rows),
+        rows,
         "Squared error / d on the x of an example asked again, by the number of examples that "
         "followed it.",
     )
@@ -201,7 +203,6 @@ def forgetting_table(comparison: ModelComparison) -> Table:
 
 def kappa_table(comparison: ModelComparison) -> Table:
     """Error by condition number."""
-    summary = comparison.summary
     columns = (
         MODEL,
         Column("kappa", "Condition number", 0),
@@ -209,19 +210,21 @@ def kappa_table(comparison: ModelComparison) -> Table:
         Column("error_ols", "OLS", 4),
         Column("excess", "Excess over OLS", 4, has_interval=True),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for name in comparison.names:
-        row = summary.sel(model=name)
-        for index in np.flatnonzero(np.isfinite(row.kappa.values)):
-            place = row.isel(kappa_index=index)
-            best = Number(float(place.kappa_baseline_error))
-            error, excess = _number(place, "kappa_error"), _number(place, "kappa_excess")
-            rows.append((name, Number(float(place.kappa)), error, best, excess))
+    rows = tuple(
+        (
+            name,
+            Number(float(place.kappa)),
+            _number(place, "kappa_error"),
+            Number(float(place.kappa_baseline_error)),
+            _number(place, "kappa_excess"),
+        )
+        for name, place in _places(comparison, "kappa")
+    )
     return Table(
         "kappa",
         "Condition number",
         columns,
-        tuple(rows),
+        rows,
         "Squared error / d of predictions on prompts whose covariance has another condition "
         "number, at the same largest eigenvalue. A dash: the predictions left the range of "
         "numbers.",
@@ -250,6 +253,14 @@ def task_words(comparison: ModelComparison, number: int) -> str:
         f"{key.replace('_', ' ')} {value}" for key, value in task.items() if usual.get(key) != value
     ]
     return ", ".join([name, *words])
+
+
+def _places(comparison: ModelComparison, axis: str) -> Iterator[tuple[str, xarray.Dataset]]:
+    """Every model, with what was measured of it at each place of an axis of its own."""
+    for name in comparison.names:
+        measured = comparison.summary.sel(model=name)
+        for index in np.flatnonzero(np.isfinite(measured[axis].values)):
+            yield name, measured.isel({f"{axis}_index": index})
 
 
 def _similarity_columns() -> list[Column]:
