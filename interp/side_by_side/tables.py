@@ -182,7 +182,7 @@ def forgetting_table(comparison: ModelComparison) -> Table:
             for name in map(str, summary.remembering.values)
         ),
     )
-    rows = tuple(
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
         (
             name,
             Number(float(place.gap)),
