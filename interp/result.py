@@ -125,6 +125,7 @@ class MatchResult:
             "verdict": {
                 "answer": verdict.answer,
                 "standing": list(verdict.standing),
+                "is_nearest_only": verdict.is_nearest_only,
                 "steps_per_layer": verdict.steps_per_layer,
                 "interval": list(verdict.interval) if verdict.interval else None,
                 "text": verdict.text,
