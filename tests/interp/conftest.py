@@ -38,6 +38,6 @@ def cluster() -> Iterator[str]:
         get_mp_context()  # names what the server is to import, the first time it is called
         CONTEXT.set_forkserver_preload([*PRELOAD, "distributed"])
         with LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as running:
             yield running.scheduler_address

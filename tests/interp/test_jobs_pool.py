@@ -70,7 +70,7 @@ def test_files_reach_the_workers_of_a_cluster(cluster: str, tmp_path: Path):
 
 def test_a_cluster_that_is_lost_is_said_to_be():
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster:
         pool = Pool(dask_address=cluster.scheduler_address)
         results = pool.run(jobs_work.square_or_die, [(number, -1) for number in range(100)])
         assert next(results) == (0, 0)
