@@ -44,6 +44,7 @@ from interp.calibration.running import run_cells
 from interp.calibration.static import static_svgs
 from interp.calibration.store import OutcomeStore
 from interp.calibration.tables import tables
+from interp.cli import main
 from interp.jobs.pool import Pool
 
 SMALL = Cell("newton", 1, 128, n_dims=2, n_layers=3)
@@ -300,6 +301,27 @@ def test_a_killed_calibration_goes_on_where_it_was(grid_file, tiny, tmp_path):
     assert "interp calibrate" in text
     for picture in document.parent.glob("images/*"):
         assert f"(images/{picture.name})" in text
+
+
+def test_what_has_no_outcome_is_named_after_the_report_is_written(
+    grid_file, tmp_path, monkeypatch, capsys
+):
+    def run(cell: Cell) -> Outcome:
+        if cell.control != "planted":
+            raise ValueError("no room")
+        return fake_cells.run(cell)
+
+    monkeypatch.setattr("interp.calibration.running.run_cells", partial(run_cells, run=run))
+    options = ["--no-protocols", "--no-large-samples", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as ending:
+        main(["calibrate", "--grid", str(grid_file), *options])
+    assert ending.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    for part in ("newton (", "control exchanged prompts", "no room", "--resume tries again"):
+        assert part in printed.err
+    assert "1 of 1 right" in printed.out
+    assert (tmp_path / "calibration.html").is_file()
 
 
 PROTOCOLS = ProtocolSteps(
