@@ -68,7 +68,7 @@ def test_the_terminal_marks_it_and_says_what_the_mark_means(
 def test_reports_and_notebooks_name_reference_layer_and_step(
     at_end: MatchResult, inside: MatchResult
 ):
-    words = "GD, one step size at layer 5 (1,024 steps)"
+    words = "GD, one step size (layer 5: ≥ 1,024 steps)"
     curve = next(section for section in sections(at_end) if section.anchor == "curve")
     assert curve.note is not None
     assert curve.note.count(words) == 2, "by similarity and by regression"
