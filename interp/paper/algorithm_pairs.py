@@ -72,6 +72,7 @@ def algorithm_pairs(row: Row, cast: Cast) -> Finding:
 
 def _panel(found: xarray.Dataset, *, with_scale: bool) -> Panel:
     name = found.attrs["b"]
+    label = "GD" if name == "gd" else reference_label(name)
     grid = StepGrid(tuple(found.step_b.values.tolist()), found.attrs["spacing_b"])
     similarity = torch.from_numpy(found.similarity.values)
     best = best_match(similarity, grid)
@@ -83,12 +84,13 @@ def _panel(found: xarray.Dataset, *, with_scale: bool) -> Panel:
     panel = heatmap_panel(
         matches,
         name,
-        title=f"Newton against {reference_label(name)}",
+        title=f"Newton against {label}",
         low=0.4,
         with_scale=with_scale,
         largest=largest,
     )
-    panel.y["title"] = {"text": "Newton, step"}
+    panel.x["title"] = {"text": f"{label}, {panel.x['title']['text']}"}
+    panel.y["title"] = {"text": "Newton, step (iterations)"}
     return panel
 
 

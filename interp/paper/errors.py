@@ -19,7 +19,14 @@ from interp.paper.growth import layers_at_work, order_check, order_of, order_ver
 from interp.paper.layer_predictions import LayerPredictions
 from interp.paper.matches import OFFICIAL_ETA, official_eta
 from interp.paper.paper_scale import paper_prefixes
-from interp.paper.pictures import LAYER_AXIS, LOG_ERROR_AXIS, Coordinates, arranged, line
+from interp.paper.pictures import (
+    LAYER_AXIS,
+    LOG_ERROR_AXIS,
+    Coordinates,
+    arranged,
+    line,
+    log_error_axis,
+)
 from interp.paper.scale import describe
 from interp.paper.settings import N_GROUPS, N_REPLICATES
 from interp.plots.panel import Panel
@@ -97,7 +104,7 @@ def errors_by_layer(row: Row, cast: Cast) -> Finding:
 def transformer_and_lstm(row: Row, cast: Cast) -> Finding:
     """Error against layer of a transformer and of an LSTM, for several numbers of examples."""
     checks, missing, data = [], [], xarray.Dataset()
-    panels: list[Panel] = []
+    drawn: dict[str, tuple[list[Scatter], Tensor]] = {}
     claims = {
         "transformer": ("the transformer's later layers lower its error", True),
         "lstm": ("the LSTM's layers after the first do not lower its error", False),
@@ -112,14 +119,17 @@ def transformer_and_lstm(row: Row, cast: Cast) -> Finding:
         checks.append(_later_layers(claim, layers, improves=improves, about=about))
         ours = layers.errors.mean(1)
         points = numbers_of_examples(layers.task.n_dims, layers.task.n_points)
-        lines = _lines(range(len(ours)), ours, points, with_legend=not panels)
-        panels.append(Panel(about, lines, LAYER_AXIS, LOG_ERROR_AXIS))
+        lines = _lines(range(len(ours)), ours, points, with_legend=not drawn)
+        drawn[about] = lines, ours[:, points]
         layer = f"{role}_layer"
         data[f"{role}_error"] = ((layer, f"{role}_point"), ours.numpy())
     drawings: tuple[Drawing, ...] = ()
-    if panels:
+    if drawn:
         see = "Squared error / d of each layer's read-out for several numbers of examples n."
-        drawings = (Drawing(row.key, "Error against layer", see, arranged(*panels)),)
+        axis = log_error_axis(*(errors for _, errors in drawn.values()))
+        panels = [Panel(about, lines, LAYER_AXIS, axis) for about, (lines, _) in drawn.items()]
+        figure = arranged(*panels)
+        drawings = (Drawing(row.key, "Error against layer", see, figure),)
     return Finding(row, tuple(checks), drawings, data=data, missing=tuple(missing))
 
 

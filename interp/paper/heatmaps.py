@@ -239,7 +239,7 @@ def _curves(name: str, newton: Matches, matched: Matches, gd: Matches, about: st
         Panel(
             "GD: best step against layer",
             (step_line(gd, Look("GD", *_parts("gd")), log),),
-            LAYER_AXIS,
+            LAYER_AXIS | {"range": [-0.5, len(gd.step) - 0.5]},
             log.properties("best-matching step"),
         ),
     )

@@ -14,11 +14,11 @@ from interp.paper.matches import Matches, match_layers, official_eta
 from interp.paper.network_gd import network_gd
 from interp.paper.pictures import (
     LAYER_AXIS,
-    LOG_ERROR_AXIS,
     arranged,
     heatmap_panel,
     level,
     line,
+    log_error_axis,
 )
 from interp.paper.scale import describe
 from interp.paper.settings import N_GROUPS
@@ -69,7 +69,7 @@ def _networks(row: Row, cast: Cast) -> Finding:
                 level(best, "best predictor linear in y", (0.0, float(len(errors) - 1))),
             ],
             LAYER_AXIS,
-            LOG_ERROR_AXIS,
+            log_error_axis(errors, torch.tensor([best])),
         ),
         heatmap_panel(gd, "gd", title="GD on the same network"),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from plotly.graph_objects import Figure, Heatmap, Scatter
 from torch import Tensor
 
@@ -78,7 +79,12 @@ def heatmap_panel(
     return Panel(
         title=label,
         traces=(cells, marks),
-        x={**axis.properties("step"), "showgrid": False, "range": _edges(places)},
+        x={
+            **axis.properties("step"),
+            "showgrid": False,
+            "range": _edges(places),
+            **({} if axis.is_log else {"tickformat": ","}),
+        },
         y={
             "title": {"text": LAYER_TITLE},
             "showgrid": False,
@@ -199,4 +205,19 @@ LOG_ERROR_AXIS: dict[str, Any] = {
     "exponentformat": "power",
     "dtick": 1,
 }
+MOST_DECADES_OF_2_AND_5 = 2.0
+"""On a wider axis only powers of ten have labels."""
+
+
+def log_error_axis(*errors: Tensor) -> dict[str, Any]:
+    """The logarithmic axis of errors that all panels with these lines share."""
+    values = torch.cat([part.flatten() for part in errors])
+    exponents = values[values > 0].log10()
+    low, high = exponents.min().item() - 0.1, exponents.max().item() + 0.1
+    axis = LOG_ERROR_AXIS | {"range": [low, high]}
+    if high - low < MOST_DECADES_OF_2_AND_5:
+        axis |= {"dtick": "D2", "tickformat": "~g"}
+    return axis
+
+
 MODEL = Look("model", INK, "solid", "circle")

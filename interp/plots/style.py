@@ -57,7 +57,9 @@ REFERENCE_LOOKS: dict[str, Look] = {
     "gd-adaptive": Look("GD, step size per prefix", "#b87a00", "dash", "triangle-down"),
     "gd++": Look("GD++", "#a0527f", "dashdot", "cross"),
     "ridge": Look("Ridge, penalty halved each step", "#007a5a", "longdash", "diamond"),
-    "cg": Look("Conjugate gradients", "#882255", "dashdot", "diamond"),
+    "cg": Look("CG", "#882255", "dashdot", "pentagon"),
+    "bfgs": Look("BFGS", "#117733", "dash", "hourglass"),
+    "l-bfgs": Look("L-BFGS", "#999933", "longdash", "x"),
     "ols": Look("OLS", MUTED, "dot", "x-thin"),
 }
 FAMILY_LABELS: dict[str, str] = {
