@@ -64,9 +64,9 @@ def default_comparisons(
     the identity (which is GD whose steps double from layer to layer), GD with one step
     size for all prefixes and with each prefix's own, ridge with a penalty halved at every step,
     and GD++, or GD on a two-layer network, where their parameters are given.
-    Constants for all prefixes are set from the task: 1 / q for GD's eta and 1 / (2 q^2) for Newton's
-    alpha, q being the largest eigenvalue of S seen on a thousand prompts; both iterations diverge
-    only where twice that is exceeded.
+    Constants for all prefixes are set from the task: 1 / q for GD's eta and 1 / (2 q^2) for
+    Newton's alpha, q being the largest eigenvalue of S seen on a thousand prompts; both iterations
+    diverge only where twice that is exceeded.
 
     Args:
         task: Where the prompts come from.
