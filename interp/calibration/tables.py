@@ -143,8 +143,8 @@ def _misfit(planted: Sequence[Outcome]) -> TextTable:
         f"The share of the layers' squared errors that is beyond the reference left standing and "
         "that other layers or references explain on other prompts. Above "
         f"{100 * LARGEST_MISFIT:.0f} %, chance aside, the verdict says that the reference is the "
-        "nearest and no description. Planted models run their reference exactly: what is found "
-        "here is read-outs fitted on few prompts, whose errors the layers share.",
+        "nearest and no description. Planted models run their reference exactly, so every one "
+        "that is called the nearest only is a false alarm.",
     )
 
 
