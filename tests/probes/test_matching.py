@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.matching import StepGrid, best_match, interpolation, interpolation_error
+from probes.matching import BEFORE_FIRST, StepGrid, best_match, interpolation, interpolation_error
 
 LINEAR = StepGrid.linear(40.0)
 LOG = StepGrid.log(2.0**14)
@@ -106,8 +106,12 @@ class TestBestMatch:
         x, start = grid.coordinates().numpy(), min(max(best - 2, still), len(grid.steps) - 5)
         part = slice(start, start + 5)
         quartic = np.polynomial.Polynomial.fit(x[part], values[0, part].numpy(), 4)
-        between = np.linspace(x[max(best - 1, still)], x[best + 1], 20001)
-        heights = quartic(between)
+        is_first = still == 1 and best == 1  # a peak may lie a quarter of the gap before it
+        lowest = x[1] - BEFORE_FIRST * (x[2] - x[1]) if is_first else x[max(best - 1, still)]
+        heights = quartic(np.linspace(lowest, x[best + 1], 20001))
+        if is_first and heights.argmax() == 0:  # no peak, but a curve that rises out of sight
+            assert found.step.item() == grid.steps[best]
+            return
         assert found.similarity.item() == pytest.approx(min(1, heights.max()), abs=1e-6)
         position = grid.coordinates()[best - 1 : best + 2]
         low, high = grid.at(position[0]).item(), grid.at(position[2]).item()
@@ -122,6 +126,17 @@ class TestBestMatch:
         similarity = (1 - (x / width).tanh().square() * (1 + 0.3 * (x / width).tanh()))[None]
         assert best_match(similarity, grid).step.item() == step
         assert interpolation_error(similarity, grid).item() == 0
+
+    @pytest.mark.parametrize("centre", [-0.03, -0.015, 0.02])
+    def test_a_peak_just_before_the_first_step_is_found_where_it_is(self, centre):
+        similarity = hill(LOG.coordinates(), centre, 4.0)[None]
+        found = best_match(similarity, LOG).step.item()
+        assert math.log2(found) == pytest.approx(centre, abs=0.002)
+
+    def test_a_curve_that_rises_towards_no_step_matches_the_first(self):
+        similarity = hill(LOG.coordinates(), -0.6, 4.0)[None]
+        similarity[:, 0] = 0
+        assert best_match(similarity, LOG).step.item() == 1
 
     def test_no_peak_lies_between_no_step_and_the_first(self):
         grid = StepGrid(tuple(map(float, range(8))))
