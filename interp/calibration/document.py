@@ -18,8 +18,9 @@ fresh prompts and asks `interp.match` with its default thresholds, at the residu
 references know the constants that were planted (eta, gamma, alpha), as they do for every model
 that carries its own; a trained model has none, so this calibrates the verdict's statistics, not
 the choice of references. The verdict's thresholds were chosen on other prompts (seeds from 1000 on)
-than those reported here. Every planted model runs one of the references exactly; how a verdict
-notices that a model runs none of them is the table on lack of fit, and what it then says of
+than those reported here; the bound on lack of fit also with four trained models in view. Every
+planted model runs one of the references exactly; how a verdict notices that a model runs none of
+them is the table on lack of fit, and what it then says of
 trained models is in [findings](findings.md).
 """
 
