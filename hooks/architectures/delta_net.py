@@ -80,7 +80,7 @@ def delta_rule(
 class DeltaNet(SequenceModel):
     """A recurrent network whose layers are online learners.
 
-    One token a point, (x_{t-1}, y_{t-1}, x_t). Keys have unit length: with keys x_{t-1} / |x_{t-1}|,
+    One token a point, (x_{t-1}, y_{t-1}, x_t); keys have unit length. With keys along x_{t-1},
     values y_{t-1} / |x_{t-1}|, queries x_t and beta = 1 a single layer is the paper's OGD,
     w <- w - (w·x - y) x / |x|^2. Its blocks are GPT-2's with the delta rule in place of softmax
     attention. There are no positions: the recurrence has an order of its own.
