@@ -14,6 +14,7 @@ from torch import Tensor
 from interp.analyses.comparisons import Comparison
 from probes.readout import Readout
 from probes.references import Prefixes, SpectralReference
+from probes.references.divergence import bounded
 
 TARGETS: dict[str, str] = {
     "prediction": "the iterate's prediction",
@@ -90,7 +91,7 @@ class DirectTargets:
                     assert isinstance(reference, SpectralReference)
                     iterates = reference.filtered_queries(prefixes, steps)
                 columns.append(
-                    rearrange(iterates, "step prompt point dim -> prompt point (step dim)")
+                    rearrange(bounded(iterates), "step prompt point dim -> prompt point (step dim)")
                 )
         return torch.cat(columns, -1)[:, 1:]
 

@@ -19,6 +19,7 @@ from interp.analyses.tables import BOUNDS, Arrangement
 from probes.controls.unique_variance import unique_variance
 from probes.disagreement import similarity_by_disagreement
 from probes.references import Prefixes
+from probes.references.divergence import bounded
 
 N_PROMPTS = 512
 """Prompts that are looked at one by one."""
@@ -68,7 +69,8 @@ class Rivals:
             reference = select(comparisons, name).reference
             table = tables[name].isel(site=0)
             steps = table.best_step if reference.takes_real_steps else table.whole_best_step
-            predictions.append(reference.predictions(prefixes, steps.dropna("layer").values))
+            iterates = reference.predictions(prefixes, steps.dropna("layer").values)
+            predictions.append(bounded(iterates))
         if readout == "matched":
             predictions = [read_out(iterates, ys) for iterates in predictions]
         rivals = torch.stack(predictions)

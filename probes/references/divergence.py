@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
 
+DIVERGED = 1e60
+"""Where `bounded` holds what has diverged: products of squares of it are still numbers."""
+
 
 class DivergenceWarning(UserWarning):
-    """The iteration does not converge on some prefixes.
-
-    Its values are the true, growing ones, up to 1e60.
-    """
+    """The iteration does not converge on some prefixes; its values are the true, growing ones."""
 
 
 def warn_of_divergence(
@@ -37,3 +37,12 @@ def warn_of_divergence(
             DivergenceWarning,
             stacklevel=2,
         )
+
+
+def bounded(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Iterates with all that has diverged beyond 1e60, or overflowed, held there.
+
+    Sums over prompts then stay finite, so that one prefix on which an iteration diverges spoils its
+    own scores only.
+    """
+    return values.nan_to_num(nan=DIVERGED).clamp_(-DIVERGED, DIVERGED)

@@ -13,10 +13,6 @@ from torch import Tensor
 from probes.references.prefixes import Prefixes
 from probes.references.reference import Reference, Steps
 
-DIVERGED = 1e60
-"""Where the learnt fraction of a direction that diverges stops: with it, products of squares of
-iterates are finite, so one prefix that diverges does not take all others with it."""
-
 LearntFraction = Callable[[float], Tensor]
 """Maps a step to the learnt fraction f_k(l), [prompt, point, direction]."""
 
@@ -47,14 +43,17 @@ class SpectralReference(Reference):
         self, prefixes: Prefixes, steps: Steps = None
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point"]]]:
         for step, learnt in self._learnt_fractions(prefixes, steps):
-            yield step, torch.linalg.vecdot(prefixes.terms, learnt)
+            predictions = torch.linalg.vecdot(prefixes.terms, learnt)
+            if predictions.isnan().any():
+                predictions = _weighted(prefixes.terms, learnt).sum(-1)
+            yield step, predictions
 
     def stream_weights(
         self, prefixes: Prefixes, steps: Steps = None
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point dim"]]]:
         decomposition = prefixes.decomposition
         for step, learnt in self._learnt_fractions(prefixes, steps):
-            along = decomposition.coefficients * learnt
+            along = _weighted(decomposition.coefficients, learnt)
             yield step, (along[..., None, :] @ decomposition.right_vectors)[..., 0, :]
 
     def stream_filtered_queries(
@@ -71,7 +70,7 @@ class SpectralReference(Reference):
             eigenvalues > 0, decomposition.queries / eigenvalues, torch.zeros(())
         )
         for step, learnt in self._learnt_fractions(prefixes, steps):
-            along = per_eigenvalue * learnt
+            along = _weighted(per_eigenvalue, learnt)
             spanned = (along[..., None, :] @ decomposition.right_vectors)[..., 0, :]
             at_zero = self.filter_at_zero(prefixes, step)[..., None]
             yield step, spanned + at_zero * prefixes.null_queries
@@ -92,5 +91,12 @@ class SpectralReference(Reference):
         counts = sorted(self.check_steps(steps))
         learnt_fraction = self.learnt_fraction(prefixes)
         for step in counts:
-            learnt = learnt_fraction(step).nan_to_num(nan=DIVERGED)
-            yield step, learnt.clamp(-DIVERGED, DIVERGED)
+            yield step, learnt_fraction(step)
+
+
+def _weighted(values: Tensor, learnt: Tensor) -> Tensor:
+    """Their product, in which a direction that y does not excite stays 0 even if it diverges."""
+    product = values * learnt
+    if product.isnan().any():
+        product = torch.where(values == 0, 0.0, product)
+    return product
