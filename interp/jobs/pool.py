@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 import warnings
 from collections import Counter
@@ -81,6 +82,12 @@ def report(index: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, 
         return index, Failure(f"{type(error).__name__}: {_sentence(error)}", traceback.format_exc())
 
 
+def _report_from_worker(index: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
+    """As `report`, in a process that leaves Ctrl-C to the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return report(index, work, *arguments)
+
+
 @dataclass
 class _Attempt:
     """One go at what is waiting, until it is done or a process dies."""
@@ -96,7 +103,7 @@ class _Attempt:
 
         for index in self.waiting:
             self.begun.append(index)
-            yield delayed(report)(index, work, *arguments[index])
+            yield delayed(_report_from_worker)(index, work, *arguments[index])
 
     @property
     def lost(self) -> list[int]:

@@ -128,8 +128,10 @@ def run_queue(
     finally:
         for worker in running.values():
             worker.process.terminate()
-        for worker in running.values():
+        for index, worker in running.items():
             worker.join()
+            for unfinished in jobs[index].directory.glob(".*.part"):
+                unfinished.unlink(missing_ok=True)
     return failures
 
 
