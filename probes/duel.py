@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from probes.affine import affine_fit
 from probes.controls.bootstrap import bootstrap_weights
 from probes.estimate import LEVEL, Estimate
 from probes.similarity import error_directions
@@ -113,35 +114,18 @@ def _log_ratios(
     second: Float[Tensor, "layer prompt point"],
 ) -> Float[Tensor, " prompt"]:
     """Log-likelihood of every prompt's layers under the first reference less under the second."""
-    misses = [said - _fitted(one, said) for one in (first, second)]
+    misses = [said - affine_fit(one, said) for one in (first, second)]
     # One variance for both, or the worse reference would be forgiven for being the worse.
     variance = torch.stack([miss.square().mean((1, 2)) for miss in misses]).mean(0)
     safe = torch.where(variance > 0, variance, 1.0)[:, None, None]
     return ((misses[1].square() - misses[0].square()) / (2 * safe)).sum((0, 2))
 
 
-def _fitted(
-    iterates: Float[Tensor, "layer prompt point"], targets: Float[Tensor, "layer prompt point"]
-) -> Float[Tensor, "layer prompt point"]:
-    """Every iterate with the affine map that predicts its layer's target best."""
-    middle, centre = (part.mean((1, 2), keepdim=True) for part in (targets, iterates))
-    x = iterates - centre
-    scale = x.square().sum((1, 2), keepdim=True)
-    slope = (x * (targets - middle)).sum((1, 2), keepdim=True)
-    return middle + slope / torch.where(scale > 0, scale, 1.0) * x
-
-
 def read_out(
     iterates: Float[Tensor, "layer prompt point"], ys: Float[Tensor, "prompt point"]
 ) -> Float[Tensor, "layer prompt point"]:
     """Every iterate with the affine map that predicts y best on these prompts."""
-    rows = []
-    for one in iterates:
-        centred = one - one.mean()
-        scale = centred.square().sum()
-        slope = (centred * ys).sum() / torch.where(scale > 0, scale, 1.0)
-        rows.append(ys.mean() + slope * centred)
-    return torch.stack(rows)
+    return affine_fit(iterates, ys.expand_as(iterates))
 
 
 def _point_cosines(

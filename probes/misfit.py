@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from probes.affine import affine_fit
 from probes.controls.bootstrap import bootstrap_weights
 from probes.estimate import Estimate
 
@@ -80,9 +81,7 @@ def misfit(
     for name, values in (("said", said), ("iterates", iterates), ("others", others)):
         if not bool(values.isfinite().all()):
             raise ValueError(f"{name} hold NaN or infinity")
-    deviations = torch.stack(
-        [_deviation(one, iterate) for one, iterate in zip(said, iterates, strict=True)]
-    )
+    deviations = said - affine_fit(iterates, said)
     squares, left = [], []
     for layer, deviation in enumerate(deviations):
         beside = [deviations[i] for i in (layer - 1, layer + 1) if 0 <= i < len(deviations)]
@@ -100,15 +99,6 @@ def misfit(
         unshared=Estimate.of((beyond / whole).mean(1)),
         systematic=Estimate.of(((beyond - unexplained) / whole).mean(1)),
     )
-
-
-def _deviation(
-    said: Float[Tensor, "prompt point"], iterate: Float[Tensor, "prompt point"]
-) -> Float[Tensor, "prompt point"]:
-    """What the least-squares affine map from the iterate leaves."""
-    x, y = iterate - iterate.mean(), said - said.mean()
-    scale = x.square().sum()
-    return y - (x * y).sum() / torch.where(scale > 0, scale, 1.0) * x
 
 
 def _held_out(
