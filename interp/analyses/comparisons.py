@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from hooks.model import SequenceModel
 from interp.tasks import Task
 from probes.matching import StepGrid
 from probes.references import Prefixes, Reference, build_reference
+from probes.references.divergence import bounded
 
 LABELS: dict[str, str] = {
     "newton": "Iterative Newton",
@@ -49,6 +52,10 @@ class Comparison:
     def grid_of(self, target: str) -> StepGrid:
         """The grid on which a target of `interp.analyses.direct` is evaluated."""
         return self.prediction_grid if target == "prediction" else self.vector_grid
+
+    def iterates(self, prefixes: Prefixes) -> Float[Tensor, "step prompt point"]:
+        """Predictions at every step of the grid, held within bounds where they diverge."""
+        return bounded(self.reference.predictions(prefixes, self.grid.steps))
 
     @property
     def has_steps(self) -> bool:

@@ -30,7 +30,6 @@ from interp.analyses.saved_activations import SavedActivations
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.references import Prefixes
-from probes.references.divergence import bounded
 from probes.similarity import Convention, error_directions, group_similarity
 
 Matching = Literal["matched", "raw"]
@@ -197,7 +196,7 @@ class _Batch(GroupMeans):
         similarity: dict[tuple[str, str, str], Tensor] = {}
         reference_error, matched_error, error_product = {}, {}, {}
         for item in comparisons:
-            raw = bounded(item.reference.predictions(prefixes, item.grid.steps))
+            raw = item.iterates(prefixes)
             reference_error[item.name] = _group_error(raw, ys, n_groups)
             iterates = {"raw": raw, "matched": _matched(raw, readouts.references[item.name])}
             residuals = iterates["matched"] - ys

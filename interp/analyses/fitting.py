@@ -18,7 +18,6 @@ from interp.analyses.saved_activations import SavedActivations
 from interp.tasks import Task
 from probes.readout import Readout, ReadoutFitter
 from probes.references import Prefixes
-from probes.references.divergence import bounded
 
 Progress = Callable[[str, int, int], None]
 """Told of a stage's name, the prompts done and the prompts in all."""
@@ -202,7 +201,7 @@ class _Fitters:
     def update_references(self, prefixes: Prefixes, n_prompts: int) -> None:
         prefixes = first_prompts(prefixes, n_prompts)
         for item in self.comparisons:
-            iterates = bounded(item.reference.predictions(prefixes, item.grid.steps))
+            iterates = item.iterates(prefixes)
             samples = rearrange(iterates, "step prompt point -> step (prompt point) 1")
             self.references[item.name].update(samples, _column(prefixes.ys))
 

@@ -17,7 +17,6 @@ from probes.duel import Duel, duel, read_out
 from probes.growth import end_step_spacing, fit_ramp
 from probes.ramp_refinement import refine_ramp
 from probes.references import Prefixes, Reference
-from probes.references.divergence import bounded
 from probes.verdict import Finding
 
 
@@ -71,7 +70,7 @@ def _likeliest(
     depth: Float[Tensor, " layer"] | None,
 ) -> Float[Tensor, "layer prompt point"]:
     """A reference at the constant rate at which it explains most of what the layers say."""
-    iterates = bounded(item.reference.predictions(prefixes, item.grid.steps))[..., 1:]
+    iterates = item.iterates(prefixes)[..., 1:]
     table = _explained(said[..., 1:], iterates)[None]
     ramp = fit_ramp(table, item.grid, depth=depth)
     ramp = refine_ramp(ramp, table, item.grid, reach=end_step_spacing(item.grid))
