@@ -180,10 +180,24 @@ class PrefixAttention(nn.Module):
         same_prefix = torch.zeros_like(scores[0, 0])
         for part in segments.slices:
             same_prefix[part, part] = 1
-        scores = hooks.hook_attn_scores(scores * same_prefix)
-        scores = scores / self.n_points
-        pattern = hooks.hook_pattern(scores.relu() if self.rectified else scores)
+        scores = hooks.hook_attn_scores(scores * self._visible(same_prefix))
+        pattern = hooks.hook_pattern(self._pattern_of(scores, q, k, segments))
         return einsum(pattern, v, "prompt head query key, head d key prompt -> head d query prompt")
+
+    def _visible(self, same_prefix: Float[Tensor, "query key"]) -> Float[Tensor, "query key"]:
+        """1 where a query sees a key, of 1 where both are of one prefix."""
+        return same_prefix
+
+    def _pattern_of(
+        self,
+        scores: Float[Tensor, "prompt head query key"],
+        q: Float[Tensor, "head d_head token prompt"],
+        k: Float[Tensor, "head d_head token prompt"],
+        segments: PrefixSegments,
+    ) -> Float[Tensor, "prompt head query key"]:
+        """The pattern of scores that a hook may have changed, of all prefixes at once."""
+        scores = scores / self.n_points
+        return scores.relu() if self.rectified else scores
 
     def _write(
         self, z: Float[Tensor, "head d_value token prompt"]

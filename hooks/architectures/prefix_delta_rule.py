@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from einops import einsum, rearrange
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from hooks.architectures.prefix_attention import AttentionHooks, PrefixAttention
+from hooks.architectures.prefix_attention import PrefixAttention
 from hooks.architectures.prefix_segments import PrefixSegments
 
 
@@ -31,30 +31,31 @@ class PrefixDeltaRule(PrefixAttention):
         q: Float[Tensor, "head d_head query prompt"],
         k: Float[Tensor, "head d_head key prompt"],
     ) -> Float[Tensor, "head query key prompt"]:
-        queries, keys = (rearrange(part, "head d token prompt -> prompt head token d")
-                         for part in (q, k))  # fmt: skip
+        queries, keys = _by_prompt(q, k)
         pattern = (queries @ keys.mT).tril() @ _corrections(queries, keys)
         return rearrange(pattern, "prompt head query key -> head query key prompt")
 
-    def _attend_in_the_open(
+    def _visible(self, same_prefix: Float[Tensor, "query key"]) -> Float[Tensor, "query key"]:
+        return same_prefix.tril()
+
+    def _pattern_of(
         self,
+        scores: Float[Tensor, "prompt head query key"],
         q: Float[Tensor, "head d_head token prompt"],
         k: Float[Tensor, "head d_head token prompt"],
-        v: Float[Tensor, "head d_value token prompt"],
         segments: PrefixSegments,
-        hooks: AttentionHooks,
-    ) -> Float[Tensor, "head d_value token prompt"]:
-        scores = einsum(q, k, "head d query prompt, head d key prompt -> prompt head query key")
-        seen = torch.zeros_like(scores[0, 0])
+    ) -> Float[Tensor, "prompt head query key"]:
         corrections = torch.zeros_like(scores)
-        queries, keys = (rearrange(part, "head d token prompt -> prompt head token d")
-                         for part in (q, k))  # fmt: skip
+        queries, keys = _by_prompt(q, k)
         for part in segments.slices:
-            seen[part, part] = 1
             corrections[..., part, part] = _corrections(queries[:, :, part], keys[:, :, part])
-        scores = hooks.hook_attn_scores(scores * seen.tril())
-        pattern = hooks.hook_pattern(scores @ corrections)
-        return einsum(pattern, v, "prompt head query key, head d key prompt -> head d query prompt")
+        return scores @ corrections
+
+
+def _by_prompt(
+    *parts: Float[Tensor, "head d token prompt"],
+) -> tuple[Float[Tensor, "prompt head token d"], ...]:
+    return tuple(rearrange(part, "head d token prompt -> prompt head token d") for part in parts)
 
 
 def _corrections(
