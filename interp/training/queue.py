@@ -17,6 +17,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from interp.training.metrics import Metrics
 from interp.training.recipe import Recipe
+from interp.training.run_directory import RunDirectory, RunError
 
 REPORT_EVERY_SECONDS = 0.25
 SECONDS_TO_END = 10.0
@@ -130,9 +131,15 @@ def run_queue(
             worker.process.terminate()
         for index, worker in running.items():
             worker.join()
-            for unfinished in jobs[index].directory.glob(".*.part"):
-                unfinished.unlink(missing_ok=True)
+            _clear(jobs[index].directory)
     return failures
+
+
+def _clear(directory: Path) -> None:
+    """Clears what an ended worker left half-written, unless another process trains there."""
+    if directory.is_dir():
+        with suppress(RunError), RunDirectory(directory).lock():
+            pass
 
 
 class _Worker:
