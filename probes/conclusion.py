@@ -98,13 +98,17 @@ def conclude_misfit(
     if not misfit.is_large:
         return verdict
     name = (labels or {}).get(verdict.standing[0], verdict.standing[0])
-    text = (
+    return replace(verdict, text=f"{explain_misfit(misfit, name)} {verdict.text}")
+
+
+def explain_misfit(misfit: Misfit, name: str) -> str:
+    """In a sentence, why a reference of this name is the nearest only."""
+    return (
         f"The nearest reference, not a description of the layers: of their squared errors "
         f"{100 * misfit.unshared.value:.0f} % is beyond {name}, at its best step for every layer, "
         f"and {100 * misfit.systematic_share:.0f} % of that is systematic (other layers and other "
-        f"references explain it on other prompts). {verdict.text}"
+        f"references explain it on other prompts)."
     )
-    return replace(verdict, text=text)
 
 
 def _explain(verdict: Verdict, labels: Mapping[str, str], *, contradicting: bool) -> str:

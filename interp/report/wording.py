@@ -10,6 +10,7 @@ from interp.plots.style import FAMILY_LABELS, reference_label
 from interp.report.last_steps import last_steps_note
 from interp.report.templating import environment
 from interp.result import MatchResult
+from probes.conclusion import explain_misfit
 from probes.estimate import Estimate
 from probes.verdict import Evidence, Verdict
 
@@ -85,7 +86,7 @@ def word(result: MatchResult) -> Wording:
         rate=None if rate is None else number(rate),
         rate_of=names[0] if len(names) > 1 else None,
         interval=" to ".join(map(number, verdict.interval)) if verdict.interval else None,
-        where=_where(verdict) if len(names) == 1 and not verdict.is_nearest_only else None,
+        where=_where(verdict) if len(names) == 1 else None,
         ruled_out=tuple(
             (_capital(_family(item.family)), readable(item.reason)) for item in verdict.ruled_out
         )
@@ -142,7 +143,15 @@ def _where(verdict: Verdict) -> str | None:
             if best.name != quoted.name:
                 rate += f" as {reference_label(best.name)}"
             text += f"; {readable(finding.measure)} finds the same algorithm, at {rate}"
-    parts = (f"{text}.", f"The matching step {_growth_in_words(quoted)}.", verdict.error_rate)
+    misfit = ""
+    if verdict.is_nearest_only and verdict.misfit:
+        misfit = explain_misfit(verdict.misfit, _family(quoted.family))
+    parts = (
+        misfit,
+        f"{text}.",
+        f"The matching step {_growth_in_words(quoted)}.",
+        verdict.error_rate,
+    )
     return " ".join(filter(None, parts))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,11 @@ from planted import planted_result
 from playwright.sync_api import Browser
 
 from interp.report import verdict_html, write_report
+from interp.report.wording import word
 from interp.result import MatchResult
+from probes.conclusion import conclude_misfit
+from probes.estimate import Estimate
+from probes.misfit import Misfit
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;"
 RESULTS: dict[str, Callable[[], MatchResult]] = {
@@ -112,6 +118,20 @@ def test_notebooks_show_the_verdict(standing: tuple[str, ...], words: tuple[str,
     fragment = verdict_html(planted_result(standing=standing))
     assert all(word in fragment for word in words)
     assert planted_result(standing=standing)._repr_html_() == fragment
+
+
+def test_a_reference_that_is_the_nearest_only_is_called_so_with_the_reason():
+    result = planted_result()
+    misfit = Misfit("newton", Estimate(0.16, 0.15, 0.17), Estimate(0.08, 0.07, 0.09))
+    verdict = conclude_misfit(result.verdict, misfit)
+    stored = result.data.assign_attrs(verdict=json.dumps(asdict(verdict)))
+    wording = word(MatchResult(stored))
+    assert wording.headline.startswith("The layers come nearest to")
+    assert wording.where is not None
+    assert "16 % is beyond Iterative Newton" in wording.where
+    assert "50 % of that is systematic" in wording.where
+    assert "Measured from layer 2 to layer 4" in wording.where
+    assert "Ruled out" not in wording.where  # that stands below it, as a list
 
 
 def test_notebooks_escape_names():
