@@ -124,8 +124,8 @@ def test_a_reference_that_is_the_nearest_only_is_called_so_with_the_reason():
     result = planted_result()
     misfit = Misfit("newton", Estimate(0.16, 0.15, 0.17), Estimate(0.08, 0.07, 0.09))
     verdict = conclude_misfit(result.verdict, misfit)
-    stored = result.data.assign_attrs(verdict=json.dumps(asdict(verdict)))
-    wording = word(MatchResult(stored))
+    result.data.attrs["verdict"] = json.dumps(asdict(verdict))
+    wording = word(MatchResult(result.data))
     assert wording.headline.startswith("The layers come nearest to")
     assert wording.where is not None
     assert "16 % is beyond Iterative Newton" in wording.where
