@@ -25,20 +25,20 @@ def check_line_search(line_search: str) -> None:
 class Slice:
     """Half the sum of squares along a direction, as a quadratic in the length of the step."""
 
-    slope: Float[Tensor, "prompt point"]
-    bending: Float[Tensor, "prompt point"]
-    descends: Bool[Tensor, "prompt point"]
+    slope: Float[Tensor, "*batch"]
+    bending: Float[Tensor, "*batch"]
+    descends: Bool[Tensor, "*batch"]
     """Where the direction leads down and there is something left to gain."""
-    minimiser: Float[Tensor, "prompt point"]
+    minimiser: Float[Tensor, "*batch"]
     """The length at which it is smallest; 1 where no step is to be taken."""
 
     @classmethod
     def along(
         cls,
-        direction: Float[Tensor, "prompt point direction"],
-        error: Float[Tensor, "prompt point direction"],
+        direction: Float[Tensor, "*batch direction"],
+        error: Float[Tensor, "*batch direction"],
         eigenvalues: Float[Tensor, "prompt point direction"],
-        initial_error: Float[Tensor, "prompt point direction"],
+        initial_error: Float[Tensor, "*batch direction"],
     ) -> Slice:
         """From where the iterate is `error` away from the solution, all in the eigenbasis of S."""
         slope = -(eigenvalues * error * direction).sum(-1)
