@@ -89,26 +89,37 @@ def conclude_misfit(
 ) -> Verdict:
     """Adds how much of what the layers say the reference that stands first leaves unexplained.
 
+    Where that is much, or where the steps of that reference do not grow linearly with depth, it is
+    the nearest reference and no description, and the text begins with why.
+
     Args:
         verdict: With something left standing.
         misfit: Of the first reference that stands.
         labels: As for `conclude`.
     """
     verdict = replace(verdict, misfit=misfit)
-    if not misfit.is_large:
+    if not verdict.is_nearest_only:
         return verdict
     name = (labels or {}).get(verdict.standing[0], verdict.standing[0])
-    return replace(verdict, text=f"{explain_misfit(misfit, name)} {verdict.text}")
+    return replace(verdict, text=f"{explain_nearest(verdict, name)} {verdict.text}")
 
 
-def explain_misfit(misfit: Misfit, name: str) -> str:
-    """In a sentence, why a reference of this name is the nearest only."""
-    return (
-        f"The nearest reference, not a description of the layers: of their squared errors "
-        f"{100 * misfit.unshared.value:.0f} % is beyond {name}, at its best step for every layer, "
-        f"and {100 * misfit.systematic_share:.0f} % of that is systematic (other layers and other "
-        f"references explain it on other prompts)."
-    )
+def explain_nearest(verdict: Verdict, name: str) -> str:
+    """In a sentence, why what stands first, a reference of this name, is the nearest only."""
+    reasons = []
+    if verdict.grows_otherwise:
+        assert verdict.quoted is not None
+        how = "unevenly" if verdict.quoted[1].law == "neither" else "exponentially"
+        reasons.append(f"the steps of {name} grow {how} with depth, not by a constant number")
+    if verdict.has_large_misfit:
+        assert verdict.misfit is not None
+        reasons.append(
+            f"of their squared errors {100 * verdict.misfit.unshared.value:.0f} % is beyond "
+            f"{name}, at its best step for every layer, and "
+            f"{100 * verdict.misfit.systematic_share:.0f} % of that is systematic (other layers "
+            "and other references explain it on other prompts)"
+        )
+    return f"The nearest reference, not a description of the layers: {'; '.join(reasons)}."
 
 
 def _explain(verdict: Verdict, labels: Mapping[str, str], *, contradicting: bool) -> str:

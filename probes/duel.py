@@ -40,15 +40,19 @@ class Duel:
         return self.names[1 if self.log_ratio.value > 0 else 0]
 
     @property
+    def winner(self) -> str | None:
+        """The other one, where there is a loser."""
+        return None if self.loser is None else self.names[self.names[0] == self.loser]
+
+    @property
     def reason(self) -> str:
         """In words, why the loser lost; empty if nobody did."""
         if self.loser is None:
             return ""
-        winner = self.names[self.names[0] == self.loser]
         bits = abs(self.log_ratio.value) / math.log(2)
         return (
-            f"what the layers say is less likely under it than under {winner} ({bits:.2g} bits a "
-            "prompt)"
+            f"what the layers say is less likely under it than under {self.winner} "
+            f"({bits:.2g} bits a prompt)"
         )
 
 

@@ -144,7 +144,8 @@ def interpolation_error(
 ) -> Float[Tensor, "*batch layer"]:
     """How far off a real-valued best step may be because the grid has no steps in between.
 
-    The distance between the peaks of the polynomials through five and through three grid points.
+    The distance from the peak of the polynomial through five grid points, which `best_match`
+    takes, to that through seven; where there are no more than five, to that through three.
 
     Args:
         similarity: As for `best_match`.
@@ -152,11 +153,12 @@ def interpolation_error(
     """
     coordinates = grid.coordinates()
     best = similarity.argmax(-1)
-    fine, coarse = (
+    other = 7 if len(grid.steps) - grid.n_still > 5 else 3
+    taken, compared = (
         grid.at(coordinates[best] + _peak(similarity, grid, best, order=order)[0])
-        for order in (5, 3)
+        for order in (5, other)
     )
-    return (fine - coarse).abs()
+    return (taken - compared).abs()
 
 
 def _peak(

@@ -100,7 +100,17 @@ class Verdict:
     @property
     def is_nearest_only(self) -> bool:
         """Whether what stands is the nearest reference, but does not describe the layers."""
+        return self.has_large_misfit or self.grows_otherwise
+
+    @property
+    def has_large_misfit(self) -> bool:
+        """Whether the layers say more than what stands first does, beyond noise."""
         return self.misfit is not None and self.misfit.is_large
+
+    @property
+    def grows_otherwise(self) -> bool:
+        """Whether the steps of what stands first do not grow linearly with depth."""
+        return self.quoted is not None and self.quoted[1].law != "linear"
 
     def quoting(self, error_rate: str) -> Verdict:
         """With a sentence on how often such verdicts are right, as field and at the text's end."""

@@ -34,7 +34,8 @@ class LSTMConfig(ModelConfig):
     A half-open gate on either side of a cell halves what goes through it. So in a plain stack what
     tells prompts apart falls by almost half a layer: after 10 layers 0.3 % of it is left, and
     gradients are 10,000 times as small as with `residual`. With a gain of 3 none is lost, at any
-    width.
+    width. At d = 5 that alone does not make 10 layers of 64 learn: with AdamW at 2e-3 they still
+    predicted zero after 3,500 steps; with Muon they were off that plateau after 750.
     """
 
     def __post_init__(self) -> None:

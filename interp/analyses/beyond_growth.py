@@ -55,6 +55,7 @@ class Readings:
         places: Sequence[int],
         comparisons: Sequence[Comparison],
         similarity: Mapping[str, Float[Tensor, "site _step"]],
+        without: Sequence[str] = (),
     ) -> Readings:
         """Reads the sites at some places of a sample.
 
@@ -63,6 +64,7 @@ class Readings:
             places: Indices of the sites of the layers that have begun.
             comparisons: References; those without steps are left out.
             similarity: Of errors of every site with every step, by comparison.
+            without: Families left out of those without steps.
         """
         chosen = list(places)
         stepping = {item.name: item for item in comparisons if item.has_steps}
@@ -78,7 +80,8 @@ class Readings:
             },
             {
                 name: build_reference(key, **parameters).predictions(prefixes, [0])
-                for name, (_, key, parameters) in STEPLESS.items()
+                for name, (family, key, parameters) in STEPLESS.items()
+                if family not in without
             },
         )
 

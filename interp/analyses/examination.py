@@ -52,9 +52,16 @@ class Examination:
     verdict: Verdict
 
 
-def verdict_on(model: SequenceModel, settings: MatchSettings) -> Verdict:
-    """The verdict of `match` on what a model was trained on, without its tables."""
-    return examine(model, None, settings, None, _silent, is_verdict_only=True).verdict
+def verdict_on(
+    model: SequenceModel, settings: MatchSettings, without: Sequence[str] = ()
+) -> Verdict:
+    """The verdict of `match` on what a model was trained on, without its tables.
+
+    Families of references in `without` are left out, as if nobody had thought of them.
+    """
+    return examine(
+        model, None, settings, None, _silent, is_verdict_only=True, without=without
+    ).verdict
 
 
 def examine(
@@ -65,10 +72,12 @@ def examine(
     progress: Progress,
     *,
     is_verdict_only: bool = False,
+    without: Sequence[str] = (),
 ) -> Examination:
     """Scores a model and its control, and judges them; see `interp.analyses.match.match`.
 
-    With `is_verdict_only`, what the verdict does not need is left out.
+    With `is_verdict_only`, what the verdict does not need is left out; families of references in
+    `without` are left out in any case.
     """
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(5)]
     source: SequenceModel | SavedActivations
@@ -90,7 +99,8 @@ def examine(
     settings = replace(settings, site_kinds=kinds)
     sites = [site for kind in kinds for site in source.sites(kind)]
     known = own_parameters(model) if isinstance(model, SequenceModel) else {}
-    comparisons = default_comparisons(task, known | dict(parameters or {}))
+    every = default_comparisons(task, known | dict(parameters or {}))
+    comparisons = tuple(item for item in every if item.family not in without)
     run = _Run(task, comparisons, settings.final_norm, seeds, progress)
     scores = run.scores(source, sites, settings.n_prompts)
     twin = _twin(model, seeds[4]) if isinstance(model, SequenceModel) else None
@@ -100,7 +110,7 @@ def examine(
         n_prompts = min(settings.n_prompts, N_CONTROL_PROMPTS)
         twin_run = replace(run, progress=_silent, is_direct_only=is_verdict_only)
         twin_scores = twin_run.scores(twin, first_kind, n_prompts)
-    verdict = judge(scores, sites, comparisons, settings.readout, twin_scores)
+    verdict = judge(scores, sites, comparisons, settings.readout, twin_scores, without)
     return Examination(
         source,
         task,

@@ -37,6 +37,7 @@ def judge(
     comparisons: Sequence[Comparison],
     readout: Literal["matched", "raw"] = "matched",
     twin: Scores | None = None,
+    without: Sequence[str] = (),
 ) -> Verdict:
     """Lets both juries look at the sites of the first kind.
 
@@ -51,6 +52,7 @@ def judge(
         readout: Whether SimE is taken with matched or raw iterates.
         twin: Scores of a random-initialised control at the sites of the first kind, which the
             direct protocol must beat.
+        without: Families left out of the references without steps.
     """
     chosen = [index for index, site in enumerate(sites) if site.kind == sites[0].kind]
     contenders = [item for item in comparisons if item.has_steps]
@@ -62,7 +64,7 @@ def judge(
     similarity = {
         item.name: scores.similarity[item.name, readout, "paper"][0] for item in contenders
     }
-    readings = Readings.of(scores.sample, chosen[started:], contenders, similarity)
+    readings = Readings.of(scores.sample, chosen[started:], contenders, similarity, without)
     verdict = conclude_stepless(verdict, readings.weigh_stepless(), LABELS)
     if not verdict.standing:
         return verdict

@@ -31,6 +31,9 @@ def settle(
 ) -> tuple[tuple[Finding, ...], tuple[Duel, ...]]:
     """Compares the families left standing where they disagree, and lets those fall that lose.
 
+    A loser stays where juries speak for it and none for the winner, beyond chance: a duel breaks
+    ties, it does not overturn what was found on all prompts together.
+
     Args:
         standing: The families, two or more.
         findings: What all juries found.
@@ -57,10 +60,28 @@ def settle(
         for a, b in combinations(contenders, 2)
     )
     family = {item.name: item.family for item in contenders}
-    reasons = {family[met.loser]: met.reason for met in duels if met.loser is not None}
+    reasons = {
+        family[met.loser]: met.reason
+        for met in duels
+        if met.winner is not None
+        and met.loser is not None
+        and not _is_overruled(family[met.loser], family[met.winner], findings)
+    }
     if len(reasons) == len(contenders):
         return tuple(findings), duels
     return tuple(_without(finding, reasons) for finding in findings), duels
+
+
+def _is_overruled(loser: str, winner: str, findings: Sequence[Finding]) -> bool:
+    """Whether some jury has a duel's loser ahead of its winner, and none has the winner ahead."""
+    members = [
+        (finding.best(loser).behind, finding.best(winner).behind)
+        for finding in findings
+        if {loser, winner} <= {item.family for item in finding.evidence}
+    ]
+    for_loser = any(losing.high < winning.low for losing, winning in members)
+    for_winner = any(winning.high < losing.low for losing, winning in members)
+    return for_loser and not for_winner
 
 
 def _likeliest(

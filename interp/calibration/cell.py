@@ -10,7 +10,9 @@ from typing import Any, Literal, get_args
 
 FORMAT = "icl-interp-calibration/1"
 
-Control = Literal["planted", "random weights", "shuffled pairs", "exchanged prompts"]
+Control = Literal[
+    "planted", "random weights", "shuffled pairs", "exchanged prompts", "reference withheld"
+]
 
 FAMILIES: dict[str, str] = {"newton": "newton", "gd": "gd", "gdpp": "gd++", "ogd": "ogd"}
 """For each algorithm that can be planted, what the verdict calls it."""
@@ -32,7 +34,8 @@ class Cell:
     control: str = "planted"
     """What is done to the model: nothing ("planted"), its weights are drawn anew ("random
     weights"), it reads every y beside another x of its prompt ("shuffled pairs") or another prompt
-    than the one its layers are compared on ("exchanged prompts")."""
+    than the one its layers are compared on ("exchanged prompts"); or nothing, and what it runs is
+    left out of the references ("reference withheld")."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -63,12 +66,18 @@ class Cell:
     def expected(self) -> str:
         """The right answer.
 
+        Where the reference is withheld, that another is the nearest only is as right as "none".
         With shuffled pairs, random weights or exchanged prompts no layer says anything about y.
         Newton's iteration on S = X^T X and GD++'s on its inputs never see a y, so with shuffled
         pairs their streams hold filtered queries as before; but queries alone are not answers, and
         the verdict counts them only for a model whose layers say something about y.
         """
         return FAMILIES[self.algorithm] if self.control == "planted" else "none"
+
+    @property
+    def withheld(self) -> tuple[str, ...]:
+        """Families left out of the references."""
+        return (FAMILIES[self.algorithm],) if self.control == "reference withheld" else ()
 
     @property
     def has_steps(self) -> bool:

@@ -16,7 +16,9 @@ from interp.calibration.outcome import Outcome
 from interp.calibration.rates import tally_by
 from interp.versions import library_versions
 
-ANSWERS = ("newton", "gd", "gd++", "ridge", "ogd", "none", "undecided")
+ANSWERS = ("newton", "gd", "gd++", "ridge", "ogd", "none", "nearest only", "undecided")
+WITHHELD = "none of these"
+"""The right answer where the reference that the model runs was withheld."""
 GRADES = ("right", "undecided", "wrong")
 
 
@@ -25,7 +27,8 @@ def calibration_dataset(
 ) -> xarray.Dataset:
     """All outcomes by `cell`, and what they add up to.
 
-    `confusion` counts answers by `expected` and `answer`; `power` counts grades of planted models
+    `confusion` counts answers by `expected` and `answer`, runs whose reference was withheld in a
+    row of their own; `power` counts grades of planted models
     by `noise`, `n_prompts` and `grade`; `covered`, of `coverage_runs`, counts intervals that hold
     `large_sample_rate`, by `condition`, which `condition_cell` describes.
 
@@ -70,13 +73,20 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
 
 
 def _confusion(outcomes: Sequence[Outcome]) -> tuple[np.ndarray, dict[str, Any]]:
-    given = {o.answer for o in outcomes} | {o.cell.expected for o in outcomes}
+    pairs = [
+        (_expected(o.cell), "nearest only" if o.is_nearest_only else o.answer) for o in outcomes
+    ]
+    rights, given = ({pair[side] for pair in pairs} for side in (0, 1))
     answers = [*ANSWERS, *sorted(given - set(ANSWERS))]
-    expected = [answer for answer in answers if any(o.cell.expected == answer for o in outcomes)]
+    expected = [right for right in (*answers, WITHHELD) if right in rights]
     counts = np.zeros((len(expected), len(answers)), dtype=int)
-    for outcome in outcomes:
-        counts[expected.index(outcome.cell.expected), answers.index(outcome.answer)] += 1
+    for right, answer in pairs:
+        counts[expected.index(right), answers.index(answer)] += 1
     return counts, {"expected": expected, "answer": answers}
+
+
+def _expected(cell: Cell) -> str:
+    return WITHHELD if cell.withheld else cell.expected
 
 
 def _power(outcomes: Sequence[Outcome]) -> tuple[np.ndarray, dict[str, Any]]:

@@ -122,7 +122,8 @@ def _confusion(outcomes: Sequence[Outcome]) -> Picture:
         "Answers of the verdict",
         "How often each answer was given (numbers), and as a share of its row (shade).",
         "Right answers lie where row and column agree. “none” is right for random weights, "
-        "exchanged prompts and shuffled pairs.",
+        "exchanged prompts and shuffled pairs. In the row “none of these” the reference that the "
+        "model runs was withheld: “none” and “nearest only” are right there.",
         draw(panel),
     )
 

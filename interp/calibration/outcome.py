@@ -52,10 +52,11 @@ class Outcome:
     def grade(self) -> Grade:
         """Right, undecided, or wrong: a definite answer that is not the expected one.
 
-        A reference that is said to be the nearest only is no definite answer.
+        A reference that is said to be the nearest only is no definite answer. It is the right one
+        where the reference that the model runs was withheld.
         """
         if self.is_nearest_only:
-            return "undecided"
+            return "right" if self.cell.withheld else "undecided"
         if self.answer == self.cell.expected:
             return "right"
         return "undecided" if self.answer == "undecided" else "wrong"
@@ -63,7 +64,7 @@ class Outcome:
     @property
     def relative_error(self) -> float | None:
         """Steps a layer found over those planted, less 1, where the planted reference is found."""
-        if self.rate is None or self.grade != "right":
+        if self.rate is None or self.grade != "right" or self.cell.withheld:
             return None
         return self.rate / self.cell.iterations_per_layer - 1
 
@@ -96,7 +97,7 @@ def run_cell(cell: Cell) -> Outcome:
     entropy = [cell.seed, int(cell.condition.key[:15], 16)]
     prompt_seed, model_seed = map(int, np.random.SeedSequence(entropy).generate_state(2))
     settings = MatchSettings(("resid_post",), n_prompts=cell.n_prompts, seed=prompt_seed)
-    verdict = verdict_on(build(cell, model_seed), settings)
+    verdict = verdict_on(build(cell, model_seed), settings, cell.withheld)
     family = FAMILIES[cell.algorithm]
     readings = []
     for finding in verdict.findings if cell.control == "planted" else ():

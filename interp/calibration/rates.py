@@ -68,9 +68,10 @@ def tally_by(
 
 
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The content of `rates.json`: grades by noise and prompts, and those of the controls."""
+    """The content of `rates.json`: grades of planted models, controls and withheld references."""
     models = [o for o in outcomes if o.cell.expected != "none"]
-    controls = [o for o in outcomes if o.cell.expected == "none"]
+    controls = [o for o in outcomes if o.cell.expected == "none" and not o.cell.withheld]
+    withheld = [o for o in outcomes if o.cell.withheld]
     return {
         "format": FORMAT,
         "version": version("icl-interp"),
@@ -85,6 +86,12 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             {"control": control, "n_prompts": n_prompts, **vars(tally)}
             for (control, n_prompts), tally in tally_by(
                 controls, lambda o: o.cell.control, lambda o: o.cell.n_prompts
+            ).items()
+        ],
+        "withheld": [
+            {"noise": noise, "n_prompts": n_prompts, **vars(tally)}
+            for (noise, n_prompts), tally in tally_by(
+                withheld, lambda o: o.cell.noise, lambda o: o.cell.n_prompts
             ).items()
         ],
     }
@@ -148,6 +155,13 @@ def quoted_error_rate(
         sentence += (
             f"; on {controls.n} runs where there was nothing to find it did not say so in "
             f"{_share(named, controls.n)} ({_interval(named, controls.n)})"
+        )
+    withheld = _total(rates.get("withheld", ()))
+    if withheld.n:
+        sentence += (
+            f"; on {withheld.n} whose algorithm was withheld from the references it named another "
+            f"as if it were the one in {_share(withheld.wrong, withheld.n)} "
+            f"({_interval(withheld.wrong, withheld.n)})"
         )
     return f"{sentence}."
 

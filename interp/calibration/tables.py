@@ -25,6 +25,7 @@ def tables(
         _by_noise(planted),
         _by_model(planted),
         _controls(outcomes),
+        _withheld([o for o in outcomes if o.cell.withheld]),
         _misfit(planted),
         _coverage(covered),
         _protocols(protocols),
@@ -95,7 +96,7 @@ def _holds_planted(outcome: Outcome) -> bool:
 
 
 def _controls(outcomes: Sequence[Outcome]) -> TextTable:
-    controls = [o for o in outcomes if o.cell.control != "planted"]
+    controls = [o for o in outcomes if o.cell.control != "planted" and not o.cell.withheld]
     groups = tally_by(controls, lambda o: o.cell.control, lambda o: name_of(o.cell))
     return TextTable(
         "Controls",
@@ -118,6 +119,32 @@ def _controls(outcomes: Sequence[Outcome]) -> TextTable:
         "x of its prompt. Newton's iteration on S = X^T X and that of GD++ on its inputs never see "
         "a y, so queries are filtered as before there; but no layer says anything about y, and the "
         "verdict takes no filtered query for an answer then.",
+    )
+
+
+def _withheld(outcomes: Sequence[Outcome]) -> TextTable:
+    groups: dict[tuple[str, float], list[Outcome]] = {}
+    for o in outcomes:
+        groups.setdefault((name_of(o.cell), o.cell.noise), []).append(o)
+    return TextTable(
+        "Models whose reference was withheld",
+        ("planted", "noise, %", "runs", "none", "nearest only", "undecided", "named", "as"),
+        tuple(
+            (
+                name,
+                f"{100 * noise:.0f}",
+                str(len(members)),
+                str(sum(o.answer == "none" for o in members)),
+                str(sum(o.is_nearest_only for o in members)),
+                str(sum(o.grade == "undecided" for o in members)),
+                str(sum(o.grade == "wrong" for o in members)),
+                ", ".join(sorted({o.answer for o in members if o.grade == "wrong"})) or "–",
+            )
+            for (name, noise), members in sorted(groups.items())
+        ),
+        "What the verdict says of a model that runs none of the references it knows. Every variant "
+        "of the algorithm was left out. “None” and “nearest only” are right; a reference that is "
+        "named as a description is wrong.",
     )
 
 
@@ -216,12 +243,13 @@ def _percent(count: int, n: int) -> str:
 def headline(outcomes: Sequence[Outcome], n_planned: int | None = None) -> str:
     """What a reader should take away, in sentences."""
     planted = [o for o in outcomes if o.cell.expected != "none"]
-    controls = [o for o in outcomes if o.cell.expected == "none"]
+    controls = [o for o in outcomes if o.cell.expected == "none" and not o.cell.withheld]
     parts = []
     for label, group in (
         ("Models of known algorithm without noise", [o for o in planted if not o.cell.noise]),
         ("With noise in the stream", [o for o in planted if o.cell.noise]),
         ("Where there is nothing to find", controls),
+        ("Where the algorithm was withheld", [o for o in outcomes if o.cell.withheld]),
     ):
         if group:
             tally = Tally.of(group)

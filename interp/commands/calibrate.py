@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-REMEDY = "the same command with --resume tries again"
+REMEDY = "the same command tries again"
 
 
 def calibrate(
@@ -38,8 +38,12 @@ def calibrate(
             "of the intervals.",
         ),
     ] = True,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the outcomes that an earlier run left.")
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Run all again, also what an earlier run of this version left in the folder.",
+        ),
     ] = False,
     report_only: Annotated[
         bool,
@@ -69,6 +73,8 @@ def calibrate(
     if document is not None:
         command += ["--document", str(document)]
     store = OutcomeStore(out / "cells")
+    if fresh and report_only:
+        raise ValueError("give --fresh or --report-only, not both")
     with prompt_progress(Console(stderr=True)) as progress:
         wanted = tuple(cell for cell in cells if store.get(cell)) if report_only else cells
         if not wanted:
@@ -77,23 +83,19 @@ def calibrate(
             wanted,
             store,
             Pool(jobs, dask),
-            resume=resume or report_only,
+            resume=not fresh,
             finished=lambda done, total: progress(f"cell {done} of {total}", done, total),
         )
         if not ran.outcomes:
             raise ValueError(without_result(ran.failures, REMEDY))
         progress("taking large samples", 0, 1)
         samples = (
-            tuple(large_samples(out / "large", cells, resume=resume or report_only))
+            tuple(large_samples(out / "large", cells, resume=not fresh))
             if with_large_samples
             else ()
         )
         progress("comparing protocols", 0, 1)
-        protocols = (
-            compare_protocols(out / "protocols", resume=resume or report_only)
-            if with_protocols
-            else ()
-        )
+        protocols = compare_protocols(out / "protocols", resume=not fresh) if with_protocols else ()
         progress("writing the report", 0, 1)
         write_calibration(
             ran.outcomes,

@@ -10,7 +10,7 @@ from interp.plots.style import FAMILY_LABELS, reference_label
 from interp.report.last_steps import last_steps_note
 from interp.report.templating import environment
 from interp.result import MatchResult
-from probes.conclusion import explain_misfit
+from probes.conclusion import explain_nearest
 from probes.estimate import Estimate
 from probes.verdict import Evidence, Verdict
 
@@ -143,11 +143,11 @@ def _where(verdict: Verdict) -> str | None:
             if best.name != quoted.name:
                 rate += f" as {reference_label(best.name)}"
             text += f"; {readable(finding.measure)} finds the same algorithm, at {rate}"
-    misfit = ""
-    if verdict.is_nearest_only and verdict.misfit:
-        misfit = explain_misfit(verdict.misfit, _family(quoted.family))
+    nearest = ""
+    if verdict.is_nearest_only:
+        nearest = explain_nearest(verdict, _family(quoted.family))
     parts = (
-        misfit,
+        nearest,
         f"{text}.",
         f"The matching step {_growth_in_words(quoted)}.",
         verdict.error_rate,

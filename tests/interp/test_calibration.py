@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 from xml.etree import ElementTree
 
 import fake_cells
@@ -23,7 +24,9 @@ from processes import Command, die_before_write
 from scipy.stats import binomtest
 
 from hooks.architectures.standard_prompts import standard_prompts
-from interp.calibration.cell import Cell
+from interp.analyses.examination import verdict_on
+from interp.analyses.match_settings import MatchSettings
+from interp.calibration.cell import Cell, Control
 from interp.calibration.coverage import coverage
 from interp.calibration.dataset import calibration_dataset
 from interp.calibration.figures import pictures
@@ -67,7 +70,7 @@ cells = st.builds(
     is_rotated=st.booleans(),
     n_dims=st.integers(1, 9),
     n_layers=st.integers(3, 9),
-    control=st.sampled_from(["planted", "random weights", "shuffled pairs", "exchanged prompts"]),
+    control=st.sampled_from(get_args(Control)),
     seed=st.integers(0, 99),
 )
 answers = st.sampled_from(["newton", "gd", "gd++", "none", "undecided"])
@@ -109,6 +112,7 @@ def test_shipped_grids_ask_what_a_calibration_is_to_answer(name):
         "random weights",
         "shuffled pairs",
         "exchanged prompts",
+        "reference withheld",
     }
 
 
@@ -270,7 +274,7 @@ def test_two_processes_find_what_one_does(grid_file, tiny, tmp_path):
 
 
 def test_a_killed_calibration_goes_on_where_it_was(grid_file, tiny, tmp_path):
-    arguments = ("calibrate", "--grid", grid_file, "--no-protocols", "--resume", "--out")
+    arguments = ("calibrate", "--grid", grid_file, "--no-protocols", "--out")
     writes_of_a_cell = 3  # sync the file, move it, sync the folder
     killed = Command(
         *arguments, tmp_path / "out", folder=tmp_path, prepare=die_before_write,
@@ -318,10 +322,34 @@ def test_what_has_no_outcome_is_named_after_the_report_is_written(
     assert ending.value.code == 2
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
-    for part in ("newton (", "control exchanged prompts", "no room", "--resume tries again"):
+    for part in (
+        "newton (",
+        "control exchanged prompts",
+        "no room",
+        "the same command tries again",
+    ):
         assert part in printed.err
     assert "1 of 1 right" in printed.out
     assert (tmp_path / "calibration.html").is_file()
+
+
+def test_earlier_cells_are_kept_unless_all_is_to_be_fresh(grid_file, tmp_path, monkeypatch, capsys):
+    ran: list[Cell] = []
+
+    def run(cell: Cell) -> Outcome:
+        ran.append(cell)
+        return fake_cells.run(cell)
+
+    monkeypatch.setattr("interp.calibration.running.run_cells", partial(run_cells, run=run))
+    command = ["calibrate", "--grid", str(grid_file), "--no-protocols", "--no-large-samples"]
+    counts = []
+    for option in ((), (), ("--fresh",)):
+        main([*command, "--out", str(tmp_path), *option])
+        counts.append(len(ran))
+    assert counts == [2, 2, 4]
+    with pytest.raises(SystemExit):
+        main([*command, "--out", str(tmp_path), "--fresh", "--report-only"])
+    assert "--fresh or --report-only, not both" in capsys.readouterr().err
 
 
 PROTOCOLS = ProtocolSteps(
@@ -422,6 +450,35 @@ def test_the_grade_of_an_answer():
     assert replace(outcome(SMALL, "gd"), is_nearest_only=True).grade == "undecided"
 
 
+def test_without_its_own_reference_a_model_is_none_of_the_others_or_nearest_to_one():
+    withheld = replace(SMALL, control="reference withheld")
+    assert outcome(withheld, "none").grade == "right"
+    assert outcome(withheld, "undecided").grade == "undecided"
+    assert outcome(withheld, "gd").grade == "wrong"
+    nearest = replace(outcome(withheld, "gd"), is_nearest_only=True)
+    assert nearest.grade == "right"
+    assert nearest.relative_error is None
+    found = [nearest, outcome(replace(withheld, seed=1), "gd"), outcome(withheld, "none")]
+    (table,) = (table for table in tables(found) if "withheld" in table.title)
+    (row,) = table.rows
+    assert row[2:] == ("3", "1", "1", "0", "1", "gd")
+    data = calibration_dataset(found).confusion
+    assert data.expected.values.tolist() == ["none of these"]
+    assert [data.sel(answer=name).item() for name in ("none", "nearest only", "gd")] == [1, 1, 1]
+
+
+def test_a_withheld_reference_is_not_among_the_evidence():
+    cell = Cell("gd", 1, 128, n_dims=3, n_layers=3, seed=1000, control="reference withheld")
+    settings = MatchSettings(("resid_post",), n_prompts=128)
+    verdict = verdict_on(build(cell, 0), settings, cell.withheld)
+    families = {item.family for finding in verdict.findings for item in finding.evidence}
+    assert "gd" not in families
+    assert "newton" in families
+    online = Cell("ogd", 1, 128, n_dims=3, n_layers=3, seed=1000, control="reference withheld")
+    verdict = verdict_on(build(online, 0), settings, online.withheld)
+    assert "ogd" not in {item.family for item in verdict.stepless}
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_online_gradient_descent_is_named_and_has_no_steps(noise):
     found = run_cell(Cell("ogd", 1, 128, noise=noise, n_dims=3, n_layers=3, seed=1000))
@@ -495,6 +552,7 @@ def test_a_large_sample_of_a_noisy_model_comes_near_what_was_planted(monkeypatch
 
 def make_rates() -> dict:
     base = Cell("newton", 1, 128)
+    withheld = replace(base, control="reference withheld")
     found = [
         *(outcome(replace(base, seed=i)) for i in range(16)),
         *(outcome(replace(base, seed=i), "undecided") for i in range(16, 19)),
@@ -502,6 +560,8 @@ def make_rates() -> dict:
         *(outcome(replace(base, n_prompts=512, seed=i)) for i in range(8)),
         *(outcome(replace(base, noise=0.3, n_prompts=512, seed=i), "none") for i in range(2)),
         *(outcome(replace(base, control="random weights", seed=i)) for i in range(10)),
+        *(outcome(replace(withheld, seed=i), "none") for i in range(3)),
+        outcome(replace(withheld, seed=3), "gd"),
     ]
     return summarise(found)
 
@@ -514,6 +574,8 @@ def test_the_quoted_rate_is_that_of_the_prompts_at_hand():
     low, high = wilson(1, 20)
     assert f"95 % interval {100 * low:.2g} to {100 * high:.2g} %" in few
     assert "on 10 runs where there was nothing to find it did not say so in 0 %" in few
+    assert "on 4 whose algorithm was withheld from the references it named another" in few
+    assert "as if it were the one in 25 %" in few
     assert "On 30 runs" in more
     assert "128 to 512 prompts" in more
     assert "wrong in 10 %" in more

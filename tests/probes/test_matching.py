@@ -149,7 +149,9 @@ class TestBestMatch:
 
     @settings(max_examples=25)
     @given(st.floats(9.0, 30.0), st.floats(4.0, 10.0))
-    def test_the_interpolation_error_bounds_what_is_off_on_a_coarse_grid(self, centre, width):
+    def test_the_interpolation_error_is_of_the_size_of_what_is_off_on_a_coarse_grid(
+        self, centre, width
+    ):
         grid = StepGrid.linear(40.0, 2.0)
         x = (grid.coordinates() - centre) / width
         similarity = (0.9 * (-x.square()).exp() * (1 + 0.1 * x))[None]
@@ -157,7 +159,9 @@ class TestBestMatch:
         z = (fine - centre) / width
         truth = fine[(0.9 * (-z.square()).exp() * (1 + 0.1 * z)).argmax()].item()
         off = abs(best_match(similarity, grid).step.item() - truth)
-        assert off <= interpolation_error(similarity, grid).item() + 5e-3
+        error = interpolation_error(similarity, grid).item()
+        assert off <= 3 * error + 2e-3
+        assert error <= 3 * off + 2e-3
 
     @pytest.mark.parametrize("name", sorted(GRIDS))
     @pytest.mark.parametrize("end", [0, -1])

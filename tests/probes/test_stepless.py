@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -84,6 +86,19 @@ def test_what_falls_without_steps_leaves_the_verdict_alone():
     verdict = conclude_stepless(VERDICT, weigh(0.8, 0.9))
     assert (verdict.answer, verdict.text) == ("newton", "Newton.")
     assert [item.name for item in verdict.stepless] == ["ogd"]
+
+
+@pytest.mark.parametrize(("law", "how"), [("neither", "unevenly"), ("log-linear", "exponentially")])
+def test_what_does_not_grow_linearly_is_the_nearest(law, how):
+    finding = Finding("SimE", (replace(NEWTON, law=law),))
+    found = Misfit("newton", Estimate(0.1, 0.1, 0.1), Estimate(0.0, 0.0, 0.0))
+    verdict = conclude_misfit(
+        replace(VERDICT, findings=(finding,)), found, {"newton": "Iterative Newton"}
+    )
+    assert verdict.answer == "newton"
+    assert verdict.is_nearest_only
+    assert f"the steps of Iterative Newton grow {how}" in verdict.text
+    assert "systematic" not in verdict.text
 
 
 @pytest.mark.parametrize("share", [0.02, 0.2])
