@@ -114,7 +114,7 @@ def explain_nearest(verdict: Verdict, name: str) -> str:
     if verdict.has_large_misfit:
         assert verdict.misfit is not None
         reasons.append(
-            f"of their squared errors {100 * verdict.misfit.unshared.value:.0f} % is beyond "
+            f"of the layers' squared errors {100 * verdict.misfit.unshared.value:.0f} % is beyond "
             f"{name}, at its best step for every layer, and "
             f"{100 * verdict.misfit.systematic_share:.0f} % of that is systematic (other layers "
             "and other references explain it on other prompts)"

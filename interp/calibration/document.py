@@ -19,8 +19,8 @@ references know the constants that were planted (eta, gamma, alpha), as they do 
 that carries its own; a trained model has none, so this calibrates the verdict's statistics, not
 the choice of references. The verdict's thresholds were chosen on other prompts (seeds from 1000 on)
 than those reported here; the bound on lack of fit also with four trained models in view. Every
-planted model runs one of the references exactly; how a verdict notices that a model runs none of
-them is the table on lack of fit, and what it then says of
+planted model runs one of the references exactly. What the verdict says of one that runs none of
+them is asked by withholding the model's own reference, in a table of its own; what it says of
 trained models is in [findings](findings.md).
 """
 

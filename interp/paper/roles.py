@@ -26,7 +26,7 @@ class Role:
 
 ROLES: dict[str, Role] = {
     "transformer": Role("transformer", "gpt2-d5", "gpt2-d20"),
-    "lstm": Role("LSTM", "lstm-d5", "lstm-d20"),
+    "lstm": Role("LSTM", "lstm-d5-10-plain-layers", "lstm-d20"),
     "ill-conditioned": Role(
         "transformer on ill-conditioned prompts",
         "gpt2-d5-ill-conditioned",

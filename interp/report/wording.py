@@ -149,7 +149,7 @@ def _where(verdict: Verdict) -> str | None:
     parts = (
         nearest,
         f"{text}.",
-        f"The matching step {_growth_in_words(quoted)}.",
+        "" if verdict.grows_otherwise else f"The matching step {_growth_in_words(quoted)}.",
         verdict.error_rate,
     )
     return " ".join(filter(None, parts))

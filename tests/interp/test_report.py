@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +132,23 @@ def test_a_reference_that_is_the_nearest_only_is_called_so_with_the_reason():
     assert "50 % of that is systematic" in wording.where
     assert "Measured from layer 2 to layer 4" in wording.where
     assert "Ruled out" not in wording.where  # that stands below it, as a list
+
+
+def test_uneven_steps_are_a_reason_to_be_the_nearest_only_and_said_once():
+    result = planted_result()
+    verdict = result.verdict
+    findings = tuple(
+        replace(finding, evidence=tuple(replace(item, law="neither") for item in finding.evidence))
+        for finding in verdict.findings
+    )
+    small = Misfit("newton", Estimate(0.01, 0.0, 0.02), Estimate(0.0, 0.0, 0.01))
+    verdict = conclude_misfit(replace(verdict, findings=findings), small)
+    result.data.attrs["verdict"] = json.dumps(asdict(verdict))
+    wording = word(MatchResult(result.data))
+    assert wording.headline.startswith("The layers come nearest to")
+    assert wording.where is not None
+    assert wording.where.count("unevenly") == 1
+    assert "systematic" not in wording.where
 
 
 def test_notebooks_escape_names():
