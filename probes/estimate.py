@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -29,12 +28,5 @@ class Estimate:
         return cls(value, value - reach, value + reach)
 
     def widened(self, reach: float) -> Estimate:
-        """With an error that more prompts would not make smaller.
-
-        Independent of chance, it adds to the interval's reach as the root of the sum of squares.
-        """
-        low, high = (
-            math.hypot(self.value - self.low, reach),
-            math.hypot(self.high - self.value, reach),
-        )
-        return Estimate(self.value, self.value - low, self.value + high)
+        """With an error added to the interval that more prompts would not make smaller."""
+        return Estimate(self.value, self.low - reach, self.high + reach)
