@@ -13,7 +13,9 @@ REMEDY = "the same command tries again"
 def calibrate(
     grid: Annotated[
         str,
-        typer.Option(help="What to run: quick (minutes), full (an hour of one core) or a TOML file."),
+        typer.Option(
+            help="What to run: quick (minutes), full (an hour of one core) or a TOML file."
+        ),
     ] = "quick",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     dask: Annotated[
