@@ -80,6 +80,11 @@ class Cell:
         return (FAMILIES[self.algorithm],) if self.control == "reference withheld" else ()
 
     @property
+    def is_control(self) -> bool:
+        """Whether nothing was planted that the verdict could find."""
+        return self.control != "planted" and not self.withheld
+
+    @property
     def has_steps(self) -> bool:
         """Whether what is planted takes steps from layer to layer; online GD is done in one."""
         return self.algorithm != "ogd"

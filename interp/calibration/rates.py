@@ -70,31 +70,28 @@ def tally_by(
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """The content of `rates.json`: grades of planted models, controls and withheld references."""
     models = [o for o in outcomes if o.cell.expected != "none"]
-    controls = [o for o in outcomes if o.cell.expected == "none" and not o.cell.withheld]
-    withheld = [o for o in outcomes if o.cell.withheld]
+    controls = [o for o in outcomes if o.cell.is_control]
     return {
         "format": FORMAT,
         "version": version("icl-interp"),
         "n_cells": len(outcomes),
-        "planted": [
-            {"noise": noise, "n_prompts": n_prompts, **vars(tally)}
-            for (noise, n_prompts), tally in tally_by(
-                models, lambda o: o.cell.noise, lambda o: o.cell.n_prompts
-            ).items()
-        ],
+        "planted": _by_noise(models),
         "controls": [
             {"control": control, "n_prompts": n_prompts, **vars(tally)}
             for (control, n_prompts), tally in tally_by(
                 controls, lambda o: o.cell.control, lambda o: o.cell.n_prompts
             ).items()
         ],
-        "withheld": [
-            {"noise": noise, "n_prompts": n_prompts, **vars(tally)}
-            for (noise, n_prompts), tally in tally_by(
-                withheld, lambda o: o.cell.noise, lambda o: o.cell.n_prompts
-            ).items()
-        ],
+        "withheld": _by_noise(o for o in outcomes if o.cell.withheld),
     }
+
+
+def _by_noise(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    tallies = tally_by(outcomes, lambda o: o.cell.noise, lambda o: o.cell.n_prompts)
+    return [
+        {"noise": noise, "n_prompts": n_prompts, **vars(tally)}
+        for (noise, n_prompts), tally in tallies.items()
+    ]
 
 
 def write_rates(outcomes: Sequence[Outcome], path: Any) -> None:
@@ -156,7 +153,7 @@ def quoted_error_rate(
             f"; on {controls.n} runs where there was nothing to find it did not say so in "
             f"{_share(named, controls.n)} ({_interval(named, controls.n)})"
         )
-    withheld = _total(rates.get("withheld", ()))
+    withheld = _total(rates["withheld"])
     if withheld.n:
         sentence += (
             f"; on {withheld.n} whose algorithm was withheld from the references it named another "

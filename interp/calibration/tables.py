@@ -96,7 +96,7 @@ def _holds_planted(outcome: Outcome) -> bool:
 
 
 def _controls(outcomes: Sequence[Outcome]) -> TextTable:
-    controls = [o for o in outcomes if o.cell.control != "planted" and not o.cell.withheld]
+    controls = [o for o in outcomes if o.cell.is_control]
     groups = tally_by(controls, lambda o: o.cell.control, lambda o: name_of(o.cell))
     return TextTable(
         "Controls",
@@ -122,10 +122,16 @@ def _controls(outcomes: Sequence[Outcome]) -> TextTable:
     )
 
 
-def _withheld(outcomes: Sequence[Outcome]) -> TextTable:
+def _by_name_and_noise(
+    outcomes: Iterable[Outcome],
+) -> list[tuple[tuple[str, float], list[Outcome]]]:
     groups: dict[tuple[str, float], list[Outcome]] = {}
     for o in outcomes:
         groups.setdefault((name_of(o.cell), o.cell.noise), []).append(o)
+    return sorted(groups.items(), key=lambda group: group[0])
+
+
+def _withheld(outcomes: Sequence[Outcome]) -> TextTable:
     return TextTable(
         "Models whose reference was withheld",
         ("planted", "noise, %", "runs", "none", "nearest only", "undecided", "named", "as"),
@@ -140,7 +146,7 @@ def _withheld(outcomes: Sequence[Outcome]) -> TextTable:
                 str(sum(o.grade == "wrong" for o in members)),
                 ", ".join(sorted({o.answer for o in members if o.grade == "wrong"})) or "–",
             )
-            for (name, noise), members in sorted(groups.items())
+            for (name, noise), members in _by_name_and_noise(outcomes)
         ),
         "What the verdict says of a model that runs none of the references it knows. Every variant "
         "of the algorithm was left out. “None” and “nearest only” are right; a reference that is "
@@ -149,10 +155,7 @@ def _withheld(outcomes: Sequence[Outcome]) -> TextTable:
 
 
 def _misfit(planted: Sequence[Outcome]) -> TextTable:
-    groups: dict[tuple[str, float], list[Outcome]] = {}
-    for o in planted:
-        if o.misfit is not None:
-            groups.setdefault((name_of(o.cell), o.cell.noise), []).append(o)
+    measured = (o for o in planted if o.misfit is not None)
     return TextTable(
         "Lack of fit where there is none",
         ("planted", "noise, %", "runs", "systematic misfit, %", "largest, %", "nearest only"),
@@ -165,7 +168,7 @@ def _misfit(planted: Sequence[Outcome]) -> TextTable:
                 f"{100 * max(o.misfit or 0.0 for o in members):.2f}",
                 str(sum(o.is_nearest_only for o in members)),
             )
-            for (name, noise), members in sorted(groups.items())
+            for (name, noise), members in _by_name_and_noise(measured)
         ),
         f"The share of the layers' squared errors that is beyond the reference left standing and "
         "that other layers or references explain on other prompts. Above "
@@ -243,7 +246,7 @@ def _percent(count: int, n: int) -> str:
 def headline(outcomes: Sequence[Outcome], n_planned: int | None = None) -> str:
     """What a reader should take away, in sentences."""
     planted = [o for o in outcomes if o.cell.expected != "none"]
-    controls = [o for o in outcomes if o.cell.expected == "none" and not o.cell.withheld]
+    controls = [o for o in outcomes if o.cell.is_control]
     parts = []
     for label, group in (
         ("Models of known algorithm without noise", [o for o in planted if not o.cell.noise]),

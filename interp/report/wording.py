@@ -143,11 +143,8 @@ def _where(verdict: Verdict) -> str | None:
             if best.name != quoted.name:
                 rate += f" as {reference_label(best.name)}"
             text += f"; {readable(finding.measure)} finds the same algorithm, at {rate}"
-    nearest = ""
-    if verdict.is_nearest_only:
-        nearest = explain_nearest(verdict, _family(quoted.family))
     parts = (
-        nearest,
+        explain_nearest(verdict, _family(quoted.family)) if verdict.is_nearest_only else "",
         f"{text}.",
         "" if verdict.grows_otherwise else f"The matching step {_growth_in_words(quoted)}.",
         verdict.error_rate,
