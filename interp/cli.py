@@ -16,9 +16,7 @@ from typing import Annotated
 import typer
 
 from interp.commands import COMMANDS
-
-EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
-"""What bad input, files and numbers raise; anything else is a defect and shows its traceback."""
+from interp.errors import EXPECTED_ERRORS, describe_error
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -66,14 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         print(f"interp: {describe_error(error)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
-
-
-def describe_error(error: Exception) -> str:
-    """One line that says what went wrong, with the file where there is one."""
-    if isinstance(error, OSError) and error.strerror:
-        reason = error.strerror[0].lower() + error.strerror[1:]
-        return f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _wait_asleep() -> None:

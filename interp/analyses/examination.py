@@ -28,7 +28,7 @@ from interp.analyses.saved_activations import SavedActivations
 from interp.analyses.scores import Scores
 from interp.analyses.task_fit import check_fit, task_of
 from interp.analyses.views import shown_kinds
-from interp.calibration.rates import quoted_error_rate
+from interp.calibration.quoting import quoted_error_rate
 from interp.tasks import Task
 from probes.controls.bootstrap import bootstrap_weights
 from probes.verdict import Verdict

@@ -14,7 +14,8 @@ from interp.calibration.coverage import Coverage
 from interp.calibration.dataset import calibration_dataset
 from interp.calibration.outcome import Outcome
 from interp.calibration.protocols import ProtocolSteps
-from interp.calibration.rates import Tally, tally_by, wilson
+from interp.calibration.rates import tally_by
+from interp.calibration.tally import Tally, wilson
 from interp.plots.panel import Panel, draw
 from interp.plots.style import INK, MUTED, SEQUENTIAL, ordered_looks
 

@@ -34,16 +34,18 @@ class Grid:
     """The blocks of cells that a calibration runs."""
 
     blocks: tuple[Block, ...]
+    first_seed: int = 0
+    """Seed of each combination's first run; those after it count on."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
         """Every cell once, seed by seed, so that a part of them is a smaller calibration."""
         last = max(block.n_seeds for block in self.blocks)
         cells = (
-            Cell(**{**_values(condition), "seed": seed})
-            for seed in range(last)
+            Cell(**{**_values(condition), "seed": self.first_seed + run})
+            for run in range(last)
             for block in self.blocks
-            if seed < block.n_seeds
+            if run < block.n_seeds
             for condition in block.conditions
         )
         return tuple(dict.fromkeys(cells))
@@ -53,7 +55,8 @@ def read_grid(path: str | Path) -> Grid:
     """Reads a grid from a file, or a shipped one by its name: "quick" or "full".
 
     A file has one or more `[[block]]` tables. Each key is a field of `Cell` with a list of values
-    (or one value), and `n_seeds` says how often each combination is run.
+    (or one value), and `n_seeds` says how often each combination is run. Above them `first_seed`
+    may say with which seed each combination starts (0).
 
     Raises:
         ValueError: The file is missing, is not TOML, or holds something that no cell can be; the
@@ -64,11 +67,14 @@ def read_grid(path: str | Path) -> Grid:
     try:
         entries = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         tables = entries.pop("block", None)
+        first_seed = _whole(entries.pop("first_seed", 0), "first_seed", at_least=0)
         if entries:
-            raise ValueError(f"a grid holds [[block]] tables only, found {', '.join(entries)}")
+            raise ValueError(
+                f"a grid holds first_seed and [[block]] tables only, found {', '.join(entries)}"
+            )
         if not isinstance(tables, list) or not tables:
             raise ValueError("has no [[block]] table")
-        grid = Grid(tuple(_block(table) for table in tables))
+        grid = Grid(tuple(_block(table) for table in tables), first_seed)
         _ = grid.cells
     except (OSError, ValueError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -86,13 +92,17 @@ def _block(table: Mapping[str, Any]) -> Block:
     for key in ("algorithm", "iterations_per_layer", "n_prompts"):
         if key not in values:
             raise ValueError(f"a block must say {key}")
-    n_seeds = table.get("n_seeds", 1)
-    if not isinstance(n_seeds, int) or n_seeds < 1:
-        raise ValueError(f"n_seeds must be a whole number of at least 1, got {n_seeds}")
+    n_seeds = _whole(table.get("n_seeds", 1), "n_seeds", at_least=1)
     as_tuples = {key: tuple(v) if isinstance(v, list) else (v,) for key, v in values.items()}
     if empty := [key for key, value in as_tuples.items() if not value]:
         raise ValueError(f"{empty[0]} has no values")
     return Block(as_tuples, n_seeds)
+
+
+def _whole(value: object, name: str, *, at_least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value}")
+    return value
 
 
 def _values(cell: Cell) -> dict[str, Any]:

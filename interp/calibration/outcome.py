@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from interp.calibration.cell import FAMILIES, Cell
-
-Grade = Literal["right", "undecided", "wrong"]
+from interp.calibration.tally import Grade
 
 
 @dataclass(frozen=True)

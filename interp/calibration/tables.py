@@ -9,7 +9,8 @@ from interp.calibration.coverage import Coverage
 from interp.calibration.figures import name_of
 from interp.calibration.outcome import Outcome
 from interp.calibration.protocols import ProtocolSteps
-from interp.calibration.rates import Tally, tally_by, wilson
+from interp.calibration.rates import tally_by
+from interp.calibration.tally import Tally, wilson
 from interp.report.text_table import TextTable
 from probes.misfit import LARGEST_MISFIT
 
@@ -66,7 +67,7 @@ def _by_model(planted: Sequence[Outcome]) -> TextTable:
             (
                 name_of(members[0].cell),
                 f"{100 * noise:.0f}",
-                *_counts(Tally.of(members)),
+                *_counts(Tally.of(o.grade for o in members)),
                 *(
                     (f"{mean(errors):+.1f}", f"{max(map(abs, errors)):.1f}")
                     if errors
@@ -255,7 +256,7 @@ def headline(outcomes: Sequence[Outcome], n_planned: int | None = None) -> str:
         ("Where the algorithm was withheld", [o for o in outcomes if o.cell.withheld]),
     ):
         if group:
-            tally = Tally.of(group)
+            tally = Tally.of(o.grade for o in group)
             parts.append(
                 f"{label}: {tally.right} of {tally.n} right, {tally.undecided} undecided, "
                 f"{tally.wrong} wrong{_typical_error(group)}"

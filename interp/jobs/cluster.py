@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.jobs.failure import Failure
-from interp.jobs.pool import report
+from interp.jobs.reporting import report
 
 if TYPE_CHECKING:
     from distributed import Client

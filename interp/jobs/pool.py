@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.jobs.failure import Failure
-
-EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
-"""What bad input, files and numbers raise; anything else is a defect."""
+from interp.jobs.reporting import report
 
 
 @dataclass(frozen=True)
@@ -70,16 +67,6 @@ class Pool:
                 yield report(index, work, *values)
         else:
             yield from _run_on_loky(self.n_jobs, work, arguments)
-
-
-def report(index: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
-    """Does one piece of work, in whichever process; an exception becomes a `Failure`."""
-    try:
-        return index, work(*arguments)
-    except EXPECTED_ERRORS as error:
-        return index, Failure(_sentence(error))
-    except Exception as error:
-        return index, Failure(f"{type(error).__name__}: {_sentence(error)}", traceback.format_exc())
 
 
 def _report_from_worker(index: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
@@ -152,9 +139,3 @@ def _run_on_loky(
             elif not attempt.done:
                 in_flight = 1
             attempt = _Attempt([*attempt.untouched, *lost])
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interp.calibration.rates import quoted_error_rate
+from interp.calibration.quoting import quoted_error_rate
 from interp.side_by_side.result import ModelComparison
 from interp.side_by_side.tables import task_words, verdict_words
 

@@ -42,11 +42,13 @@ from interp.calibration.models import build
 from interp.calibration.outcome import Outcome, run_cell
 from interp.calibration.page import calibration_html
 from interp.calibration.protocols import ProtocolSteps, compare_protocols
-from interp.calibration.rates import Tally, quoted_error_rate, summarise, tally_by, wilson
+from interp.calibration.quoting import quoted_error_rate
+from interp.calibration.rates import summarise, tally_by
 from interp.calibration.running import run_cells
 from interp.calibration.static import static_svgs
 from interp.calibration.store import OutcomeStore
 from interp.calibration.tables import tables
+from interp.calibration.tally import Tally, wilson
 from interp.cli import main
 from interp.jobs.pool import Pool
 
@@ -140,13 +142,25 @@ def test_a_grid_is_every_combination_seed_by_seed(tmp_path):
     assert [cell.seed for cell in found] == [0] * 4 + [1] * 4 + [2] * 4
 
 
+def test_a_grid_says_where_its_seeds_start(tmp_path):
+    file = tmp_path / "grid.toml"
+    file.write_text("first_seed = 70\n" + TINY_GRID + "n_seeds = 3\n")
+    found = read_grid(file).cells
+    assert sorted({cell.seed for cell in found}) == [70, 71, 72]
+    file.write_text(TINY_GRID + "n_seeds = 3\n")
+    assert [replace(cell, seed=cell.seed + 70) for cell in read_grid(file).cells] == list(found)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", r"no \[\[block\]\]"),
         ("x = 1\n" + TINY_GRID, "found x"),
         (TINY_GRID + "speed = 1\n", "speed"),
-        (TINY_GRID + "n_seeds = 0\n", "n_seeds"),
+        (TINY_GRID + "n_seeds = 0\n", "n_seeds must be a whole number of at least 1, got 0"),
+        (TINY_GRID + "n_seeds = true\n", "n_seeds"),
+        ("first_seed = -1\n" + TINY_GRID, "first_seed must be a whole number of at least 0"),
+        ("first_seed = 1.5\n" + TINY_GRID, "first_seed"),
         (TINY_GRID + "noise = []\n", "noise has no values"),
         ("[[block]]\nalgorithm = 'gd'\nn_prompts = 128\n", "iterations_per_layer"),
         ("[[block]]\nalgorithm = 'gd'\niterations_per_layer = 0\nn_prompts = 128\n", "at least 1"),
@@ -426,7 +440,7 @@ def test_every_outcome_is_counted_once(pairs):
     )
     assert diagonal == right
     by_seed = tally_by(found, lambda item: item.cell.seed)
-    assert sum(by_seed.values(), Tally()) == Tally.of(found)
+    assert sum(by_seed.values(), Tally()) == Tally.of(outcome.grade for outcome in found)
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

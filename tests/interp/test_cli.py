@@ -20,8 +20,9 @@ from tiny import tiny, write_recipe
 from typer.main import get_command
 
 from hooks.checkpoints import load_checkpoint
-from interp.cli import build_app, describe_error
+from interp.cli import build_app
 from interp.commands import COMMANDS
+from interp.errors import describe_error
 from interp.recipes import recipe_names
 
 ROOT = Path(__file__).parent.parent.parent
