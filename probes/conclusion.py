@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from probes.misfit import Misfit
 from probes.stepless import Stepless
-from probes.verdict import Evidence, Finding, Verdict
+from probes.verdict import Evidence, Finding, Verdict, paragraphs
 
 CLEAR_RATIO = 3.0
 """Evidence ratio from which on one law of growth is clearly better than the other."""
@@ -101,7 +101,7 @@ def conclude_misfit(
     if not verdict.is_nearest_only:
         return verdict
     name = (labels or {}).get(verdict.standing[0], verdict.standing[0])
-    return replace(verdict, text=f"{explain_nearest(verdict, name)} {verdict.text}")
+    return replace(verdict, text=paragraphs(explain_nearest(verdict, name), verdict.text))
 
 
 def explain_nearest(verdict: Verdict, name: str) -> str:
@@ -146,7 +146,7 @@ def _explain(verdict: Verdict, labels: Mapping[str, str], *, contradicting: bool
         )
         text = f"Undecided: {names} {reason}; {name}{variant} would run at {rate} {where}"
         growth = f"The matching step of {name} {_explain_growth(item)}"
-    return f"{text}. {growth}. {_explain_fallen(verdict, labels)}".strip()
+    return paragraphs(f"{text}. {growth}.", _explain_fallen(verdict, labels))
 
 
 def _capitalised(text: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from textwrap import fill
 
 from probes.duel import Duel
 from probes.estimate import Estimate
 from probes.growth_law import CurveLaw
 from probes.misfit import Misfit
 from probes.stepless import Stepless
+
+PARAGRAPH_BREAK = "\n\n"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Verdict:
     steps_per_layer: float | None
     interval: tuple[float, float] | None
     text: str
+    """In words: paragraphs with a blank line between them."""
     findings: tuple[Finding, ...] = ()
     duels: tuple[Duel, ...] = ()
     """Comparisons of references that no jury could tell apart on all prompts together."""
@@ -114,7 +118,11 @@ class Verdict:
 
     def quoting(self, error_rate: str) -> Verdict:
         """With a sentence on how often such verdicts are right, as field and at the text's end."""
-        return replace(self, error_rate=error_rate, text=f"{self.text} {error_rate}".strip())
+        return replace(self, error_rate=error_rate, text=paragraphs(self.text, error_rate))
+
+    def __str__(self) -> str:
+        """The text in lines of up to 100 characters, for `print`."""
+        return paragraphs(*(fill(part, 100) for part in self.text.split(PARAGRAPH_BREAK)))
 
     @property
     def quoted(self) -> tuple[Finding, Evidence] | None:
@@ -147,3 +155,8 @@ class Verdict:
             for family in families
             if family not in self.standing
         )
+
+
+def paragraphs(*texts: str) -> str:
+    """Texts below each other, a blank line between them; empty ones leave none."""
+    return PARAGRAPH_BREAK.join(filter(None, texts))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+WIDE = 110
+"""Columns of a terminal from which on a sentence has room beside the numbers."""
 
 
 def zoo(
@@ -25,24 +29,23 @@ def zoo(
     from rich.console import Console
 
     console = Console()
-    console.print(_trained())
-    console.print()
-    console.print(_constructed(CONSTRUCTED))
+    for table in (*_trained(is_wide=console.width >= WIDE), _constructed(CONSTRUCTED)):
+        console.print(table)
+        console.print()
 
 
-def _trained() -> Table:
+def _trained(*, is_wide: bool) -> Iterator[Table]:
+    """Numbers and words in one table, or one below the other where there is no room for both."""
     from rich.markup import escape
-    from rich.table import Table
 
     from interp.zoo.catalogue import entries
 
-    table = Table(title="Trained by our recipes", title_justify="left", box=None, pad_edge=False)
-    table.add_column("name", no_wrap=True)
+    found = entries()
+    numbers = _table("Trained by our recipes")
     for column in ("weights", "steps", "error/d", "OLS", "excess"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("what it is")
-    for entry in entries():
-        table.add_row(
+        numbers.add_column(column, justify="right", no_wrap=True)
+    rows = [
+        (
             entry.name,
             f"{entry.n_parameters:,}",
             f"{entry.step:,}" if entry.step else "none",
@@ -50,22 +53,35 @@ def _trained() -> Table:
                 "–" if number is None else f"{number:.4f}"
                 for number in (entry.error, entry.baseline_error, entry.excess)
             ),
-            escape(entry.description),
         )
-    return table
+        for entry in found
+    ]
+    words = [escape(entry.description) for entry in found]
+    if is_wide:
+        numbers.add_column("what it is")
+        rows = [(*row, text) for row, text in zip(rows, words, strict=True)]
+    for row in rows:
+        numbers.add_row(*row)
+    yield numbers
+    if not is_wide:
+        meanings = _table("What they are")
+        meanings.add_column("")
+        for entry, text in zip(found, words, strict=True):
+            meanings.add_row(entry.name, text)
+        yield meanings
 
 
 def _constructed(models: dict[str, str]) -> Table:
-    from rich.table import Table
-
-    table = Table(
-        title="Built to run a known algorithm, no training",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    table.add_column("name", no_wrap=True)
+    table = _table("Built to run a known algorithm, no training")
     table.add_column("what it runs")
     for name, algorithm in models.items():
         table.add_row(name, algorithm)
+    return table
+
+
+def _table(title: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
     return table

@@ -12,7 +12,7 @@ from interp.report.templating import environment
 from interp.result import MatchResult
 from probes.conclusion import explain_nearest
 from probes.estimate import Estimate
-from probes.verdict import Evidence, Verdict
+from probes.verdict import PARAGRAPH_BREAK, Evidence, Verdict
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Wording:
     """Layers and measures it holds for, in sentences; `text` says so where this is missing."""
     ruled_out: tuple[tuple[str, str], ...]
     """Families and the reasons why they fell."""
-    text: str
+    paragraphs: tuple[str, ...]
     """The verdict's own sentences."""
     tables: tuple[Table, ...]
     answer: str
@@ -92,7 +92,7 @@ def word(result: MatchResult) -> Wording:
         )
         if len(names) < 2
         else (),
-        text=verdict.text,
+        paragraphs=tuple(verdict.text.split(PARAGRAPH_BREAK)),
         tables=tuple(
             Table(readable(finding.measure), tuple(_row(item) for item in finding.evidence))
             for finding in verdict.findings

@@ -165,3 +165,19 @@ def test_constructed_models_are_listed_as_they_can_be_loaded(capsys: pytest.Capt
         main(["zoo"])
     listing = capsys.readouterr().out
     assert all(name in listing for name in CONSTRUCTED)
+
+
+@pytest.mark.parametrize(("columns", "n_listings"), [(80, 2), (160, 1)])
+def test_the_listing_fits_the_terminal(
+    shelf: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+    n_listings: int,
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        main(["zoo"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert sum(line.startswith("trained ") for line in lines) == n_listings

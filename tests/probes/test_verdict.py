@@ -223,7 +223,7 @@ class TestConclude:
         assert verdict.text == (
             "Iterative Newton at 3.00 (95 % interval 2.90 to 3.10) steps a layer, from layer 1 to "
             "layer 5, by R^2 and by SimE. Its matching step grows linearly with depth (evidence "
-            "ratio 40 over exponential growth). Ruled out: gd: it fell."
+            "ratio 40 over exponential growth).\n\nRuled out: gd: it fell."
         )
 
     def test_the_namesake_is_quoted_before_a_variant_that_fits_better(self):
@@ -245,8 +245,17 @@ class TestConclude:
         plain = conclude([finding("SimE", standing=["newton"])])
         quoting = plain.quoting("It is right in 99 %.")
         assert quoting.error_rate == "It is right in 99 %."
-        assert quoting.text == f"{plain.text} It is right in 99 %."
+        assert quoting.text == f"{plain.text}\n\nIt is right in 99 %."
         assert replace(quoting, text=plain.text, error_rate="") == plain
+
+    def test_it_prints_in_paragraphs_of_short_lines(self):
+        text = f"{'word ' * 50}\n\n{'more ' * 30}".strip()
+        lines = str(replace(conclude([finding("SimE", standing=["newton"])]), text=text)).split(
+            "\n"
+        )
+        assert max(map(len, lines)) <= 100
+        assert " ".join(lines).split() == text.split()
+        assert [line[:4] for line in lines] == ["word", "word", "word", "", "more", "more"]
 
     def test_close_laws_are_not_told_apart(self):
         close = [replace(evidence("newton", stands=True), evidence_ratio=2.0)]
