@@ -58,12 +58,12 @@ class Wording:
     rate_of: str | None
     """… of this family, where several are left standing."""
     interval: str | None
-    where: str | None
-    """Layers and measures it holds for, in sentences; `text` says so where this is missing."""
+    paragraphs: tuple[str, ...]
+    """What is found, and for which layers and measures."""
     ruled_out: tuple[tuple[str, str], ...]
     """Families and the reasons why they fell."""
-    paragraphs: tuple[str, ...]
-    """The verdict's own sentences."""
+    error_rate: str
+    """How often such verdicts were right where the truth is known."""
     tables: tuple[Table, ...]
     answer: str
 
@@ -86,13 +86,13 @@ def word(result: MatchResult) -> Wording:
         rate=None if rate is None else number(rate),
         rate_of=names[0] if len(names) > 1 else None,
         interval=" to ".join(map(number, verdict.interval)) if verdict.interval else None,
-        where=_where(verdict) if len(names) == 1 else None,
+        paragraphs=_where(verdict) or _own_paragraphs(verdict),
         ruled_out=tuple(
             (_capital(_family(item.family)), readable(item.reason)) for item in verdict.ruled_out
         )
         if len(names) < 2
         else (),
-        paragraphs=tuple(verdict.text.split(PARAGRAPH_BREAK)),
+        error_rate=verdict.error_rate,
         tables=tuple(
             Table(readable(finding.measure), tuple(_row(item) for item in finding.evidence))
             for finding in verdict.findings
@@ -127,9 +127,16 @@ def readable(measure: str) -> str:
     return measure.replace("R^2", "R²").replace("phi_k", "φ_k")
 
 
-def _where(verdict: Verdict) -> str | None:
-    if verdict.quoted is None:
-        return None
+def _own_paragraphs(verdict: Verdict) -> tuple[str, ...]:
+    """The verdict's text, but for how often such verdicts are right."""
+    text = verdict.text.removesuffix(verdict.error_rate).strip()
+    return tuple(text.split(PARAGRAPH_BREAK))
+
+
+def _where(verdict: Verdict) -> tuple[str, ...]:
+    """The layers and measures that one answer holds for; nothing without one that has steps."""
+    if len(verdict.standing) != 1 or verdict.quoted is None:
+        return ()
     leading, quoted = verdict.quoted
     variant = "" if quoted.name == quoted.family else f", as {reference_label(quoted.name)}"
     text = (
@@ -143,13 +150,10 @@ def _where(verdict: Verdict) -> str | None:
             if best.name != quoted.name:
                 rate += f" as {reference_label(best.name)}"
             text += f"; {readable(finding.measure)} finds the same algorithm, at {rate}"
-    parts = (
-        explain_nearest(verdict, _family(quoted.family)) if verdict.is_nearest_only else "",
-        f"{text}.",
-        "" if verdict.grows_otherwise else f"The matching step {_growth_in_words(quoted)}.",
-        verdict.error_rate,
-    )
-    return " ".join(filter(None, parts))
+    if not verdict.grows_otherwise:
+        text += f". The matching step {_growth_in_words(quoted)}"
+    nearest = explain_nearest(verdict, _family(quoted.family)) if verdict.is_nearest_only else ""
+    return tuple(filter(None, (nearest, f"{text}.")))
 
 
 def _growth_in_words(item: Evidence) -> str:

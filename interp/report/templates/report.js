@@ -6,8 +6,9 @@
   const config = {
     responsive: true,
     displaylogo: false,
+    showSendToCloud: false, // nothing leaves the page
     displayModeBar: isTouch ? false : "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
     toImageButtonOptions: { format: "svg" },
   };
   const plots = [...document.querySelectorAll(".plot")];
