@@ -127,11 +127,11 @@ def test_a_reference_that_is_the_nearest_only_is_called_so_with_the_reason():
     result.data.attrs["verdict"] = json.dumps(asdict(verdict))
     wording = word(MatchResult(result.data))
     assert wording.headline.startswith("The layers come nearest to")
-    assert wording.where is not None
-    assert "16 % is beyond Iterative Newton" in wording.where
-    assert "50 % of that is systematic" in wording.where
-    assert "Measured from layer 2 to layer 4" in wording.where
-    assert "Ruled out" not in wording.where  # that stands below it, as a list
+    why, where = wording.paragraphs
+    assert "16 % is beyond Iterative Newton" in why
+    assert "50 % of that is systematic" in why
+    assert "Measured from layer 2 to layer 4" in where
+    assert "Ruled out" not in why + where  # that stands below it, as a list
 
 
 def test_uneven_steps_are_a_reason_to_be_the_nearest_only_and_said_once():
@@ -146,9 +146,19 @@ def test_uneven_steps_are_a_reason_to_be_the_nearest_only_and_said_once():
     result.data.attrs["verdict"] = json.dumps(asdict(verdict))
     wording = word(MatchResult(result.data))
     assert wording.headline.startswith("The layers come nearest to")
-    assert wording.where is not None
-    assert wording.where.count("unevenly") == 1
-    assert "systematic" not in wording.where
+    text = " ".join(wording.paragraphs)
+    assert text.count("unevenly") == 1
+    assert "systematic" not in text
+
+
+@pytest.mark.parametrize("standing", [("newton",), ("newton", "gd")])
+def test_how_often_verdicts_are_right_is_said_once_and_apart(standing: tuple[str, ...]):
+    result = planted_result()
+    verdict = replace(result.verdict, standing=standing).quoting("It is right in 99 %.")
+    result.data.attrs["verdict"] = json.dumps(asdict(verdict))
+    assert word(MatchResult(result.data)).error_rate == "It is right in 99 %."
+    assert "99 %" not in " ".join(word(MatchResult(result.data)).paragraphs)
+    assert verdict_html(MatchResult(result.data)).count("It is right in 99 %.") == 1
 
 
 def test_notebooks_escape_names():
