@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from probes.misfit import Misfit
+from probes.misfit import LARGEST_MISFIT, Misfit
 from probes.stepless import Stepless
-from probes.verdict import Evidence, Finding, Verdict, paragraphs
+from probes.verdict import PARAGRAPH_BREAK, Evidence, Finding, Verdict, paragraphs
 
 CLEAR_RATIO = 3.0
 """Evidence ratio from which on one law of growth is clearly better than the other."""
@@ -90,7 +90,8 @@ def conclude_misfit(
     """Adds how much of what the layers say the reference that stands first leaves unexplained.
 
     Where that is much, or where the steps of that reference do not grow linearly with depth, it is
-    the nearest reference and no description, and the text begins with why.
+    the nearest reference and no description, and the text begins with why. Elsewhere the first
+    paragraph ends with how little it is, if one reference stands.
 
     Args:
         verdict: With something left standing.
@@ -98,10 +99,13 @@ def conclude_misfit(
         labels: As for `conclude`.
     """
     verdict = replace(verdict, misfit=misfit)
-    if not verdict.is_nearest_only:
-        return verdict
-    name = (labels or {}).get(verdict.standing[0], verdict.standing[0])
-    return replace(verdict, text=paragraphs(explain_nearest(verdict, name), verdict.text))
+    if verdict.is_nearest_only:
+        name = (labels or {}).get(verdict.standing[0], verdict.standing[0])
+        return replace(verdict, text=paragraphs(explain_nearest(verdict, name), verdict.text))
+    if len(verdict.standing) == 1:
+        first, *more = verdict.text.split(PARAGRAPH_BREAK)
+        return replace(verdict, text=paragraphs(f"{first} {explain_fit(misfit)}", *more))
+    return verdict
 
 
 def explain_nearest(verdict: Verdict, name: str) -> str:
@@ -120,6 +124,17 @@ def explain_nearest(verdict: Verdict, name: str) -> str:
             "and other references explain it on other prompts)"
         )
     return f"The nearest reference, not a description of the layers: {'; '.join(reasons)}."
+
+
+def explain_fit(misfit: Misfit) -> str:
+    """In a sentence, how little the reference that describes the layers leaves unexplained."""
+    found = misfit.systematic
+    share, low, high = (100 * max(0.0, part) for part in (found.value, found.low, found.high))
+    return (
+        f"It leaves {share:.1f} % of the layers' squared errors systematically unexplained (95 % "
+        f"interval {low:.1f} to {high:.1f}; a description leaves at most "
+        f"{100 * LARGEST_MISFIT:.0f} %, chance aside)."
+    )
 
 
 def _explain(verdict: Verdict, labels: Mapping[str, str], *, contradicting: bool) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from interp.analyses.comparisons import Comparison
 from interp.analyses.evaluation import Sample
 from interp.analyses.settling import at_steps
+from probes.affine import affine_r2
 from probes.duel import read_out
 from probes.matching import Match, best_match
 from probes.misfit import Misfit, misfit
@@ -99,12 +100,18 @@ class Readings:
         )
 
     def misfit(self, family: str) -> Misfit:
-        """Lack of fit of a family's member that is most like the layers, at their best steps."""
+        """Lack of fit of a family's member that comes nearest to what the layers say.
+
+        Each layer's step is the one from which an affine map comes nearest: similarity of errors
+        would favour early steps where noise has shrunk a layer's read-out.
+        """
         others = [GD(eta="inverse_largest").predictions(self.prefixes, OTHER_STEPS)]
         members = [name for name, item in self.comparisons.items() if item.family == family]
         if members:
-            name = max(members, key=lambda one: self.matches[one].similarity.mean().item())
-            iterates = self._iterates(name)
+            nearest = {name: self._nearest_steps(self.comparisons[name]) for name in members}
+            name = max(members, key=lambda one: nearest[one].similarity.mean().item())
+            steps = nearest[name].step.tolist()
+            iterates = at_steps(self.comparisons[name].reference, self.prefixes, steps)
         else:
             name = next(one for one, (kin, _, _) in STEPLESS.items() if kin == family)
             iterates = self.stepless[name].expand(len(self.said), -1, -1)
@@ -116,6 +123,10 @@ class Readings:
             torch.cat(others)[..., 1:],
             self.ys[:, 1:],
         )
+
+    def _nearest_steps(self, item: Comparison) -> Match:
+        iterates = item.reference.predictions(self.prefixes, item.grid.steps)
+        return best_match(affine_r2(iterates[..., 1:], self.said[..., 1:]), item.grid)
 
     def _iterates(self, name: str) -> Float[Tensor, "layer prompt point"]:
         steps = self.matches[name].step.tolist()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from interp.analyses.comparisons import Comparison, select
 from interp.analyses.evaluation import Sample
+from probes.affine import affine_r2
 from probes.duel import Duel, duel, read_out
 from probes.growth import end_step_spacing, fit_ramp
 from probes.ramp_refinement import refine_ramp
@@ -92,21 +93,10 @@ def _likeliest(
 ) -> Float[Tensor, "layer prompt point"]:
     """A reference at the constant rate at which it explains most of what the layers say."""
     iterates = item.iterates(prefixes)[..., 1:]
-    table = _explained(said[..., 1:], iterates)[None]
+    table = affine_r2(iterates, said[..., 1:])[None]
     ramp = fit_ramp(table, item.grid, depth=depth)
     ramp = refine_ramp(ramp, table, item.grid, reach=end_step_spacing(item.grid))
     return at_steps(item.reference, prefixes, ramp.steps[0].tolist())
-
-
-def _explained(
-    said: Float[Tensor, "layer prompt point"], iterates: Float[Tensor, "step prompt point"]
-) -> Float[Tensor, "layer step"]:
-    """R^2 of what every layer says on every iterate; 0 for one that never varies."""
-    layers, steps = (part.flatten(1) for part in (said, iterates))
-    layers, steps = (part - part.mean(1, keepdim=True) for part in (layers, steps))
-    products = (layers @ steps.T).square()
-    squares = layers.square().sum(1)[:, None] * steps.square().sum(1)
-    return torch.where(squares > 0, products / squares.clamp(min=1e-300), 0.0).clamp(max=1)
 
 
 def at_steps(

@@ -10,7 +10,7 @@ from interp.plots.style import FAMILY_LABELS, reference_label
 from interp.report.last_steps import last_steps_note
 from interp.report.templating import environment
 from interp.result import MatchResult
-from probes.conclusion import explain_nearest
+from probes.conclusion import explain_fit, explain_nearest
 from probes.estimate import Estimate
 from probes.verdict import PARAGRAPH_BREAK, Evidence, Verdict
 
@@ -152,8 +152,9 @@ def _where(verdict: Verdict) -> tuple[str, ...]:
             text += f"; {readable(finding.measure)} finds the same algorithm, at {rate}"
     if not verdict.grows_otherwise:
         text += f". The matching step {_growth_in_words(quoted)}"
-    nearest = explain_nearest(verdict, _family(quoted.family)) if verdict.is_nearest_only else ""
-    return tuple(filter(None, (nearest, f"{text}.")))
+    if verdict.is_nearest_only:
+        return explain_nearest(verdict, _family(quoted.family)), f"{text}."
+    return (f"{text}.", explain_fit(verdict.misfit)) if verdict.misfit else (f"{text}.",)
 
 
 def _growth_in_words(item: Evidence) -> str:
