@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -27,6 +28,15 @@ class Estimate:
         reach = NormalDist().inv_cdf(0.5 + level / 2) * spread
         return cls(value, value - reach, value + reach)
 
-    def widened(self, reach: float) -> Estimate:
-        """With an error added to the interval that more prompts would not make smaller."""
-        return Estimate(self.value, self.low - reach, self.high + reach)
+    def widened(self, bound: float, level: float = LEVEL) -> Estimate:
+        """With a further error, up to a bound either way, that more prompts do not make smaller.
+
+        It may be anything within the bound, equally likely: a standard deviation of bound / sqrt 3,
+        joined to that of chance as variances are (JCGM 100:2008, 4.3.7 and 5.1.2).
+        """
+        further = NormalDist().inv_cdf(0.5 + level / 2) * bound / math.sqrt(3)
+        return Estimate(
+            self.value,
+            self.value - math.hypot(self.value - self.low, further),
+            self.value + math.hypot(self.high - self.value, further),
+        )

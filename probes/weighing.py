@@ -94,6 +94,7 @@ def weigh(
         law = growth_law(match.step[0, best_window], depth[best_window])
         slopes = _slopes(match.step[:, window], depth[window])
         between = interpolation_error(item.similarity[0, window], item.grid)
+        rate = Estimate.of(slopes, level).widened(_slope_error(between, depth[window]), level)
         stands, reason = _judge(score, behind, margin, extra_loss, gain, needed, control)
         evidence.append(
             Evidence(
@@ -103,7 +104,9 @@ def weigh(
                 behind=behind,
                 constraint_loss=Estimate.of(losses[index], strict),
                 growth_gain=gain,
-                rate=Estimate.of(slopes, level).widened(_slope_error(between, depth[window])),
+                rate=Estimate.of(slopes, level).widened(
+                    _slope_error(between, depth[window]), level
+                ),
                 first_layer=layers[window.start],
                 last_layer=layers[window.stop - 1],
                 law=law.law,

@@ -18,7 +18,7 @@ fresh prompts and asks `interp.match` with its default thresholds, at the residu
 references know the constants that were planted (eta, gamma, alpha), as they do for every model
 that carries its own; a trained model has none, so this calibrates the verdict's statistics, not
 the choice of references. The verdict's thresholds and the formula of its intervals were chosen on
-other prompts (seeds below 3000 and from 9000 on) than those of the full grid (from 3000 on), which
+other prompts (seeds below 4000 and from 9000 on) than those of the full grid (from 4000 on), which
 is reported here; the bound on lack of fit also with four trained models in view. Every planted
 model runs one of the references exactly. What the verdict says of one that runs none of
 them is asked by withholding the model's own reference, in a table of its own; what it says of
