@@ -104,9 +104,7 @@ def weigh(
                 behind=behind,
                 constraint_loss=Estimate.of(losses[index], strict),
                 growth_gain=gain,
-                rate=Estimate.of(slopes, level).widened(
-                    _slope_error(between, depth[window]), level
-                ),
+                rate=rate,
                 first_layer=layers[window.start],
                 last_layer=layers[window.stop - 1],
                 law=law.law,
