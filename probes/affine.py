@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+ROUNDING = 1e-24
+"""Of a row's squares, the share that subtracting the mean of a constant can leave."""
+
 
 def affine_fit(
     predictions: Float[Tensor, "row prompt point"], targets: Float[Tensor, "row prompt point"]
@@ -15,14 +18,11 @@ def affine_fit(
     Nearest by least squares over prompts and points; a prediction that never varies becomes the
     target's mean.
     """
-    rows = []
-    for prediction, target in zip(predictions, targets, strict=True):
-        middle = target.mean()
-        x = prediction - prediction.mean()
-        scale = x.square().sum()
-        slope = (x * (target - middle)).sum() / torch.where(scale > 0, scale, 1.0)
-        rows.append(middle + slope * x)
-    return torch.stack(rows)
+    x, y = _centred(predictions), _centred(targets)
+    scale = x.square().sum(1)
+    slope = (x * y).sum(1) / torch.where(scale > 0, scale, 1.0)
+    fitted = targets.flatten(1).mean(1, keepdim=True) + slope[:, None] * x
+    return fitted.reshape(targets.shape)
 
 
 def affine_r2(
@@ -32,8 +32,15 @@ def affine_r2(
 
     The square of their correlation over prompts and points; 0 where either never varies.
     """
-    steps, layers = (part.flatten(1) for part in (predictions, targets))
-    steps, layers = (part - part.mean(1, keepdim=True) for part in (steps, layers))
+    steps, layers = _centred(predictions), _centred(targets)
     products = (layers @ steps.T).square()
     squares = layers.square().sum(1)[:, None] * steps.square().sum(1)
     return torch.where(squares > 0, products / squares.clamp(min=1e-300), 0.0).clamp(max=1)
+
+
+def _centred(values: Float[Tensor, "row prompt point"]) -> Float[Tensor, "row sample"]:
+    """Less their mean; what is left of a row that never varies is rounding, and becomes 0."""
+    flat = values.flatten(1)
+    centred = flat - flat.mean(1, keepdim=True)
+    varies = centred.square().sum(1) > ROUNDING * flat.square().sum(1)
+    return torch.where(varies[:, None], centred, 0.0)
