@@ -122,7 +122,9 @@ class Verdict:
 
     def __str__(self) -> str:
         """The text in lines of up to 100 characters, for `print`."""
-        return paragraphs(*(fill(part, 100) for part in self.text.split(PARAGRAPH_BREAK)))
+        text = self.text.replace(" %", "\N{NO-BREAK SPACE}%")
+        lines = (fill(part, 100, break_on_hyphens=False) for part in text.split(PARAGRAPH_BREAK))
+        return paragraphs(*lines).replace("\N{NO-BREAK SPACE}", " ")
 
     @property
     def quoted(self) -> tuple[Finding, Evidence] | None:

@@ -257,6 +257,15 @@ class TestConclude:
         assert " ".join(lines).split() == text.split()
         assert [line[:4] for line in lines] == ["word", "word", "word", "", "more", "more"]
 
+    @pytest.mark.parametrize("length", range(88, 101))
+    def test_no_line_ends_between_a_number_and_its_unit(self, length):
+        plain = conclude([finding("SimE", standing=["newton"])])
+        text = f"{'x' * length} 25 % of read-outs {'y ' * 40}".strip()
+        lines = str(replace(plain, text=text)).split("\n")
+        assert " ".join(lines) == text
+        assert any("25 %" in line for line in lines)
+        assert any("read-outs" in line for line in lines)
+
     def test_close_laws_are_not_told_apart(self):
         close = [replace(evidence("newton", stands=True), evidence_ratio=2.0)]
         text = conclude([Finding("SimE", tuple(close))]).text
