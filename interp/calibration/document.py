@@ -29,7 +29,7 @@ trained models is in [findings](findings.md).
 def write_document(
     path: str | Path,
     *,
-    headline: str,
+    conclusions: Sequence[str],
     command: str,
     tables: Sequence[TextTable],
     pictures: Sequence[Picture],
@@ -41,7 +41,8 @@ def write_document(
     """
     path = Path(path)
     drawn = static_svgs([picture.figure for picture in pictures]) if find_browser() else []
-    parts = ["# Calibration", INTRODUCTION, f"**{headline}**", f"```\n{command}\n```"]
+    summary = "\n".join(f"- {sentence}" for sentence in conclusions)
+    parts = ["# Calibration", INTRODUCTION, summary, f"```\n{command}\n```"]
     for picture, svg in zip(pictures, drawn, strict=False):
         name = f"images/calibration-{picture.name}.svg"
         write_text(path.parent / name, svg + "\n")

@@ -85,7 +85,7 @@ def _protocols(protocols: Sequence[ProtocolSteps]) -> Picture:
         y = {"rangemode": "tozero", "title": "best-matching step" if index == 0 else None}
         panels.append(Panel(name_of(found.cell), traces, {"title": "layer", "dtick": 1}, y))
     figure = draw(*panels)
-    figure.update_layout(legend={"y": 1.12}, margin={"t": 64})
+    figure.update_layout(legend={"y": 1.12}, margin={"t": 64}, meta={"wide": True})
     return Picture(
         "protocols",
         "Steps of planted models as three protocols find them",

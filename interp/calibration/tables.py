@@ -7,6 +7,7 @@ from statistics import mean, median
 
 from interp.calibration.coverage import Coverage
 from interp.calibration.figures import name_of
+from interp.calibration.large_sample import TIMES
 from interp.calibration.outcome import Outcome
 from interp.calibration.protocols import ProtocolSteps
 from interp.calibration.rates import tally_by
@@ -244,7 +245,9 @@ def _percent(count: int, n: int) -> str:
     return f"{100 * count / n:.0f} ({100 * low:.0f}–{100 * high:.0f})"
 
 
-def headline(outcomes: Sequence[Outcome], n_planned: int | None = None) -> str:
+def conclusions(
+    outcomes: Sequence[Outcome], covered: Sequence[Coverage] = (), n_planned: int | None = None
+) -> tuple[str, ...]:
     """What a reader should take away, in sentences."""
     planted = [o for o in outcomes if o.cell.expected != "none"]
     controls = [o for o in outcomes if o.cell.is_control]
@@ -261,10 +264,16 @@ def headline(outcomes: Sequence[Outcome], n_planned: int | None = None) -> str:
                 f"{label}: {tally.right} of {tally.n} right, {tally.undecided} undecided, "
                 f"{tally.wrong} wrong{_typical_error(group)}"
             )
+    if n := sum(row.n for row in covered):
+        count = sum(row.covered for row in covered)
+        parts.append(
+            f"Of {n} intervals of the steps per layer, said to be 95 %, {count} "
+            f"({100 * count / n:.1f} %) hold the rate found with {TIMES} times the prompts"
+        )
     runs = f"{len(outcomes)} runs"
     if n_planned is not None and n_planned > len(outcomes):
         runs = f"The first {len(outcomes)} of the grid's {n_planned} runs"
-    return f"{runs}. {'. '.join(parts)}."
+    return tuple(f"{part}." for part in (runs, *parts))
 
 
 def _typical_error(outcomes: Iterable[Outcome]) -> str:

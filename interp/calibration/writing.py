@@ -16,7 +16,7 @@ from interp.calibration.outcome import Outcome
 from interp.calibration.page import calibration_html
 from interp.calibration.protocols import ProtocolSteps
 from interp.calibration.rates import write_rates
-from interp.calibration.tables import headline, tables
+from interp.calibration.tables import conclusions, tables
 from interp.saved_result import save_netcdf
 
 
@@ -29,7 +29,7 @@ def write_calibration(
     samples: Sequence[LargeSample] = (),
     n_planned: int | None = None,
     document: str | Path | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Writes `calibration.nc`, `calibration.html` and `rates.json`, each atomically.
 
     Args:
@@ -41,6 +41,9 @@ def write_calibration(
         n_planned: Cells of the grid, where some of them were not run.
         document: Path of a Markdown page to write as well, see `write_document`.
 
+    Returns:
+        What a reader should take away, in sentences.
+
     Raises:
         ValueError: No outcomes.
         OSError: A folder cannot be written.
@@ -49,8 +52,9 @@ def write_calibration(
     covered = coverage(outcomes, samples)
     save_netcdf(calibration_dataset(outcomes, covered), directory / "calibration.nc")
     write_rates(outcomes, directory / "rates.json")
+    taken_away = conclusions(outcomes, covered, n_planned)
     parts: dict[str, Any] = {
-        "headline": headline(outcomes, n_planned),
+        "conclusions": taken_away,
         "command": command,
         "tables": tables(outcomes, protocols, covered),
         "pictures": pictures(outcomes, protocols, covered),
@@ -58,3 +62,4 @@ def write_calibration(
     write_text(directory / "calibration.html", calibration_html(**parts))
     if document is not None:
         write_document(document, **parts)
+    return taken_away

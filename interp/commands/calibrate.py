@@ -64,7 +64,6 @@ def calibrate(
     from interp.calibration.protocols import compare_protocols
     from interp.calibration.running import run_cells
     from interp.calibration.store import OutcomeStore
-    from interp.calibration.tables import headline
     from interp.calibration.writing import write_calibration
     from interp.commands.progress import prompt_progress
     from interp.jobs.failure import without_result
@@ -99,7 +98,7 @@ def calibrate(
         progress("comparing protocols", 0, 1)
         protocols = compare_protocols(out / "protocols", resume=not fresh) if with_protocols else ()
         progress("writing the report", 0, 1)
-        write_calibration(
+        found = write_calibration(
             ran.outcomes,
             out,
             command=shlex.join(command),
@@ -108,7 +107,7 @@ def calibrate(
             n_planned=len(cells),
             document=document,
         )
-    print(headline(ran.outcomes, len(cells)))
+    print(*found, sep="\n")
     print(f"report: {out / 'calibration.html'}")
     if ran.failures:
         raise ValueError(without_result(ran.failures, REMEDY))

@@ -27,7 +27,7 @@ from hooks.architectures.standard_prompts import standard_prompts
 from interp.analyses.examination import verdict_on
 from interp.analyses.match_settings import MatchSettings
 from interp.calibration.cell import Cell, Control
-from interp.calibration.coverage import coverage
+from interp.calibration.coverage import Coverage, coverage
 from interp.calibration.dataset import calibration_dataset
 from interp.calibration.figures import pictures
 from interp.calibration.grid import SHIPPED_GRIDS, read_grid
@@ -47,7 +47,7 @@ from interp.calibration.rates import summarise, tally_by
 from interp.calibration.running import run_cells
 from interp.calibration.static import static_svgs
 from interp.calibration.store import OutcomeStore
-from interp.calibration.tables import tables
+from interp.calibration.tables import conclusions, tables
 from interp.calibration.tally import Tally, wilson
 from interp.cli import main
 from interp.jobs.pool import Pool
@@ -397,6 +397,16 @@ def straight(rate: float, measure: str = MEASURE) -> LargeSample:
     return LargeSample(NOISY, 12800, {measure: tuple(rate * layer for layer in range(9))})
 
 
+def test_conclusions_count_grades_and_covering_intervals():
+    found = [outcome(replace(SMALL, seed=seed)) for seed in range(3)]
+    rows = [Coverage(SMALL, 12_800, 1.0, n=20, covered=n, planted_covered=0) for n in (19, 18)]
+    first, *more, last = conclusions(found, rows, n_planned=9)
+    assert first == "The first 3 of the grid's 9 runs."
+    assert any("3 of 3 right, 0 undecided, 0 wrong" in sentence for sentence in more)
+    assert "Of 40 intervals" in last
+    assert "37 (92.5 %)" in last
+
+
 def test_pages_and_pictures_are_drawn_by_a_browser(browser: Browser, tmp_path):
     found = [*noisy([1.0, 1.05, 1.3]), outcome(replace(SMALL, control="exchanged prompts"))]
     covered = coverage(found, [straight(1.02)])
@@ -407,7 +417,7 @@ def test_pages_and_pictures_are_drawn_by_a_browser(browser: Browser, tmp_path):
     file = tmp_path / "page.html"
     file.write_text(
         calibration_html(
-            headline="<b>",
+            conclusions=["<b>"],
             command="interp",
             tables=tables(found, [PROTOCOLS], covered),
             pictures=drawn,
