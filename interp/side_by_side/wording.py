@@ -13,7 +13,8 @@ def headline(comparison: ModelComparison) -> str:
     for name in comparison.names:
         by_verdict.setdefault(verdict_words(comparison.match(name)), []).append(name)
     groups = sorted(by_verdict.items(), key=lambda group: -len(group[1]))
-    return "; ".join(f"{_subject(verdict)}: {', '.join(names)}" for verdict, names in groups) + "."
+    text = "; ".join(f"{_subject(verdict)}: {', '.join(names)}" for verdict, names in groups)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def prompts_words(comparison: ModelComparison) -> str:
@@ -40,6 +41,5 @@ def calibration_words(comparison: ModelComparison) -> str:
 
 def _subject(verdict: str) -> str:
     if verdict == "none":
-        return "None of the references"
-    verdict = verdict.replace("nearest: ", "nearest to ")
-    return verdict[:1].upper() + verdict[1:]
+        return "none of the references"
+    return verdict.replace("nearest: ", "nearest to ")
