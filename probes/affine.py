@@ -30,17 +30,18 @@ def affine_r2(
 ) -> Float[Tensor, "layer step"]:
     """Share of each target's variance that the affine map from each prediction explains.
 
-    The square of their correlation over prompts and points; 0 where either never varies.
+    The square of their correlation over prompts and points; 0 where either never varies, NaN where
+    either is not finite.
     """
     steps, layers = _centred(predictions), _centred(targets)
     products = (layers @ steps.T).square()
     squares = layers.square().sum(1)[:, None] * steps.square().sum(1)
-    return torch.where(squares > 0, products / squares.clamp(min=1e-300), 0.0).clamp(max=1)
+    return torch.where(squares == 0, 0.0, products / squares.clamp(min=1e-300)).clamp(max=1)
 
 
 def _centred(values: Float[Tensor, "row prompt point"]) -> Float[Tensor, "row sample"]:
     """Less their mean; what is left of a row that never varies is rounding, and becomes 0."""
     flat = values.flatten(1)
     centred = flat - flat.mean(1, keepdim=True)
-    varies = centred.square().sum(1) > ROUNDING * flat.square().sum(1)
-    return torch.where(varies[:, None], centred, 0.0)
+    is_constant = centred.square().sum(1) <= ROUNDING * flat.square().sum(1)
+    return torch.where(is_constant[:, None], 0.0, centred)

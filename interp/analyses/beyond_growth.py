@@ -125,7 +125,7 @@ class Readings:
         )
 
     def _nearest_steps(self, item: Comparison) -> Match:
-        iterates = item.reference.predictions(self.prefixes, item.grid.steps)
+        iterates = item.iterates(self.prefixes)
         return best_match(affine_r2(iterates[..., 1:], self.said[..., 1:]), item.grid)
 
     def _iterates(self, name: str) -> Float[Tensor, "layer prompt point"]:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.analyses.comparisons import Comparison
+from probes.duel import read_out
 from probes.matching import Match, best_match
 from probes.readout import Readout
 from probes.references import Prefixes
@@ -35,7 +36,7 @@ class CurveReader:
         ys = prefixes.ys
         return {
             item.name: error_directions(
-                _rescaled(item.reference.predictions(prefixes, item.grid.steps), ys), ys
+                read_out(item.reference.predictions(prefixes, item.grid.steps), ys), ys
             )
             for item in self.comparisons
         }
@@ -51,7 +52,7 @@ class CurveReader:
         Raises:
             ValueError: What a layer's read-out says is not finite.
         """
-        layers = error_directions(_rescaled(self.readout(activations)[..., 0], ys), ys)
+        layers = error_directions(read_out(self.readout(activations)[..., 0], ys), ys)
         return {
             name: einsum(
                 layers, theirs, "layer prompt point, step prompt point -> prompt layer step"
@@ -69,17 +70,3 @@ class CurveReader:
             for part in (found.step, found.whole_step, found.similarity)
         )
         return Match(steps, whole, height)
-
-
-def _rescaled(
-    predictions: Float[Tensor, "predictor prompt point"], ys: Float[Tensor, "prompt point"]
-) -> Float[Tensor, "predictor prompt point"]:
-    """Each predictor's best affine prediction of y from what it says."""
-    flat, target = predictions.flatten(1), ys.flatten()
-    centred = flat - flat.mean(1, keepdim=True)
-    spread = centred.square().mean(1)
-    covariance = centred @ (target - target.mean()) / len(target)
-    # What is left of a constant after the subtraction is rounding.
-    varies = spread > 1e-24 * flat.square().mean(1)
-    slope = torch.where(varies, covariance / torch.where(varies, spread, 1.0), 0.0)
-    return (slope[:, None] * centred + target.mean()).unflatten(1, ys.shape)

@@ -129,8 +129,8 @@ def readable(measure: str) -> str:
 
 def _own_paragraphs(verdict: Verdict) -> tuple[str, ...]:
     """The verdict's text, but for how often such verdicts are right."""
-    text = verdict.text.removesuffix(verdict.error_rate).strip()
-    return tuple(text.split(PARAGRAPH_BREAK))
+    found = verdict.text.split(PARAGRAPH_BREAK)
+    return tuple(paragraph for paragraph in found if paragraph != verdict.error_rate)
 
 
 def _where(verdict: Verdict) -> tuple[str, ...]:

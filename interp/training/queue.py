@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from interp.errors import EXPECTED_ERRORS
 from interp.training.metrics import Metrics
 from interp.training.recipe import Recipe
 from interp.training.run_directory import RunDirectory, RunError
@@ -213,7 +214,7 @@ def _train(job: Job, n_threads: int, stop_after: int | None, connection: Connect
         train(job.recipe, job.directory, stop_after=stop_after, progress=report)
         connection.send(latest)
         connection.send(Message("finished"))
-    except (ValueError, OSError, FloatingPointError) as error:
+    except EXPECTED_ERRORS as error:
         _send_failure(connection, str(error))
     except Exception as error:  # a defect: its traceback goes to the log of the run
         with suppress(OSError):

@@ -37,3 +37,13 @@ def test_what_never_varies_explains_nothing_and_is_explained_by_nothing():
     assert affine_r2(constant, varying).item() == 0
     assert affine_r2(varying, constant).item() == 0
     assert affine_fit(constant, varying).allclose(varying.mean())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_stays_so(value):
+    broken, whole = normal(0, 1, 5, 3), normal(1, 1, 5, 3)
+    broken[0, 2, 1] = value
+    assert affine_r2(broken, whole).isnan().all()
+    assert affine_r2(whole, broken).isnan().all()
+    assert affine_fit(broken, whole).isnan().all()
+    assert not affine_fit(whole, broken).isfinite().any()
