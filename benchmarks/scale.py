@@ -33,7 +33,7 @@ from interp.sweep.analyses.readouts import ReadoutAnalysis
 from interp.sweep.cell import Cell, run_cell
 from interp.sweep.checkpoint import Checkpoint
 from interp.tasks import LinearRegression
-from probes.readout import ReadoutFitter
+from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes
 from probes.statistics import RegressionStatistics
 

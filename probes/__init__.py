@@ -16,7 +16,8 @@ from probes.disagreement import RivalSimilarity, similarity_by_disagreement
 from probes.growth import Ramp, fit_ramp
 from probes.growth_law import GrowthLaw, growth_law
 from probes.matching import Match, StepGrid, best_match
-from probes.readout import Readout, ReadoutFitter, Readouts
+from probes.readout import Readout, Readouts
+from probes.readout_fitting import ReadoutFitter
 from probes.references import REFERENCES, Prefixes, Reference, build_reference
 from probes.similarity import error_cosines, error_directions, similarity_of_errors, weight_cosines
 from probes.statistics import RegressionStatistics

@@ -16,7 +16,8 @@ from interp.analyses.comparisons import Comparison
 from interp.analyses.direct import DirectTargets
 from interp.analyses.saved_activations import SavedActivations
 from interp.tasks import Task
-from probes.readout import Readout, ReadoutFitter
+from probes.readout import Readout
+from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes
 
 Progress = Callable[[str, int, int], None]

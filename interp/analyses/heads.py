@@ -28,7 +28,7 @@ from interp.analyses.fitting import Progress
 from interp.analyses.moments import moments
 from interp.analyses.task_fit import check_fit, task_of
 from interp.tasks import Task
-from probes.readout import ReadoutFitter
+from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes
 from probes.validation import sum_squared_errors
 

@@ -19,7 +19,8 @@ from interp.analyses.fitting import Progress
 from interp.analyses.token_roles import TokenRole, values_at
 from interp.tasks import Task
 from probes.controls.shuffling import derangement
-from probes.readout import Readout, ReadoutFitter, validation_error
+from probes.readout import Readout
+from probes.readout_fitting import ReadoutFitter, validation_error
 from probes.references import Prefixes
 from probes.statistics import RegressionStatistics
 

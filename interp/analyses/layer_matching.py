@@ -13,7 +13,8 @@ from interp.analyses.layer_readouts import FIT_TO_HELD_OUT
 from interp.tasks import Task
 from probes.controls.bootstrap import bootstrap_weights
 from probes.matching import Match, best_match
-from probes.readout import Readout, ReadoutFitter
+from probes.readout import Readout
+from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes
 from probes.similarity import error_directions, group_similarity
 

@@ -7,7 +7,8 @@ from einops import rearrange
 from hooks.model import SequenceModel
 from interp.analyses.fitting import Progress, batches
 from interp.tasks import Task
-from probes.readout import Readout, ReadoutFitter
+from probes.readout import Readout
+from probes.readout_fitting import ReadoutFitter
 
 FIT_TO_HELD_OUT = 4
 """Prompts to fit on for each one to choose ridge strengths on."""

@@ -73,7 +73,7 @@ def take_large_sample(cell: Cell) -> LargeSample:
     from interp.analyses.task_fit import task_of
     from interp.calibration.models import planted
     from probes.matching import best_match
-    from probes.readout import ReadoutFitter, validation_error
+    from probes.readout_fitting import ReadoutFitter, validation_error
 
     torch.set_num_threads(1)
     model, n_prompts = planted(cell), TIMES * cell.n_prompts

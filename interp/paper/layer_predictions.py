@@ -13,7 +13,8 @@ from hooks.capture import capture
 from hooks.model import SequenceModel
 from interp.paper.settings import Settings
 from interp.tasks import Task
-from probes.readout import Readout, ReadoutFitter
+from probes.readout import Readout
+from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes
 
 BATCH_SIZE = 512

@@ -13,7 +13,7 @@ from interp.paper.layer_predictions import LayerPredictions
 from interp.paper.settings import N_GROUPS, N_REPLICATES
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import StepGrid, best_match
-from probes.readout import ReadoutFitter
+from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes, Reference
 from probes.similarity import Convention, error_directions, group_similarity
 

@@ -13,7 +13,8 @@ from sklearn.metrics import mean_squared_error, r2_score
 from torch import Tensor
 
 from probes.accumulation import SAMPLES_PER_CHUNK, NonFiniteError
-from probes.readout import Readout, ReadoutFitter, resampled_error, validation_error
+from probes.readout import Readout
+from probes.readout_fitting import ReadoutFitter, resampled_error, validation_error
 from probes.ridge import relative_strengths
 
 STRENGTHS = (0.0, 1e-6, 1e-2, 1.0, 100.0)

@@ -18,7 +18,8 @@ from interp.analyses.direct import DirectTargets
 from interp.sweep.analyses.analysis import Analysis, at_least
 from interp.tasks import Task
 from probes.matching import best_match
-from probes.readout import Readout, ReadoutFitter, validation_error
+from probes.readout import Readout
+from probes.readout_fitting import ReadoutFitter, validation_error
 from probes.references import Prefixes
 from probes.statistics import RegressionStatistics
 from probes.validation import ValidationError
