@@ -22,11 +22,11 @@ from interp.analyses.comparisons import (
     own_parameters,
     stepping_comparisons,
 )
-from interp.analyses.curve_reader import CurveReader
-from interp.analyses.fitting import Progress
-from interp.analyses.layer_readouts import fit_layer_readouts
-from interp.analyses.task_fit import check_fit, task_of
+from interp.scoring.layer_matches import CurveReader
+from interp.scoring.layer_predictions import fit_layer_readouts
+from interp.scoring.stream import Progress
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 from probes.controls.bootstrap import bootstrap_weights, interval
 
 OF_MODEL = ("error", "step", "similarity")
@@ -96,7 +96,7 @@ def ablate(
 ) -> xarray.Dataset:
     """Takes away every layer, attention, MLP and head in turn; measures error and match curve.
 
-    The curve is read by read-outs of the whole model (`interp.analyses.curve_reader`).
+    The curve is read by read-outs of the whole model (`interp.scoring.layer_matches`).
 
     Args:
         model: Any hooked model: from `interp.load`, trained here, or attached.

@@ -14,7 +14,7 @@ from hooks.finite import NonFiniteError, check_finite
 from hooks.inference import inference
 from hooks.interventions import Intervention, intervene
 from hooks.model import SequenceModel
-from interp.analyses.curve_reader import CurveReader
+from interp.scoring.layer_matches import CurveReader
 from interp.tasks import Prompts
 from probes.references import Prefixes
 

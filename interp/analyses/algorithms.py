@@ -10,7 +10,7 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.analyses.fitting import Progress
+from interp.scoring.stream import Progress
 from interp.tasks import LinearRegression, Task
 from interp.versions import library_versions
 from probes.controls.bootstrap import bootstrap_weights, interval

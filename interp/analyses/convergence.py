@@ -15,8 +15,8 @@ from torch import Tensor
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.analyses.fitting import batches
-from interp.analyses.saved_activations import SavedActivations
+from interp.scoring.saved_activations import SavedActivations
+from interp.scoring.stream import batches
 from interp.tasks import LinearRegression, Task
 from interp.tasks.two_layer_network import TwoLayerNetwork
 from probes.converged_readout import fit_converged_readout
@@ -74,7 +74,7 @@ def measure_order(
         task: Where the prompts come from.
         sites: Layers that do something, in order; the last few are looked at.
         n_prompts: Prompts to use, half of them to fit read-outs.
-        seed: Of the prompts; see `interp.analyses.fitting.batches`.
+        seed: Of the prompts; see `interp.scoring.stream.batches`.
         final_norm: See `hooks.capture`.
     """
     sites = sites[-(N_TRIPLES + 2) :]

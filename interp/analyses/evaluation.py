@@ -17,16 +17,14 @@ from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
 from interp.analyses.direct import ExplainedVariance
 from interp.analyses.fitting import (
-    BATCH_SIZE,
     FittedReadouts,
-    Progress,
     PromptBudget,
-    batches,
     first_prompts,
     leading,
     other_prompts,
 )
-from interp.analyses.saved_activations import SavedActivations
+from interp.scoring.saved_activations import SavedActivations
+from interp.scoring.stream import BATCH_SIZE, Progress, batches
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.references import Prefixes
@@ -112,7 +110,7 @@ def evaluate(
         comparisons: The references that they were fitted for.
         readouts: What `fit_readouts` gave.
         budget: How many prompts to use, each number a multiple of the group size.
-        seed: Of the prompts; see `interp.analyses.fitting.batches`.
+        seed: Of the prompts; see `interp.scoring.stream.batches`.
         n_groups: Groups of prompts, the units of the bootstrap.
         final_norm: See `hooks.capture`.
         progress: Told of every batch.

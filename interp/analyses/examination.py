@@ -15,7 +15,7 @@ from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
 from interp.analyses.evaluation import evaluate
-from interp.analyses.fitting import Progress, fit_readouts
+from interp.analyses.fitting import fit_readouts
 from interp.analyses.judging import judge
 from interp.analyses.match_settings import (
     DEFAULT_KINDS,
@@ -24,12 +24,13 @@ from interp.analyses.match_settings import (
     affordable,
     budget_of,
 )
-from interp.analyses.saved_activations import SavedActivations
 from interp.analyses.scores import Scores
-from interp.analyses.task_fit import check_fit, task_of
 from interp.analyses.views import shown_kinds
 from interp.calibration.quoting import quoted_error_rate
+from interp.scoring.saved_activations import SavedActivations
+from interp.scoring.stream import Progress, silent
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 from probes.controls.bootstrap import bootstrap_weights
 from probes.verdict import Verdict
 
@@ -60,7 +61,7 @@ def verdict_on(
     Families of references in `without` are left out, as if nobody had thought of them.
     """
     return examine(
-        model, None, settings, None, _silent, is_verdict_only=True, without=without
+        model, None, settings, None, silent, is_verdict_only=True, without=without
     ).verdict
 
 
@@ -108,7 +109,7 @@ def examine(
     twin_scores = None
     if twin is not None:
         n_prompts = min(settings.n_prompts, N_CONTROL_PROMPTS)
-        twin_run = replace(run, progress=_silent, is_direct_only=is_verdict_only)
+        twin_run = replace(run, progress=silent, is_direct_only=is_verdict_only)
         twin_scores = twin_run.scores(twin, first_kind, n_prompts)
     verdict = judge(scores, sites, comparisons, settings.readout, twin_scores, without)
     return Examination(
@@ -128,10 +129,6 @@ def _error_rate(settings: MatchSettings) -> str:
     if settings.readout != "matched":
         return "How often verdicts from raw read-outs are right is not known."
     return quoted_error_rate(settings.n_prompts)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True)

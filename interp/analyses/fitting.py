@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from hooks.capture import FinalNorm, capture
+from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
 from interp.analyses.direct import DirectTargets
-from interp.analyses.saved_activations import SavedActivations
+from interp.scoring.saved_activations import SavedActivations
+from interp.scoring.stream import Progress, batches
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes
-
-Progress = Callable[[str, int, int], None]
-"""Told of a stage's name, the prompts done and the prompts in all."""
-
-BATCH_SIZE = 512
 
 
 @dataclass(frozen=True)
@@ -116,31 +112,6 @@ def fit_readouts(
 def leading(budget: int, start: int, prefixes: Prefixes) -> int:
     """How many prompts of a batch that begins at `start` lie within a budget."""
     return min(prefixes.n_prompts, max(0, budget - start))
-
-
-def batches(
-    model: SequenceModel | SavedActivations,
-    task: Task,
-    sites: Sequence[Site],
-    n_prompts: int,
-    seed: int,
-    final_norm: FinalNorm,
-    batch_size: int = BATCH_SIZE,
-) -> Iterator[
-    tuple[Prefixes, Float[Tensor, "site prompt point d_model"], Float[Tensor, "prompt point"]]
-]:
-    """Prefixes, activations and the model's own predictions, batch by batch.
-
-    Saved activations were drawn once and for all: for them `seed` is the index of the first prompt.
-    """
-    if isinstance(model, SavedActivations):
-        stop = seed + n_prompts
-        stream = model.file.stream(sites, batch_size=batch_size, start=seed, stop=stop)
-    else:
-        prompts = task.stream(n_prompts, seed=seed, batch_size=batch_size)
-        stream = capture(model, prompts, sites, final_norm=final_norm)
-    for batch in stream:
-        yield Prefixes(batch.xs, batch.ys), batch.activations.cpu(), batch.predictions.cpu()
 
 
 class _DirectFitter:

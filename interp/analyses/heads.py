@@ -24,10 +24,10 @@ from interp.analyses.comparisons import (
     own_parameters,
     stepping_comparisons,
 )
-from interp.analyses.fitting import Progress
 from interp.analyses.moments import moments
-from interp.analyses.task_fit import check_fit, task_of
+from interp.scoring.stream import Progress
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes
 from probes.validation import sum_squared_errors

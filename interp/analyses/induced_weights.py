@@ -19,11 +19,11 @@ from hooks.induced_weights import Induced, induce_weights
 from hooks.model import SequenceModel
 from hooks.shared_prefix import shares_prefixes
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
-from interp.analyses.fitting import Progress
-from interp.analyses.layer_readouts import fit_layer_readouts
 from interp.analyses.scores import average
-from interp.analyses.task_fit import check_fit, task_of
+from interp.scoring.layer_predictions import fit_layer_readouts
+from interp.scoring.stream import Progress
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import best_match
 from probes.readout import Readout

@@ -15,8 +15,8 @@ from hooks.finite import check_finite
 from hooks.interventions import record
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison
-from interp.analyses.fitting import Progress
 from interp.analyses.token_roles import TokenRole, values_at
+from interp.scoring.stream import Progress
 from interp.tasks import Task
 from probes.controls.shuffling import derangement
 from probes.readout import Readout

@@ -18,9 +18,9 @@ from hooks.architectures.prefix_segments import prefix_segments
 from hooks.finite import check_finite
 from hooks.inference import inference
 from hooks.model import SequenceModel
-from interp.analyses.fitting import Progress
-from interp.analyses.task_fit import check_fit, task_of
+from interp.scoring.stream import Progress
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 
 LOOKED_AT = ("itself", "x before", "y before")
 """Tokens that a query can attend to, by what they are."""

@@ -14,11 +14,12 @@ from torch import Tensor
 from hooks.capture import capture
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters, select
-from interp.analyses.fitting import batches
-from interp.analyses.layer_matching import fit_scaled_readouts, match_layers
 from interp.analyses.tables import BOUNDS
-from interp.analyses.task_fit import check_fit, task_of
+from interp.scoring.layer_matches import match_steps
+from interp.scoring.layer_predictions import fit_layer_readouts
+from interp.scoring.stream import batches
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 from interp.versions import library_versions
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.references import Prefixes
@@ -78,15 +79,24 @@ def separate(
     for item in items:
         if not item.has_steps:
             raise ValueError(f"{item.name} has no steps that a layer could match")
-    readout = fit_scaled_readouts(model, task, n_prompts=N_FIT_PROMPTS, seed=seed)
+    readout = fit_layer_readouts(model, task, n_prompts=N_FIT_PROMPTS, seed=seed, scaling="rms")
     sites = list(model.sites())
     [ordinary] = batches(model, task, sites, n_prompts, seed + 1, "official", n_prompts)
     said = readout(ordinary[1])[..., 0]
-    matched = match_layers(said, ordinary[0], items[0], n_groups=_n_groups(n_prompts), seed=seed)
+    matched = match_steps(
+        said,
+        ordinary[0],
+        items[0].reference,
+        items[0].grid,
+        n_groups=_n_groups(n_prompts),
+        matched_on=ordinary[0],
+        interpolate=True,
+        seed=seed,
+    )
     built = separating_prompts(
         items[0].reference,
         items[1].reference,
-        steps_a=_steps(matched.step[0], items[0]),
+        steps_a=_steps(matched.step, items[0]),
         steps_b=items[1].grid.steps,
         n_prompts=n_prompts,
         n_points=task.n_points,

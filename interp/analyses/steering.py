@@ -18,12 +18,12 @@ from interp.analyses.comparisons import (
     own_parameters,
     stepping_comparisons,
 )
-from interp.analyses.fitting import Progress
 from interp.analyses.iterate_readouts import IterateKind, fit_readings
 from interp.analyses.steering_trial import DIRECTIONS, SteeringTrial
-from interp.analyses.task_fit import check_fit, task_of
 from interp.analyses.token_roles import STEERED, token_roles
+from interp.scoring.stream import Progress
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 from probes.references import SpectralReference
 
 ROLES = ("query", "example")

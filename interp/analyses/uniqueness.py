@@ -14,8 +14,8 @@ from torch import Tensor
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison, select
 from interp.analyses.evaluation import Matching, Sample
-from interp.analyses.layer_matching import read_out
 from interp.analyses.tables import BOUNDS, Arrangement
+from interp.scoring.layer_matches import own_readouts
 from probes.controls.unique_variance import unique_variance
 from probes.disagreement import similarity_by_disagreement
 from probes.references import Prefixes
@@ -72,7 +72,7 @@ class Rivals:
             iterates = reference.predictions(prefixes, steps.dropna("layer").values)
             predictions.append(bounded(iterates))
         if readout == "matched":
-            predictions = [read_out(iterates, ys) for iterates in predictions]
+            predictions = [own_readouts(iterates, ys) for iterates in predictions]
         rivals = torch.stack(predictions)
         said = sample.said[: rivals.shape[1], :N_PROMPTS]
         return cls(tuple(best.values()), xs, ys, said, rivals)

@@ -9,10 +9,10 @@ import xarray
 
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison
-from interp.analyses.fitting import Progress
 from interp.analyses.heads import lacks_heads, read_heads
 from interp.analyses.induced_weights import compare_induced_weights
 from interp.analyses.patterns import attention_patterns, lacks_patterns
+from interp.scoring.stream import Progress
 from interp.tasks import Task
 
 Compute = Callable[

@@ -68,10 +68,10 @@ def take_large_sample(cell: Cell) -> LargeSample:
 
     from interp.analyses.comparisons import default_comparisons, own_parameters, select
     from interp.analyses.direct import TARGETS, DirectTargets
-    from interp.analyses.fitting import batches
     from interp.analyses.judging import beyond_first
-    from interp.analyses.task_fit import task_of
     from interp.calibration.models import planted
+    from interp.scoring.stream import batches
+    from interp.tasks.compatibility import task_of
     from probes.matching import best_match
     from probes.readout_fitting import ReadoutFitter, validation_error
 

@@ -54,7 +54,7 @@ def intervene(
         progress("loading", 0, 1)
         from interp.analyses.ablation import ablate
         from interp.analyses.steering import steer
-        from interp.analyses.task_fit import task_of
+        from interp.tasks.compatibility import task_of
         from interp.tasks.reading import read_task
         from interp.zoo.loading import load
 

@@ -16,9 +16,10 @@ from torch import Tensor
 from hooks.finite import NonFiniteError
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison, comparison, default_comparisons
-from interp.analyses.fitting import batches
-from interp.analyses.layer_matching import N_REPLICATES, fit_scaled_readouts, match_layers
 from interp.analyses.tables import BOUNDS
+from interp.scoring.layer_matches import N_REPLICATES, match_steps
+from interp.scoring.layer_predictions import fit_layer_readouts
+from interp.scoring.stream import batches
 from interp.tasks import LinearRegression, Task
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import StepGrid
@@ -80,7 +81,7 @@ def measure(
     """
     layers = [site.layer for site in model.sites()]
     try:
-        readout = fit_scaled_readouts(model, task, n_prompts=n_prompts, seed=seed)
+        readout = fit_layer_readouts(model, task, n_prompts=n_prompts, seed=seed, scaling="rms")
         [whole] = batches(
             model, task, list(model.sites()), n_prompts, seed + 1, "official", n_prompts
         )
@@ -122,12 +123,19 @@ def _add_reference(
     n_steps = int(finite.cumprod(0).sum())
     if n_steps < 2:
         return
-    item = replace(item, grid=replace(item.grid, steps=item.grid.steps[:n_steps]))
-    found = match_layers(said, prefixes, item, n_groups=N_GROUPS, seed=seed)
-    bounds = interval(found.step[1:], n_groups=N_GROUPS).T
-    table["best_step"].loc[where] = found.step[0].numpy()
-    table["best_step_interval"].loc[where] = bounds.numpy()
-    table["similarity"].loc[where] = found.similarity[0].numpy()
+    found = match_steps(
+        said,
+        prefixes,
+        item.reference,
+        replace(item.grid, steps=item.grid.steps[:n_steps]),
+        n_groups=N_GROUPS,
+        matched_on=prefixes,
+        interpolate=True,
+        seed=seed,
+    )
+    table["best_step"].loc[where] = found.step.numpy()
+    table["best_step_interval"].loc[where] = found.step_interval.numpy()
+    table["similarity"].loc[where] = found.best.numpy()
 
 
 def steps_needed(item: Comparison, prefixes: Prefixes) -> float:

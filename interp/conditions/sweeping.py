@@ -13,12 +13,12 @@ import xarray
 
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import own_parameters
-from interp.analyses.fitting import Progress
-from interp.analyses.task_fit import check_fit, task_of
 from interp.conditions.condition import N_GROUPS, measure, references_for
 from interp.conditions.result import ConditionSweep, make_sweep
 from interp.conditions.variations import VARIATIONS, Variation, choose_variations, lacks
+from interp.scoring.stream import Progress
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 from interp.versions import library_versions
 from probes.references import DivergenceWarning
 

@@ -9,11 +9,11 @@ from typing import Any
 from hooks.architectures.gpt2 import GPT2
 from hooks.architectures.lstm import LSTM
 from hooks.model import SequenceModel
-from interp.analyses.task_fit import check_fit, task_of
 from interp.paper.layer_predictions import LayerPredictions, predict_by_layer
 from interp.paper.roles import ROLES, how_to_get
 from interp.paper.settings import Settings
 from interp.tasks import LinearRegression, Task, TwoLayerNetwork
+from interp.tasks.compatibility import check_fit, task_of
 from interp.zoo.catalogue import names
 from interp.zoo.loading import load
 

@@ -11,16 +11,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from hooks.model import SequenceModel
-from interp.analyses.fitting import Progress
 from interp.analyses.match import match
-from interp.analyses.task_fit import check_fit, task_of
 from interp.result import MatchResult
+from interp.scoring.stream import Progress
 from interp.side_by_side.conditioning import ill_conditioned
 from interp.side_by_side.cost import count_parameters, milliseconds_per_prompt
 from interp.side_by_side.forgetting import recall
 from interp.side_by_side.settings import CompareSettings
 from interp.side_by_side.yardstick import OutputScores, yardstick
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 from interp.zoo.loading import load
 
 Source = SequenceModel | str | Path

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hooks.model import SequenceModel
-from interp.analyses.fitting import Progress
+from interp.scoring.stream import Progress
 from interp.side_by_side.assessment import Assessment, Source, assess, open_model
 from interp.side_by_side.result import ModelComparison
 from interp.side_by_side.settings import CompareSettings

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from hooks.architectures import build_model
 from hooks.model import SequenceModel
-from interp.analyses.task_fit import check_fit, task_of
 from interp.sweep.checkpoint import Checkpoint
 from interp.sweep.grid import Grid, ModelEntry
 from interp.sweep.training import TrainingCell
 from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
 
 
 @dataclass(frozen=True)

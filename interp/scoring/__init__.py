@@ -1,0 +1,1 @@
+"""From a model and a task to scores of its layers against reference algorithms."""

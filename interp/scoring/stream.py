@@ -1,0 +1,75 @@
+"""Prompts of a task with a model's activations and predictions, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hooks.capture import FinalNorm, capture
+from hooks.inference import inference
+from hooks.model import SequenceModel
+from hooks.sites import Site
+from interp.scoring.saved_activations import SavedActivations
+from interp.tasks import Task
+from probes.references import Prefixes
+
+Progress = Callable[[str, int, int], None]
+"""Receives a stage's name, the prompts done and the prompts in all."""
+
+BATCH_SIZE = 512
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """A `Progress` that does nothing."""
+
+
+def batches(
+    model: SequenceModel | SavedActivations,
+    task: Task,
+    sites: Sequence[Site],
+    n_prompts: int,
+    seed: int,
+    final_norm: FinalNorm = "official",
+    batch_size: int = BATCH_SIZE,
+) -> Iterator[
+    tuple[Prefixes, Float[Tensor, "site prompt point d_model"], Float[Tensor, "prompt point"]]
+]:
+    """Prefixes, activations and the model's own predictions, batch by batch.
+
+    Args:
+        model: A hooked model, or activations from a file.
+        task: Where prompts come from.
+        sites: Where the model is read.
+        n_prompts: How many prompts.
+        seed: Of the prompts. Saved activations were drawn once and for all: for them it is the
+            index of the first prompt.
+        final_norm: See `hooks.capture`.
+        batch_size: Prompts a batch.
+
+    Raises:
+        NonFiniteError: An activation or prediction is NaN or infinite.
+    """
+    if isinstance(model, SavedActivations):
+        stop = seed + n_prompts
+        stream = model.file.stream(sites, batch_size=batch_size, start=seed, stop=stop)
+    else:
+        prompts = task.stream(n_prompts, seed=seed, batch_size=batch_size)
+        stream = capture(model, prompts, sites, final_norm=final_norm)
+    for batch in stream:
+        yield Prefixes(batch.xs, batch.ys), batch.activations.cpu(), batch.predictions.cpu()
+
+
+def model_predictions(
+    model: SequenceModel, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
+) -> Float[Tensor, "prompt point"]:
+    """A model's own predictions in float64, on given prompts."""
+    with inference(model):
+        return torch.cat(
+            [
+                model(x.to(model.device), y.to(model.device)).double().cpu()
+                for x, y in zip(xs.split(BATCH_SIZE), ys.split(BATCH_SIZE), strict=True)
+            ]
+        )
