@@ -13,20 +13,20 @@ from interp.analyses.comparisons import Comparison
 from interp.analyses.evaluation import Sample
 from interp.analyses.settling import at_steps
 from probes.affine import affine_r2
+from probes.candidate import Candidate
 from probes.duel import read_out
 from probes.matching import Match, best_match
 from probes.misfit import Misfit, misfit
-from probes.references import GD, Prefixes, build_reference
+from probes.references import GD, Prefixes, reference_classes
 from probes.similarity import error_directions
 from probes.stepless import Stepless, weigh_stepless
 
-STEPLESS: dict[str, tuple[str, str, dict[str, float]]] = {
-    "ogd": ("ogd", "ogd", {}),
-    "rls": ("rls", "rls", {"forgetting": 0.9}),
-    "averaging": ("averaging", "averaging", {}),
-    "knn": ("knn", "knn", {}),
+STEPLESS = {
+    name: Candidate.of(name, one.key, one.family, parameters)
+    for one in reference_classes()
+    for name, parameters in one.rivals.items()
 }
-"""References without steps among the contenders: family, key and parameters by name.
+"""References without steps that every verdict weighs, by name.
 
 All are cheap. Least squares is none of them: it is where the references with steps end."""
 
@@ -69,7 +69,7 @@ class Readings:
         """
         chosen = list(places)
         stepping = {item.name: item for item in comparisons if item.has_steps}
-        prefixes = Prefixes(sample.xs, sample.ys)
+        prefixes = sample.prefixes
         return cls(
             sample.said[chosen],
             sample.ys,
@@ -80,9 +80,9 @@ class Readings:
                 for name, item in stepping.items()
             },
             {
-                name: build_reference(key, **parameters).predictions(prefixes, [0])
-                for name, (family, key, parameters) in STEPLESS.items()
-                if family not in without
+                name: item.reference.predictions(prefixes, [0])
+                for name, item in STEPLESS.items()
+                if item.family not in without
             },
         )
 
@@ -95,7 +95,7 @@ class Readings:
             return (layers * directions).sum(-1)
 
         return weigh_stepless(
-            {(name, STEPLESS[name][0]): cosines(said) for name, said in self.stepless.items()},
+            {(name, STEPLESS[name].family): cosines(said) for name, said in self.stepless.items()},
             {name: cosines(self._iterates(name)) for name in self.comparisons},
         )
 
@@ -113,7 +113,7 @@ class Readings:
             steps = nearest[name].step.tolist()
             iterates = at_steps(self.comparisons[name].reference, self.prefixes, steps)
         else:
-            name = next(one for one, (kin, _, _) in STEPLESS.items() if kin == family)
+            name = next(one for one, item in STEPLESS.items() if item.family == family)
             iterates = self.stepless[name].expand(len(self.said), -1, -1)
         others += [said for one, said in self.stepless.items() if one != name]
         return misfit(

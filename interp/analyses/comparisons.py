@@ -3,63 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from hooks.model import SequenceModel
 from interp.tasks import Task
-from probes.matching import StepGrid
-from probes.references import Prefixes, Reference, build_reference
-from probes.references.divergence import bounded
+from probes.candidate import Candidate, select
+from probes.references import (
+    REFERENCES,
+    Prefixes,
+    family_phrase,
+    reference_class,
+    reference_classes,
+)
 
-LABELS: dict[str, str] = {
-    "newton": "Iterative Newton",
-    "gd": "gradient descent",
-    "gd++": "GD++",
-    "ridge": "ridge regression with a falling penalty",
-    "cg": "conjugate gradient",
-    "network": "gradient descent on a two-layer network",
-    "ols": "ordinary least squares",
-    "ogd": "online gradient descent",
-    "rls": "recursive least squares that forgets",
-    "averaging": "averaging",
-    "knn": "k nearest neighbours",
-}
+LABELS: dict[str, str] = {one.family: family_phrase(one.family) for one in reference_classes()}
 """Families, as the verdict names them."""
 
 N_CALIBRATION_PROMPTS = 1024
 CALIBRATION_SEED = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A reference, the family it belongs to and the grids of steps it is evaluated on."""
-
-    name: str
-    family: str
-    reference: Reference
-    grid: StepGrid
-    """For similarities of errors."""
-    prediction_grid: StepGrid
-    """For regressions onto the iterate's prediction."""
-    vector_grid: StepGrid
-    """For regressions onto weights and filtered queries, n_dims numbers a step."""
-
-    def grid_of(self, target: str) -> StepGrid:
-        """The grid on which a target of `interp.analyses.direct` is evaluated."""
-        return self.prediction_grid if target == "prediction" else self.vector_grid
-
-    def iterates(self, prefixes: Prefixes) -> Float[Tensor, "step prompt point"]:
-        """Predictions at every step of the grid, held within bounds where they diverge."""
-        return bounded(self.reference.predictions(prefixes, self.grid.steps))
-
-    @property
-    def has_steps(self) -> bool:
-        return len(self.grid.steps) > 1
+Comparison = Candidate
+comparison = Candidate.of
 
 
 def default_comparisons(
@@ -85,24 +52,26 @@ def default_comparisons(
     """
     largest = _largest_eigenvalue(task)
     given = {name: dict(values) for name, values in (parameters or {}).items()}
-    contenders = {
-        "newton": ("newton", "newton", {}),
-        "newton-fixed": ("newton", "newton", {"alpha": 0.5 / largest**2}),
-        "newton-identity": ("newton", "newton-identity", {}),
-        "gd": ("gd", "gd", {"eta": 1 / largest}),
-        "gd-adaptive": ("gd", "gd-adaptive", {}),
-        "ridge": ("ridge", "ridge-path", {"start": largest}),
-        **({"gd++": ("gd++", "gd++", {})} if "gd++" in given else {}),
-        **({"network-gd": ("network", "network-gd", {})} if "network-gd" in given else {}),
-        "ols": ("ols", "ols", {}),
+    known = {
+        name: (one, values)
+        for one in reference_classes()
+        for name, values in one.candidates(largest).items()
     }
-    if unknown := sorted(set(given) - set(contenders)):
+    if unknown := sorted(set(given) - set(known) - set(REFERENCES)):
         raise ValueError(
-            f"parameters are for {', '.join(unknown)}; compared are {', '.join(contenders)}"
+            f"parameters are for {', '.join(unknown)}; compared are {', '.join(known)}, and every "
+            f"other reference that is given parameters: {', '.join(REFERENCES)}"
         )
+    extra = {name: (reference_class(name), {}) for name in given if name not in known}
+    chosen = sorted((known | extra).items(), key=lambda item: not item[1][0].is_iterative)
     return tuple(
-        comparison(name, key, family, defaults | given.get(name, {}))
-        for name, (family, key, defaults) in contenders.items()
+        Candidate.of(
+            name,
+            one.key if name in known else name,
+            one.family,
+            {**values, **given.get(name, {})},
+        )
+        for name, (one, values) in chosen
     )
 
 
@@ -114,34 +83,6 @@ def own_parameters(model: SequenceModel) -> dict[str, dict[str, Any]]:
         for name, fields in constants.items()
         if all(hasattr(model.config, field) for field in fields)
     }
-
-
-def comparison(
-    name: str, key: str, family: str, parameters: Mapping[str, Any] | None = None
-) -> Comparison:
-    """A registered reference on the grids that suit its family."""
-    reference = build_reference(key, **dict(parameters or {}))
-    return Comparison(name, family, reference, *_grids(reference, family))
-
-
-def _grids(reference: Reference, family: str) -> tuple[StepGrid, StepGrid, StepGrid]:
-    if not reference.is_iterative:
-        return (StepGrid((0.0,)),) * 3
-    is_real = reference.takes_real_steps
-    if family == "network":
-        return (StepGrid.log(2.0**8, 1),) * 3
-    if family == "gd":
-        return (
-            StepGrid.log(2.0**14, 8 if is_real else 1),
-            StepGrid.log(2.0**14, 4 if is_real else 1),
-            StepGrid.log(2.0**12, 1),
-        )
-    vector_steps = (*range(13), *range(14, 30, 2), 32)
-    return (
-        StepGrid.linear(40.0, 0.25 if is_real else 1.0),
-        StepGrid.linear(32.0, 0.5 if is_real else 1.0),
-        StepGrid(tuple(map(float, vector_steps))),
-    )
 
 
 def _largest_eigenvalue(task: Task) -> float:
@@ -175,16 +116,3 @@ def stepping_comparisons(
     if without := [item.name for item in chosen if not item.has_steps]:
         raise ValueError(f"references must have steps, {without[0]} has none")
     return chosen
-
-
-def select(comparisons: Sequence[Comparison], name: str) -> Comparison:
-    """The comparison of a name.
-
-    Raises:
-        ValueError: There is none.
-    """
-    for item in comparisons:
-        if item.name == name:
-            return item
-    known = ", ".join(item.name for item in comparisons)
-    raise ValueError(f"reference {name!r} was not compared; compared were {known}")

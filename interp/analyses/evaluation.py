@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import torch
@@ -74,6 +75,11 @@ class Sample:
     xs: Float[Tensor, "prompt point dim"]
     ys: Float[Tensor, "prompt point"]
     said: Float[Tensor, "site prompt point"]
+
+    @cached_property
+    def prefixes(self) -> Prefixes:
+        """The prompts and their decompositions, of which there is one for all who need it."""
+        return Prefixes(self.xs, self.ys)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,7 @@ def settle(
         The findings with the losers fallen, and the duels.
     """
     contenders = [by_similarity.representative(family) for family in standing]
-    prefixes = Prefixes(sample.xs, sample.ys)
+    prefixes = sample.prefixes
     said = sample.said[[site_of_layer[layer] for layer in contenders[0].layers]]
     iterates = {
         item.name: read_out(

@@ -31,16 +31,17 @@ from probes.references.online_gd import OnlineGD
 from probes.references.preconditioned_gd import PreconditionedGD
 from probes.references.prefixes import Prefixes
 from probes.references.recursive_least_squares import RecursiveLeastSquares
-from probes.references.reference import Reference, Steps
+from probes.references.reference import Parameters, Reference, Steps
 from probes.references.ridge import Ridge
 from probes.references.ridge_path import RidgePath
 from probes.references.spectral import SpectralReference
 from probes.references.without_steps import WithoutSteps
 
 REFERENCES: dict[str, Callable[..., Reference]] = {
-    "ols": OLS,
-    "ridge": Ridge,
-    "ridge-path": RidgePath,
+    "newton": Newton,
+    "newton-spectral": partial(Newton, alpha="spectral"),
+    "newton-identity": NewtonIdentity,
+    "newton-schulz": NewtonSchulz,
     "gd": GD,
     "gd-adaptive": partial(GD, eta="inverse_largest"),
     "gd-optimal": partial(GD, eta="optimal"),
@@ -49,23 +50,23 @@ REFERENCES: dict[str, Callable[..., Reference]] = {
     "chebyshev": Chebyshev,
     "preconditioned-gd": PreconditionedGD,
     "gd++": GDPlusPlus,
-    "newton": Newton,
-    "newton-identity": NewtonIdentity,
-    "newton-spectral": partial(Newton, alpha="spectral"),
-    "newton-schulz": NewtonSchulz,
+    "network-gd": NetworkGD,
     "cg": ConjugateGradient,
     "bfgs": BFGS,
     "l-bfgs": LBFGS,
+    "ridge-path": RidgePath,
+    "ridge": Ridge,
+    "ols": OLS,
     "ogd": OnlineGD,
     "ogd-fixed": partial(OnlineGD, eta=0.01),
     "rls": RecursiveLeastSquares,
     "averaging": Averaging,
     "knn": NearestNeighbours,
     "lasso": Lasso,
-    "network-gd": NetworkGD,
     "bayes": Bayes,
     "dmmse": DiscretePrior,
 }
+"""By key, in the order in which they are compared and listed."""
 
 __all__ = [
     "BFGS",
@@ -90,6 +91,7 @@ __all__ = [
     "NewtonIdentity",
     "NewtonSchulz",
     "OnlineGD",
+    "Parameters",
     "PreconditionedGD",
     "Prefixes",
     "RecursiveLeastSquares",
@@ -100,7 +102,29 @@ __all__ = [
     "Steps",
     "WithoutSteps",
     "build_reference",
+    "family_phrase",
+    "reference_class",
+    "reference_classes",
 ]
+
+
+def reference_class(name: str) -> type[Reference]:
+    """The class of a reference, by its name in `REFERENCES`."""
+    build = REFERENCES[name]
+    found = build.func if isinstance(build, partial) else build
+    assert isinstance(found, type)
+    return found
+
+
+def reference_classes() -> tuple[type[Reference], ...]:
+    """Every class of `REFERENCES` once, in its order."""
+    return tuple(dict.fromkeys(map(reference_class, REFERENCES)))
+
+
+def family_phrase(family: str) -> str:
+    """The name of a family within a sentence; the family's key where no reference is of it."""
+    members = (one for one in reference_classes() if one.family == family)
+    return next((one.phrase for one in members), family)
 
 
 def build_reference(name: str, **parameters: Any) -> Reference:

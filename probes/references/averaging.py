@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
+from probes.references.reference import Parameters
 from probes.references.without_steps import WithoutSteps
 
 
@@ -18,6 +19,10 @@ class Averaging(WithoutSteps):
     """w = mean of y_i x_i over the examples (Garg et al. 2022)."""
 
     key: ClassVar[str] = "averaging"
+    family: ClassVar[str] = "averaging"
+    label: ClassVar[str] = "Averaging"
+    phrase: ClassVar[str] = "averaging"
+    rivals: ClassVar[Parameters] = {"averaging": {}}
 
     def solve(self, prefixes: Prefixes) -> Float[Tensor, "prompt point dim"]:
         sums = (prefixes.xs * prefixes.ys[..., None]).cumsum(1)

@@ -24,6 +24,10 @@ class ConjugateGradient(EigenbasisIteration):
     """
 
     key: ClassVar[str] = "cg"
+    family: ClassVar[str] = "cg"
+    label: ClassVar[str] = "CG"
+    phrase: ClassVar[str] = "conjugate gradient"
+    steps_with_kappa: ClassVar[str] = "the root of κ"
 
     def iterates(self, prefixes: Prefixes) -> Iterator[Float[Tensor, "prompt point direction"]]:
         eigenvalues, solution = prefixes.eigenvalues, prefixes.decomposition.coefficients

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from probes.references.divergence import warn_of_divergence
 from probes.references.prefixes import Prefixes
+from probes.references.reference import Parameters
 from probes.references.residual_power import alternating_sign, one_minus_power
 from probes.references.spectral import LearntFraction, SpectralReference
 
@@ -35,6 +36,11 @@ class GD(SpectralReference):
     two are 0 for a prefix of zeros."""
 
     key: ClassVar[str] = "gd"
+    family: ClassVar[str] = "gd"
+    label: ClassVar[str] = "GD"
+    phrase: ClassVar[str] = "gradient descent"
+    steps_with_kappa: ClassVar[str] = "κ"
+    doublings: ClassVar[int | None] = 14
 
     def __post_init__(self) -> None:
         check_step_size("eta", self.eta)
@@ -45,6 +51,15 @@ class GD(SpectralReference):
         if self.eta in keys:
             return self._name(keys[self.eta], without=["eta"])
         return self._name(self.key)
+
+    @classmethod
+    def candidates(cls, largest_eigenvalue: float) -> Parameters:
+        return {"gd": {"eta": 1 / largest_eigenvalue}, "gd-adaptive": {"eta": "inverse_largest"}}
+
+    @property
+    def legend(self) -> str:
+        sizes = {"inverse_largest": "step size per prefix", "optimal": "optimal step per prefix"}
+        return f"{self.label}, {sizes.get(str(self.eta), 'one step size')}"
 
     def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
         contraction = step_sizes(self.eta, prefixes)[..., None] * prefixes.eigenvalues

@@ -33,6 +33,9 @@ class GDPlusPlus(SpectralReference):
     the largest that keeps the order of its eigenvalues."""
 
     key: ClassVar[str] = "gd++"
+    family: ClassVar[str] = "gd++"
+    label: ClassVar[str] = "GD++"
+    phrase: ClassVar[str] = "GD++"
     takes_real_steps: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

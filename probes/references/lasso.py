@@ -27,6 +27,10 @@ class Lasso(WithoutSteps):
     """Duality gap to stop at, relative to |y|^2; the default is scikit-learn's."""
 
     key: ClassVar[str] = "lasso"
+    family: ClassVar[str] = "lasso"
+    label: ClassVar[str] = "Lasso"
+    phrase: ClassVar[str] = "lasso regression"
+    uses_directions: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("alpha", "tolerance"):

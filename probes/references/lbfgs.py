@@ -37,6 +37,9 @@ class LBFGS(QuasiNewton):
     line_search: LineSearch = "scipy"
 
     key: ClassVar[str] = "l-bfgs"
+    family: ClassVar[str] = "l-bfgs"
+    label: ClassVar[str] = "L-BFGS"
+    phrase: ClassVar[str] = "L-BFGS"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
-from probes.references.reference import Reference, Steps
+from probes.references.reference import Parameters, Reference, Steps
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class NearestNeighbours(Reference):
     k: int = 3
 
     key: ClassVar[str] = "knn"
+    family: ClassVar[str] = "knn"
+    label: ClassVar[str] = "k-NN"
+    phrase: ClassVar[str] = "k nearest neighbours"
+    rivals: ClassVar[Parameters] = {"knn": {}}
     is_iterative: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

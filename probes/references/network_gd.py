@@ -45,6 +45,10 @@ class NetworkGD(Reference):
     """Of the network that training starts from."""
 
     key: ClassVar[str] = "network-gd"
+    family: ClassVar[str] = "network"
+    label: ClassVar[str] = "GD on a network"
+    phrase: ClassVar[str] = "gradient descent on a two-layer network"
+    doublings: ClassVar[int | None] = 8
 
     def __post_init__(self) -> None:
         if self.n_hidden < 1:

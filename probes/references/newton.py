@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from probes.references.newton_schulz import NewtonSchulz
+from probes.references.reference import Parameters
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,20 @@ class Newton(NewtonSchulz):
     order: int = field(default=2, init=False, repr=False)
 
     key: ClassVar[str] = "newton"
+    family: ClassVar[str] = "newton"
+    label: ClassVar[str] = "Newton"
+    phrase: ClassVar[str] = "Iterative Newton"
+    steps_with_kappa: ClassVar[str] = "the logarithm of κ"
+
+    @classmethod
+    def candidates(cls, largest_eigenvalue: float) -> Parameters:
+        return {"newton": {}, "newton-fixed": {"alpha": 0.5 / largest_eigenvalue**2}}
+
+    @property
+    def legend(self) -> str:
+        return (
+            self.label if isinstance(self.alpha, str) else f"{self.label}, one α for all prefixes"
+        )
 
     @property
     def name(self) -> str:

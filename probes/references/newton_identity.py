@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
+from probes.references.reference import Parameters
 from probes.references.residual_power import one_minus_power
 from probes.references.spectral import LearntFraction, SpectralReference
 
@@ -25,6 +26,14 @@ class NewtonIdentity(SpectralReference):
     """
 
     key: ClassVar[str] = "newton-identity"
+    family: ClassVar[str] = "newton"
+    label: ClassVar[str] = "Newton from a multiple of I"
+    phrase: ClassVar[str] = "Iterative Newton from a multiple of the identity"
+    steps_with_kappa: ClassVar[str] = "the logarithm of κ"
+
+    @classmethod
+    def candidates(cls, largest_eigenvalue: float) -> Parameters:  # noqa: ARG003
+        return {"newton-identity": {}}
 
     def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
         eigenvalues = prefixes.eigenvalues

@@ -49,6 +49,9 @@ class NewtonSchulz(SpectralReference):
     """p, at least 2."""
 
     key: ClassVar[str] = "newton-schulz"
+    family: ClassVar[str] = "newton-schulz"
+    label: ClassVar[str] = "Newton–Schulz"
+    phrase: ClassVar[str] = "Newton–Schulz iteration"
 
     def __post_init__(self) -> None:
         is_rule = self.alpha in ("frobenius", "spectral")

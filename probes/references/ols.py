@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
+from probes.references.reference import Parameters
 from probes.references.spectral import LearntFraction, SpectralReference
 
 
@@ -18,7 +19,14 @@ class OLS(SpectralReference):
     """w = S^+ X^T y, the least-squares solution of minimum norm."""
 
     key: ClassVar[str] = "ols"
+    family: ClassVar[str] = "ols"
+    label: ClassVar[str] = "OLS"
+    phrase: ClassVar[str] = "ordinary least squares"
     is_iterative: ClassVar[bool] = False
+
+    @classmethod
+    def candidates(cls, largest_eigenvalue: float) -> Parameters:  # noqa: ARG003
+        return {"ols": {}}
 
     def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
         learnt = (prefixes.eigenvalues > 0).to(torch.float64)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
+from probes.references.reference import Parameters
 from probes.references.without_steps import WithoutSteps
 
 
@@ -25,6 +26,11 @@ class OnlineGD(WithoutSteps):
     error (Kaczmarz's step; none for x_t = 0)."""
 
     key: ClassVar[str] = "ogd"
+    family: ClassVar[str] = "ogd"
+    label: ClassVar[str] = "Online GD"
+    phrase: ClassVar[str] = "online gradient descent"
+    uses_order: ClassVar[bool] = True
+    rivals: ClassVar[Parameters] = {"ogd": {}}
 
     def __post_init__(self) -> None:
         is_rule = self.eta == "normalised"

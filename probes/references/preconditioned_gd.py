@@ -29,6 +29,9 @@ class PreconditionedGD(SpectralReference):
     """Above 0, in units of x^2."""
 
     key: ClassVar[str] = "preconditioned-gd"
+    family: ClassVar[str] = "preconditioned-gd"
+    label: ClassVar[str] = "Preconditioned GD"
+    phrase: ClassVar[str] = "preconditioned gradient descent"
 
     def __post_init__(self) -> None:
         for name in ("eta", "damping"):

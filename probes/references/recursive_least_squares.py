@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
+from probes.references.reference import Parameters
 from probes.references.single_thread import single_thread
 from probes.references.without_steps import WithoutSteps
 
@@ -31,6 +32,11 @@ class RecursiveLeastSquares(WithoutSteps):
     """Weight of an example relative to the next one, in (0, 1]."""
 
     key: ClassVar[str] = "rls"
+    family: ClassVar[str] = "rls"
+    label: ClassVar[str] = "RLS"
+    phrase: ClassVar[str] = "recursive least squares that forgets"
+    uses_order: ClassVar[bool] = True
+    rivals: ClassVar[Parameters] = {"rls": {"forgetting": 0.9}}
 
     def __post_init__(self) -> None:
         if not 0 < self.lam < math.inf:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,8 @@ from probes.references.prefixes import Prefixes
 
 Steps: TypeAlias = Sequence[int | float] | Tensor | np.ndarray | None
 """Step counts at which a reference is asked for; None for one that has no steps."""
+Parameters: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Parameters of references, by name of the variant and of the parameter."""
 
 
 class Reference(ABC):
@@ -27,10 +29,42 @@ class Reference(ABC):
 
     key: ClassVar[str]
     """Name in `REFERENCES` of the algorithm with its default parameters."""
+    family: ClassVar[str]
+    """Key of the algorithm that this is a variant of; mostly its own."""
+    label: ClassVar[str]
+    """Name in a table or a legend, such as "GD"; see also `legend`."""
+    phrase: ClassVar[str]
+    """Name within a sentence, such as "gradient descent"."""
     is_iterative: ClassVar[bool] = True
     """Whether there is a step axis; without one, any `steps` give a single step 0."""
     takes_real_steps: ClassVar[bool] = False
     """Whether a step count need not be whole."""
+    doublings: ClassVar[int | None] = None
+    """Steps are compared on a logarithmic grid up to 2 to this power; None for a linear grid."""
+    steps_with_kappa: ClassVar[str | None] = None
+    """What the number of steps to a given error is proportional to, κ the condition number."""
+    uses_order: ClassVar[bool] = False
+    """Whether predictions depend on the order of the examples."""
+    uses_directions: ClassVar[bool] = False
+    """Whether predictions change when all x and the query are rotated together."""
+    rivals: ClassVar[Parameters] = {}
+    """Parameters of the variants without steps that every verdict compares with those that have
+    some, by name."""
+
+    @classmethod
+    def candidates(cls, largest_eigenvalue: float) -> Parameters:  # noqa: ARG003
+        """Parameters of the variants that layers are compared with by default, by name.
+
+        Args:
+            largest_eigenvalue: Of S on the task's prompts and all their prefixes, from which
+                constants for all prefixes are set.
+        """
+        return {}
+
+    @property
+    def legend(self) -> str:
+        """The label, and how this variant differs from others of its family."""
+        return self.label
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
+from probes.references.reference import Parameters
 from probes.references.spectral import LearntFraction, SpectralReference
 
 
@@ -25,10 +26,17 @@ class RidgePath(SpectralReference):
     """Penalty at step 0, in units of x^2 (not divided by the number of examples)."""
 
     key: ClassVar[str] = "ridge-path"
+    family: ClassVar[str] = "ridge"
+    label: ClassVar[str] = "Ridge, penalty halved each step"
+    phrase: ClassVar[str] = "ridge regression with a falling penalty"
 
     def __post_init__(self) -> None:
         if not 0 < self.start < float("inf"):
             raise ValueError(f"start must be above 0 and finite, got {self.start}")
+
+    @classmethod
+    def candidates(cls, largest_eigenvalue: float) -> Parameters:
+        return {"ridge": {"start": largest_eigenvalue}}
 
     def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
         eigenvalues = prefixes.eigenvalues

@@ -299,7 +299,7 @@ def _from_hex(colour: str) -> tuple[int, ...]:
 
 
 def test_words_and_thresholds_are_those_of_the_analysis():
-    assert FAMILY_LABELS == LABELS
+    assert FAMILY_LABELS.items() <= LABELS.items()
     assert {f"R^2 of {words}": target for target, words in TARGETS.items()} == FINDINGS
     assert UNCHANGED == DEAD
     assert READABLE == MIN_DIRECT_R2

@@ -202,7 +202,7 @@ def test_bad_steps_are_named(name: str, steps, said: str, prefixes: Prefixes) ->
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: build_reference("newtom"), "must be one of ols, .*, got 'newtom'"),
+        (lambda: build_reference("newtom"), "must be one of newton, .*, got 'newtom'"),
         (lambda: build_reference("gd", step=1), "no parameter step; it takes eta"),
         (lambda: build_reference("newton", order=3), "no parameter order; it takes alpha, ridge"),
         (lambda: build_reference("ols", lam=1), "it takes none"),
