@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interp.commands.emit import emit, working, write_files
+
 if TYPE_CHECKING:
     import xarray
+    from rich.console import Console
     from rich.table import Table
 
 
@@ -46,19 +49,9 @@ def algorithms(
     as_json: Annotated[bool, typer.Option("--json", help="Print the matches as JSON.")] = False,
 ) -> None:
     """Find for every step of one reference algorithm the most similar step of another."""
-    import json
-
-    from rich.console import Console
-
     if task is not None and not (dims is None and points is None):
         raise ValueError("--dims and --points cannot be given with --task, which has its own")
-    from interp.commands.output_folder import claim, write_summary
-    from interp.commands.progress import prompt_progress
-
-    if out is not None:
-        claim(out)
-    with prompt_progress(Console(stderr=True)) as progress:
-        progress("loading", 0, 1)
+    with working(out) as progress:
         from dataclasses import replace
 
         from interp.analyses.algorithms import PAPER_TASK, compare_algorithms, summarise
@@ -69,48 +62,30 @@ def algorithms(
             n_dims=PAPER_TASK.n_dims if dims is None else dims,
             n_points=PAPER_TASK.n_points if points is None else points,
         )
+        chosen = read_task(task) if task else default
         comparison = compare_algorithms(
-            a,
-            b,
-            read_task(task) if task else default,
-            n_prompts=prompts,
-            seed=seed,
-            progress=progress,
+            a, b, chosen, n_prompts=prompts, seed=seed, progress=progress
         )
+        summary = summarise(comparison)
         if out is not None:
+            from interp.plots.algorithms import plot_algorithms
+
             progress("writing the heatmap", 0, 1)
-            _write(comparison, out)
-            write_summary(out, summarise(comparison))
-    if as_json:
-        print(json.dumps(summarise(comparison), indent=2))
-    else:
-        _show(comparison, out)
+            page = plot_algorithms(comparison).to_html(include_plotlyjs=True)
+            files = {"algorithms.nc": comparison, "heatmap.html": page, "summary.json": summary}
+            write_files(out, files)
+    pages = {"heatmap": out and out / "heatmap.html"}
+    emit(summary, lambda console: _show(comparison, console), as_json=as_json, pages=pages)
 
 
-def _write(comparison: xarray.Dataset, out: Path) -> None:
-    from hooks.atomic import write_text
-    from interp.plots.algorithms import plot_algorithms
-    from interp.saved_result import save_netcdf
-
-    save_netcdf(comparison, out / "algorithms.nc")
-    page = plot_algorithms(comparison).to_html(include_plotlyjs=True)
-    write_text(out / "heatmap.html", page)
-
-
-def _show(comparison: xarray.Dataset, out: Path | None) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
+def _show(comparison: xarray.Dataset, console: Console) -> None:
     from interp.analyses.algorithms import describe_growth
 
-    console = Console()
     a, b, n_prompts = (comparison.attrs[name] for name in ("a", "b", "prompts"))
     console.print(f"Every step of {a}, its best-matching step of {b} and their SimE on ", end="")
     console.print(f"{n_prompts:,} prompts", highlight=False)
     console.print(_table(comparison))
     console.print(describe_growth(comparison), highlight=False)
-    if out is not None:
-        console.print(f"heatmap: {escape(str(out / 'heatmap.html'))}", soft_wrap=True)
 
 
 def _table(comparison: xarray.Dataset) -> Table:

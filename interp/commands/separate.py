@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interp.commands.emit import emit, working, write_files
 from interp.commands.options import CheckpointArgument, SeedOption, TaskOption
 
 if TYPE_CHECKING:
     import xarray
+    from rich.console import Console
     from rich.table import Table
 
 
@@ -31,16 +33,7 @@ def separate(
     ] = None,
 ) -> None:
     """Match a checkpoint's layers on prompts that separate two references."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    from interp.commands.output_folder import claim
-    from interp.commands.progress import prompt_progress
-
-    if out is not None:
-        claim(out)
-    with prompt_progress(Console(stderr=True)) as progress:
-        progress("loading", 0, 1)
+    with working(out) as progress:
         from interp.analyses.separation import separate as run
         from interp.tasks.reading import read_task
         from interp.zoo.loading import load
@@ -55,22 +48,17 @@ def separate(
             seed=seed,
         )
         if out is not None:
-            _write(found, out)
-    console = Console()
-    console.print(_table(found))
-    console.print(_words(found), highlight=False)
-    if out is not None:
-        console.print(f"picture: {escape(str(out / 'separation.html'))}", soft_wrap=True)
+            from interp.plots.separation import plot_separation
 
+            progress("writing the picture", 0, 1)
+            page = plot_separation(found).to_html(include_plotlyjs=True)
+            write_files(out, {"separation.nc": found, "separation.html": page})
 
-def _write(found: xarray.Dataset, out: Path) -> None:
-    from hooks.atomic import write_text
-    from interp.plots.separation import plot_separation
-    from interp.saved_result import save_netcdf
+    def show(console: Console) -> None:
+        console.print(_table(found))
+        console.print(_words(found), highlight=False)
 
-    save_netcdf(found, out / "separation.nc")
-    page = plot_separation(found).to_html(include_plotlyjs=True)
-    write_text(out / "separation.html", page)
+    emit(None, show, pages={"picture": out and out / "separation.html"})
 
 
 def _table(found: xarray.Dataset) -> Table:
