@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from interp.paper.finding import Finding, describe_outcomes
-from interp.report.picture import script_json
+from interp.report.page import script_json
 from interp.report.templating import render_page
 from interp.versions import library_versions, versions_text
 

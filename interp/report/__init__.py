@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from interp.report.page import write_report
+from interp.report.match import write_report
 from interp.report.wording import verdict_html
 
 __all__ = ["verdict_html", "write_report"]

@@ -1,99 +1,171 @@
-"""Writes the report."""
+"""A report's page: one HTML file that opens offline."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.graph_objects import Figure
+from plotly.io.json import to_json_plotly
+from plotly.offline import get_plotlyjs
 
 from hooks.atomic import write_text
-from interp.report.picture import with_pictures
-from interp.report.sections import sections
-from interp.report.templating import render_page
-from interp.report.wording import checkpoint_of, word
-from interp.result import MatchResult
-from interp.versions import versions_text
+from interp.report.section import Section
+from interp.report.table import Column, Table
+
+LONG_TABLE = 12
+"""Tables of more rows are folded."""
+WIDE_TEXT = 40
+"""Cells of more letters are broken into lines."""
 
 
-def write_report(result: MatchResult, path: str | Path) -> None:
-    """Writes one HTML file that opens offline, atomically.
+@dataclass(frozen=True)
+class Lead:
+    """The first thing on a page: what was found."""
 
-    Raises:
-        OSError: The file cannot be written; an existing one is left as it was.
-    """
-    write_text(path, report_html(result))
+    headline: str = ""
+    number: tuple[str, str, str] | None = None
+    """A number, what it counts, and its interval."""
+    paragraphs: tuple[str, ...] = ()
+    points: tuple[str, tuple[tuple[str, str], ...]] | None = None
+    """A heading, and what is listed below it: names, each with a reason."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """Headings and what else should be known."""
+    is_open: bool = False
+    """Whether the question is left open."""
 
 
-def report_html(result: MatchResult) -> str:
-    """The report's page."""
-    provenance = result.provenance
-    return render_page(
-        "report.html",
-        checkpoint=checkpoint_of(result),
-        model=_model(provenance),
-        task=_task(provenance),
-        wording=word(result),
-        sections=with_pictures(sections(result)),
-        facts=_facts(provenance),
-        recipe=_pretty(provenance.get("recipe")),
-        everything=_pretty(provenance),
+@dataclass(frozen=True)
+class Page:
+    """Everything on a page; values are escaped when it is written."""
+
+    title: str
+    """Of the browser's tab."""
+    kicker: str
+    """The question, above the heading."""
+    heading: str
+    lead: Lead
+    sections: tuple[Section, ...]
+    facts: Sequence[tuple[str, Any]] = ()
+    """Where it comes from; empty values are left out."""
+    about: str = ""
+    """Below the heading."""
+    details: Sequence[tuple[str, str | None]] = ()
+    """Titles and long texts that are folded."""
+    models: Sequence[tuple[str, Markup]] = ()
+    """Models and their marks, the legend of all pictures, where each can be hidden; traces of one
+    say so in `meta["model"]`, and columns `model` and `other` of tables name them."""
+
+    def html(self) -> str:
+        """One HTML file that opens offline."""
+        templates = files("interp.report") / "templates"
+
+        def static(name: str) -> Markup:
+            return Markup((templates / name).read_text(encoding="utf-8"))
+
+        return environment().get_template("page.html").render(
+            page=self,
+            facts=[(key, str(value)) for key, value in self.facts if value not in (None, "")],
+            style=static("page.css"),
+            script=static("page.js"),
+            plotly=Markup(get_plotlyjs()),
+            long_table=LONG_TABLE,
+        )  # fmt: skip
+
+    def write(self, path: str | Path) -> None:
+        """Writes the HTML file, atomically.
+
+        Raises:
+            OSError: The file cannot be written; an existing one is left as it was.
+        """
+        write_text(path, self.html())
+
+
+@cache
+def environment() -> Environment:
+    """Jinja2 over `interp/report/templates`, escaping all that is not marked safe."""
+    found = Environment(
+        loader=PackageLoader("interp.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    found.globals |= {"drawn": drawn, "shown": shown, "downloads": downloads}
+    return found
 
 
-def _model(provenance: dict[str, Any]) -> str:
-    config = provenance.get("config") or {}
-    parts = [str(provenance.get("architecture") or "model")]
-    for key, unit in (("n_layers", "layer"), ("n_heads", "head")):
-        if key in config:
-            parts.append(f"{config[key]} {unit}{'' if config[key] == 1 else 's'}")
-    if "d_model" in config:
-        parts.append(f"width {config['d_model']}")
-    return ", ".join(parts)
+def drawn(figure: Figure, is_keyed: bool = False) -> dict[str, Any]:
+    """A figure as a page holds it, its title apart.
+
+    Args:
+        figure: Its `meta` may say `{"wide": True}`: it takes a row of its own.
+        is_keyed: Whether the page names the models, whose traces then need no entry in a legend.
+    """
+    plain = figure.to_plotly_json()
+    layout = plain["layout"]
+    title = (layout.pop("title", None) or {}).get("text") or ""
+    if "margin" in layout:
+        layout["margin"]["t"] = min(layout["margin"].get("t", 16), 16)
+    if is_keyed:
+        plain["data"] = [
+            {**trace, "showlegend": not (trace.get("meta") or {}).get("model")}
+            for trace in plain["data"]
+        ]
+    is_wide = bool((layout.get("meta") or {}).get("wide"))
+    return {"title": Markup(title), "json": script_json(to_json_plotly(plain)), "is_wide": is_wide}
 
 
-def _task(provenance: dict[str, Any]) -> str:
-    task = dict(provenance.get("task") or {})
-    name = str(task.pop("name", "unknown task")).replace("_", " ")
-    dims, points = task.get("n_dims"), task.get("n_points")
-    return f"{name}, d = {dims}, {points} points" if dims and points else name
+def script_json(text: str) -> Markup:
+    """JSON that no HTML parser sees an end of its element in."""
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
 
 
-def _facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
-    trained = provenance.get("trained") or {}
-    metrics = trained.get("metrics") or {}
-    facts = {
-        "Checkpoint": checkpoint_text(provenance),
-        "Model": _model(provenance),
-        "Trained for": f"{trained['step']:,} steps" if trained.get("step") else None,
-        "At the end of training": ", ".join(
-            f"{key.replace('_', ' ')} {metrics[key]:.4g}"
-            for key in ("loss", "error", "baseline_error", "excess")
-            if isinstance(metrics.get(key), int | float)
-        ),
-        "Task": ", ".join(
-            f"{key} = {value}" for key, value in (provenance.get("task") or {}).items()
-        ),
-        "Prompts": f"{provenance['prompts']:,} to evaluate on, as many to fit read-outs",
-        "Seed": str(provenance.get("seed")),
-        "Read-outs of iterates": provenance.get("readout"),
-        "Final LayerNorm": provenance.get("final_norm"),
-        "Sites": ", ".join(provenance.get("sites") or ()),
-        "Versions": _versions(provenance.get("versions")),
-        "Versions in training": _versions(trained.get("versions")),
-        "Command": provenance.get("command"),
+def shown(table: Table) -> dict[str, Any]:
+    """A table's columns and rows as a page shows them."""
+    columns = [column for column in table.columns if column.under is None]
+    below = {
+        column.key: [other for other in table.columns if other.under == column.key]
+        for column in columns
     }
-    return [(key, str(value)) for key, value in facts.items() if value]
+    rows = []
+    for row in table.frame.to_dict("records"):
+        cells = [_cell(column, below[column.key], row) for column in columns]
+        names = [str(row[key]) for key in ("model", "other") if key in row]
+        mark = None if table.highlight is None else bool(row[table.highlight])
+        rows.append({"cells": cells, "models": names, "is_marked": mark})
+    return {"columns": columns, "rows": rows}
 
 
-def checkpoint_text(provenance: dict[str, Any]) -> str | None:
-    """Where the model came from, if that is known."""
-    checkpoint = provenance.get("checkpoint")
-    return None if checkpoint is None else str(checkpoint)
+def _cell(column: Column, below: Iterable[Column], row: Any) -> dict[str, Any]:
+    text = row[column.key] if isinstance(row[column.key], Markup) else column.value(row)
+    parts = [column.interval(row), ", ".join(other.value(row) for other in below)]
+    return {
+        "text": text,
+        "below": [part for part in parts if part],
+        "sort": str(row[column.key]),
+        "is_number": column.digits is not None,
+        "is_wide": len(text) > WIDE_TEXT,
+        "outcome": {"✓": "good", "✗": "bad"}.get(text[:1], ""),
+    }
 
 
-def _versions(versions: dict[str, str] | None) -> str:
-    return versions_text(versions or {})
-
-
-def _pretty(value: Any) -> str | None:
-    return json.dumps(value, indent=2, ensure_ascii=False) if value else None
+def downloads(table: Table) -> list[tuple[str, str, str]]:
+    """Words, file name and address of every form in which a table can be had from the page."""
+    return [
+        ("CSV", f"{table.name}.csv", f"data:text/csv;charset=utf-8,{quote(table.to_csv())}"),
+        (
+            "LaTeX",
+            f"{table.name}.tex",
+            f"data:application/x-tex;charset=utf-8,{quote(table.to_latex())}",
+        ),
+    ]

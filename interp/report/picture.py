@@ -9,6 +9,7 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.io.json import to_json_plotly
 
+from interp.report.page import script_json
 from interp.report.section import Section
 
 
@@ -38,10 +39,3 @@ def picture_of(figure: Figure) -> Picture:
 def with_pictures(sections: Iterable[Section]) -> list[tuple[Section, list[Picture]]]:
     """Sections as templates show them: each with its figures drawn."""
     return [(section, [picture_of(figure) for figure in section.pictures]) for section in sections]
-
-
-def script_json(text: str) -> Markup:
-    """JSON that no HTML parser sees an end of its element in."""
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)

@@ -1,26 +1,15 @@
-"""Templates of reports, whose every value is escaped, and the pages made of them."""
+"""Pages of studies that have a template of their own; `interp.report.page` is to replace it."""
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, PackageLoader
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-
-@cache
-def environment() -> Environment:
-    """Jinja2 over `interp/report/templates`, escaping all that is not marked safe."""
-    return Environment(
-        loader=PackageLoader("interp.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+from interp.report.page import environment
 
 
 def render_page(template: str, package: str = "interp.report", **values: Any) -> str:
@@ -38,8 +27,8 @@ def render_page(template: str, package: str = "interp.report", **values: Any) ->
         .overlay(loader=loader)
         .get_template(template)
         .render(
-            style=Markup((templates / "report.css").read_text(encoding="utf-8")),
-            script=Markup((templates / "report.js").read_text(encoding="utf-8")),
+            style=Markup((templates / "page.css").read_text(encoding="utf-8")),
+            script=Markup((templates / "page.js").read_text(encoding="utf-8")),
             plotly=Markup(get_plotlyjs()),
             **values,
         )

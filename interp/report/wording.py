@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from interp.plots.measure import leading_measure
 from interp.plots.style import FAMILY_LABELS, reference_label
 from interp.report.last_steps import last_steps_note
-from interp.report.templating import environment
+from interp.report.page import environment
 from interp.result import MatchResult
 from probes.conclusion import explain_fit, explain_nearest
 from probes.estimate import Estimate

@@ -1,0 +1,68 @@
+"""A report's page as Markdown, with pictures beside it."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from plotly.graph_objects import Figure
+
+from hooks.atomic import write_text
+from interp.report.page import Page
+from interp.report.section import Section
+
+BROWSERS = ("google-chrome", "google-chrome-stable", "chromium", "chromium-browser", "chrome")
+WIDTH = 1000
+"""Of pictures, in pixels."""
+
+
+def write_markdown(page: Page, path: str | Path, prefix: str, introduction: str = "") -> None:
+    """Writes a page as Markdown, and `images/<prefix>-<anchor>.svg` where a browser can draw.
+
+    Args:
+        page: The same that is written as HTML.
+        path: Of the Markdown file.
+        prefix: Of the pictures' names.
+        introduction: Paragraphs between heading and findings.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    path = Path(path)
+    command = dict(page.facts).get("Command")
+    parts = [
+        f"# {page.heading}",
+        introduction,
+        page.lead.headline,
+        "\n".join(f"- {sentence}" for sentence in page.lead.paragraphs),
+        f"```sh\n{command}\n```" if command else "",
+    ]
+    for section in page.sections:
+        parts += [f'<a id="{section.anchor}"></a>\n\n## {section.title}', *section.paragraphs]
+        if can_draw():
+            parts += _pictures(section, path.parent, prefix)
+        parts += [section.see, section.means, section.note or ""]
+        for table in section.tables:
+            parts += [f"**{table.title}**" if table.title != section.title else ""]
+            parts += [table.to_markdown(), table.note]
+    write_text(path, "\n\n".join(part.strip() for part in parts if part) + "\n")
+
+
+def can_draw() -> bool:
+    """Whether kaleido and a browser for it are installed."""
+    return find_spec("kaleido") is not None and any(map(shutil.which, BROWSERS))
+
+
+def _pictures(section: Section, folder: Path, prefix: str) -> list[str]:
+    """Draws a section's figures; each is followed by its caption."""
+    parts = []
+    captions = (*section.captions, *[""] * len(section.pictures))
+    for number, figure in enumerate(section.pictures):
+        name = f"images/{prefix}-{section.anchor}{f'-{number + 1}' if number else ''}.svg"
+        title = figure.layout.title.text or section.title
+        plain = Figure(figure).update_layout(title=None)
+        svg = plain.to_image("svg", width=figure.layout.width or WIDTH).decode()
+        write_text(folder / name, f"{svg}\n")
+        parts += [f"![{title}]({name})", captions[number]]
+    return parts

@@ -1,0 +1,207 @@
+"""Tables of numbers with intervals: on a page, in the terminal, as CSV, LaTeX and Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import xarray
+
+if TYPE_CHECKING:
+    from rich.table import Table as TerminalTable
+
+MISSING = "–"
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    MISSING: "--",
+    **{character: f"\\{character}" for character in "{}$&#_%"},
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table's frame, and how people see it."""
+
+    key: str
+    """Name in the frame, in CSV and in JSON."""
+    title: str
+    digits: int | None = None
+    """Decimal places of numbers, None for text; numbers from 1000 on have none."""
+    has_interval: bool = False
+    """Whether the frame has `<key>_low` and `<key>_high` too."""
+    under: str | None = None
+    """Key of the column under whose cells a page writes these, to save a column."""
+
+    @property
+    def keys(self) -> list[str]:
+        """Columns of the frame: the value, and the bounds of its interval."""
+        bounds = [f"{self.key}_low", f"{self.key}_high"] if self.has_interval else []
+        return [self.key, *bounds]
+
+    def value(self, row: Mapping[str, Any]) -> str:
+        """The cell of one row for people, without its interval."""
+        cell = row[self.key]
+        return str(cell) if self.digits is None else format_number(_number(cell), self.digits)
+
+    def interval(self, row: Mapping[str, Any], between: str = " to ") -> str:
+        """The interval of one row for people, empty where there is none."""
+        bounds = [_number(row[key]) for key in self.keys[1:]]
+        if not bounds or not all(map(math.isfinite, bounds)):
+            return ""
+        return between.join(format_number(bound, self.digits or 0) for bound in bounds)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data frame, and how its columns are written.
+
+    `frame` has one column for each key of `columns`; missing numbers are NaN.
+    """
+
+    name: str
+    """Of its files."""
+    title: str
+    columns: tuple[Column, ...]
+    frame: pd.DataFrame = field(repr=False)
+    note: str = ""
+    highlight: str | None = None
+    """Key of a column of booleans: rows with True are emphasised, those with False dimmed."""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        title: str,
+        columns: Sequence[Column],
+        rows: Sequence[Mapping[str, Any]],
+        note: str = "",
+        highlight: str | None = None,
+    ) -> Table:
+        """The table of some records, which may lack bounds of intervals."""
+        keys = [key for column in columns for key in column.keys]
+        marks = [highlight] if highlight else []
+        frame = pd.DataFrame(list(rows), columns=[*keys, *marks])
+        return cls(name, title, tuple(columns), frame, note, highlight)
+
+    @classmethod
+    def of_text(
+        cls, name: str, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], note: str
+    ) -> Table:
+        """The table of cells that are text already."""
+        columns = [Column(f"column_{place}", words) for place, words in enumerate(header)]
+        records = [
+            {column.key: cell for column, cell in zip(columns, row, strict=True)} for row in rows
+        ]
+        return cls.of(name, title, columns, records, note)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary for each row, in plain values; what is missing is None."""
+        return [
+            {key: _plain(row[key], column.digits) for column in self.columns for key in column.keys}
+            for row in self._rows()
+        ]
+
+    def to_csv(self) -> str:
+        """Comma-separated values in full precision, intervals in columns of their own."""
+        keys = [key for column in self.columns for key in column.keys]
+        frame = pd.DataFrame(self.records, columns=keys, dtype=object)
+        return frame.to_csv(index=False, lineterminator="\r\n")
+
+    def to_latex(self) -> str:
+        """A `tabular` in the style of the package booktabs, intervals in brackets."""
+        cells = [[_latex_cell(column, row) for column in self.columns] for row in self._rows()]
+        frame = pd.DataFrame(cells, columns=[escape_latex(c.title) for c in self.columns])
+        align = "".join("l" if column.digits is None else "r" for column in self.columns)
+        head = f"% {self.title}. Needs \\usepackage{{booktabs}}.\n"
+        return head + frame.to_latex(index=False, escape=False, column_format=align)
+
+    def to_markdown(self) -> str:
+        """The table in GitHub's Markdown; the first column is left-aligned, the others right."""
+        lines = [
+            [column.title for column in self.columns],
+            [":--", *["--:"] * (len(self.columns) - 1)],
+            *([column.value(row) for column in self.columns] for row in self._rows()),
+        ]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def to_terminal(self, titles: Mapping[str, str] | None = None) -> TerminalTable:
+        """The table for a terminal.
+
+        Args:
+            titles: Keys of the columns to show with their titles there; by default all.
+        """
+        from rich.markup import escape  # for the speed of start-up: pages have no terminal
+        from rich.table import Table as TerminalTable
+
+        titles = {c.key: c.title for c in self.columns} if titles is None else titles
+        shown = [column for column in self.columns if column.key in titles]
+        table = TerminalTable(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        for column in shown:
+            is_text = column.digits is None
+            justify, overflow = ("left", "fold") if is_text else ("right", "ellipsis")
+            table.add_column(
+                titles[column.key], justify=justify, no_wrap=not is_text, overflow=overflow
+            )  # type: ignore[arg-type]
+        for row in self._rows():
+            table.add_row(*(escape(column.value(row)) for column in shown))
+        return table
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        yield from ({str(k): v for k, v in row.items()} for row in self.frame.to_dict("records"))
+
+
+def scores(table: xarray.Dataset, name: str, key: str | None = None) -> dict[str, float]:
+    """One score of a data set and the bounds of its interval, as cells of a row.
+
+    Args:
+        table: Has the score `name` as a single number, and perhaps `<name>_interval` over `bound`.
+        name: Of the score.
+        key: Of the column; by default `name`.
+    """
+    key = key or name
+    cells = {key: float(table[name])}
+    if f"{name}_interval" in table:
+        low, high = table[f"{name}_interval"].values
+        cells |= {f"{key}_low": float(low), f"{key}_high": float(high)}
+    return cells
+
+
+def format_number(value: float, digits: int) -> str:
+    """A number for people: NaN is a dash, and none from 1000 on has decimal places."""
+    if math.isnan(value):
+        return MISSING
+    text = f"{value:,.{0 if abs(value) >= 1000 else digits}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
+
+
+def escape_latex(text: str) -> str:
+    """Text as LaTeX prints it."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def _number(cell: Any) -> float:
+    return math.nan if cell is None else float(cell)
+
+
+def _plain(cell: Any, digits: int | None) -> Any:
+    """A cell as JSON and CSV have it: counts are whole, and what is missing is None."""
+    if digits is None:
+        return None if cell is None else str(cell)
+    number = _number(cell)
+    if math.isnan(number):
+        return None
+    return int(number) if digits == 0 and number.is_integer() else number
+
+
+def _latex_cell(column: Column, row: Mapping[str, Any]) -> str:
+    text = escape_latex(column.value(row))
+    if column.digits is None or text == LATEX[MISSING]:
+        return text
+    bounds = column.interval(row, ";").replace(",", "{,}").replace(";", ", ")
+    return f"${text.replace(',', '{,}')}$" + (f" $[{bounds}]$" if bounds else "")
