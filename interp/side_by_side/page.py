@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from urllib.parse import quote
 
-from markupsafe import Markup
 from plotly.graph_objects import Figure
 
 from interp.report.picture import picture_of
@@ -62,7 +60,6 @@ class ShownTable:
 def report_html(comparison: ModelComparison) -> str:
     """The report's page."""
     looks = model_looks(comparison.names)
-    templates = files("interp.side_by_side") / "templates"
     tables = {name: _shown(table) for name, table in comparison.tables.items()}
     return render_page(
         "compare.html",
@@ -78,8 +75,6 @@ def report_html(comparison: ModelComparison) -> str:
         ],
         facts=_facts(comparison),
         everything=json.dumps(comparison.provenance, indent=2, ensure_ascii=False),
-        own_style=Markup((templates / "compare.css").read_text(encoding="utf-8")),
-        own_script=Markup((templates / "compare.js").read_text(encoding="utf-8")),
     )
 
 
