@@ -5,18 +5,21 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs notebooks clean
+.PHONY: help demo test notebook lint format bench docs notebooks clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/installed  ## Ask the shipped checkpoint which algorithm it runs; writes demo-report/
+demo: $(VENV)/installed  ## Analyse a shipped checkpoint; writes demo-report/
 	$(BIN)/interp match gpt2-d5 --out demo-report
 	@echo "Open demo-report/report.html in a browser."
 
 test: $(VENV)/installed-dev  ## Run the test suite, then the notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(BIN)/python -m pytest --nbmake -n 2 examples
+
+notebook: $(VENV)/installed-notebook  ## Open the notebooks in JupyterLab
+	$(BIN)/jupyter lab examples
 
 lint: $(VENV)/installed-dev  ## Check style, types and the arrows between the packages
 	$(BIN)/ruff check
@@ -59,6 +62,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV), with the development tools; this takes a few minutes …"
 	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-notebook: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[notebook]'
 	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-docs: pyproject.toml constraints.txt | $(BIN)/python

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from interp.training.train import train as train
     from interp.zoo.loading import load as load
 
+__version__ = "0.1.0"
+
 __getattr__, __dir__ = lazy_names(
     __name__,
     {

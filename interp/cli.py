@@ -6,6 +6,8 @@ where errors become sentences and exit codes.
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 import traceback
@@ -15,6 +17,7 @@ from typing import Annotated
 
 import typer
 
+from interp import __version__
 from interp.commands import COMMANDS
 from interp.errors import EXPECTED_ERRORS, describe_error
 
@@ -32,7 +35,6 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="interp",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     With `--debug` anywhere among the arguments the traceback is shown as well.
     """
     _wait_asleep()
+    _print_in_any_encoding()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -72,11 +75,29 @@ def _wait_asleep() -> None:
         os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
 
 
+PLAIN = str.maketrans({"≥": ">=", "≤": "<=", "–": "-", "—": "-", "…": "...", "×": "x", "κ": "kappa",
+                       "²": "^2", "✓": "+", "✗": "-", "’": "'", "“": '"', "”": '"'})  # fmt: skip
+"""What stands for a sign that the output's encoding does not have."""
+
+
+def _print_in_any_encoding() -> None:
+    """Replaces what a terminal of another encoding than UTF-8 cannot show, in place of failing."""
+    codecs.register_error(
+        "interp-plain",
+        lambda error: (_plain(error.object[error.start : error.end]), error.end),  # type: ignore[attr-defined]
+    )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and "utf" not in stream.encoding.lower():
+            stream.reconfigure(errors="interp-plain")
+
+
+def _plain(text: str) -> str:
+    return text.translate(PLAIN).encode("ascii", "replace").decode("ascii")
+
+
 def _show_version(wanted: bool | None) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print(f"interp {version('icl-interp')}")
+        print(f"interp {__version__}")
         raise typer.Exit
 
 

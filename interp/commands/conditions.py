@@ -37,7 +37,7 @@ def conditions(
         ),
     ] = None,
     task: TaskOption = None,
-    prompts: Annotated[int, typer.Option(help="Prompts to evaluate on, each.")] = 512,
+    prompts: Annotated[int, typer.Option(min=256, help="Prompts to evaluate on, each.")] = 512,
     seed: SeedOption = 0,
     out: Annotated[
         Path | None,

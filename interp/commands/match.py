@@ -15,6 +15,7 @@ from interp.commands.options import (
     ReadoutOption,
     SeedOption,
     TaskOption,
+    check_checkpoint,
     open_in_browser,
 )
 
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
 def match(
     checkpoint: Annotated[
         str | None,
-        typer.Argument(metavar="CHECKPOINT", help=CHECKPOINT_HELP, show_default=False),
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help=CHECKPOINT_HELP,
+            show_default=False,
+            callback=check_checkpoint,
+        ),
     ] = None,
     activations: Annotated[
         Path | None,
@@ -59,7 +65,7 @@ def match(
             show_default=False,
         ),
     ] = None,
-    prompts: Annotated[int, typer.Option(help="Prompts to evaluate on.")] = 4096,
+    prompts: Annotated[int, typer.Option(min=128, help="Prompts to evaluate on.")] = 4096,
     seed: SeedOption = 0,
     out: Annotated[
         Path | None,

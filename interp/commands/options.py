@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from interp.zoo.catalogue import check_name
+
 
 class Readout(StrEnum):
     """How iterates are compared with layers."""
@@ -16,11 +18,21 @@ class Readout(StrEnum):
     raw = "raw"
 
 
+def check_checkpoint(name: str | None) -> str | None:
+    """Passes a checkpoint's name or path that exists, before torch is imported."""
+    if name is not None and ".py:" not in name:
+        check_name(name)
+    return name
+
+
 CHECKPOINT_HELP = (
     "Name from `interp zoo`, file, or run directory; NAME@12 runs a looped one for 12 loops."
 )
 CheckpointArgument = Annotated[
-    str, typer.Argument(metavar="CHECKPOINT", help=CHECKPOINT_HELP, show_default=False)
+    str,
+    typer.Argument(
+        metavar="CHECKPOINT", help=CHECKPOINT_HELP, show_default=False, callback=check_checkpoint
+    ),
 ]
 TaskOption = Annotated[
     Path | None,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from interp.zoo.constructed import CONSTRUCTED
+
 ZOO_DIRECTORY = Path(__file__).parent
+LOOPS = re.compile(r"(?P<name>.+)@(?P<loops>\d{1,4})")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,32 @@ class ZooEntry:
 def names() -> list[str]:
     """Names of the shipped checkpoints, sorted."""
     return sorted(path.parent.name for path in ZOO_DIRECTORY.glob("*/model.safetensors"))
+
+
+def check_name(name: str) -> None:
+    """Passes what is a name of the zoo or an existing path, before anything slow is imported.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    source, _ = split_loops(name)
+    known = [*names(), *CONSTRUCTED]
+    if source in known or Path(source).expanduser().exists():
+        return
+    close = difflib.get_close_matches(source, known, n=1)
+    hint = f" (closest: {close[0]})" if close else ""
+    raise ValueError(
+        f"{source}: no such file, and no checkpoint of that name in the zoo{hint}; "
+        f"`interp zoo` lists its {len(known)} names"
+    )
+
+
+def split_loops(name_or_path: str | Path) -> tuple[str, int | None]:
+    """A checkpoint's name or path, and how many loops are asked for behind its `@`."""
+    found = LOOPS.fullmatch(str(name_or_path))
+    if found is None or Path(name_or_path).exists():
+        return str(name_or_path), None
+    return found["name"], int(found["loops"])
 
 
 def model_file(name: str) -> Path:

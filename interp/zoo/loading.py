@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from pathlib import Path
 
 from hooks.architectures.built_in import BUILT_IN
 from hooks.checkpoints import CheckpointError, load_checkpoint
 from hooks.model import SequenceModel
-from interp.zoo.catalogue import model_file, names
-
-LOOPS = re.compile(r"(?P<name>.+)@(?P<loops>\d+)")
+from interp.zoo.catalogue import check_name, model_file, names, split_loops
 
 
 def load(name_or_path: str | Path, *, loops: int | None = None) -> SequenceModel:
@@ -45,14 +41,6 @@ def load(name_or_path: str | Path, *, loops: int | None = None) -> SequenceModel
     return model
 
 
-def split_loops(name_or_path: str | Path) -> tuple[str, int | None]:
-    """A checkpoint's name or path, and how many loops are asked for behind its `@`."""
-    found = LOOPS.fullmatch(str(name_or_path))
-    if found is None or Path(name_or_path).exists():
-        return str(name_or_path), None
-    return found["name"], int(found["loops"])
-
-
 def _load(name: str) -> SequenceModel:
     path = Path(name)
     if not path.is_file():
@@ -62,18 +50,10 @@ def _load(name: str) -> SequenceModel:
             return model
         if name in BUILT_IN:
             return BUILT_IN[name]()
-    if not path.exists():
-        raise CheckpointError(_nothing_there(name))
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
     if path.is_dir() and (path / "model.safetensors").is_file():
         path = path / "model.safetensors"
     return load_checkpoint(path)
-
-
-def _nothing_there(name: str) -> str:
-    known = [*names(), *BUILT_IN]
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" (closest: {close[0]})" if close else ""
-    return (
-        f"{name}: no such file, and no checkpoint of that name in the zoo{hint}; "
-        f"the zoo has {', '.join(known)}"
-    )

@@ -19,6 +19,7 @@ from rich.text import Text
 from tiny import tiny, write_recipe
 from typer.main import get_command
 
+import interp
 from hooks.checkpoints import load_checkpoint
 from interp.cli import build_app
 from interp.commands import COMMANDS
@@ -68,10 +69,43 @@ def test_no_word_of_the_help_is_taken_for_markup(command: str):
 
 def test_the_module_runs_as_a_program_and_tells_its_version():
     result = subprocess.run(
-        [sys.executable, "-m", "interp.cli", "--version"],
+        [sys.executable, "-m", "interp", "--version"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert re.fullmatch(r"interp \d+\.\d+\.\d+\n", result.stdout)
+    assert result.stdout.split()[1] == interp.__version__
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_output_of_another_encoding_costs_no_result(encoding: str):
+    script = (
+        "from interp.cli import _print_in_any_encoding as prepare; prepare(); "
+        "print('at least ≥ 3, κ² … │ done')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    text = result.stdout.decode(encoding)
+    assert "at least >= 3, kappa" in text
+    assert text.rstrip().endswith("done")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("match", "gpt2-d6"), ("match", "gpt2-d5", "--prompts", "5"), ("conditions", "nowhere/x.pt")],
+)
+def test_a_wrong_name_or_bound_is_refused_before_torch_is_imported(arguments: tuple[str, ...]):
+    script = (
+        "import sys\nfrom interp.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        "except SystemExit as ending:\n    print(ending.code, 'torch' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert result.stdout.split() == ["2", "False"]
+    assert arguments[1] in result.stderr or "--prompts" in result.stderr
 
 
 @pytest.mark.parametrize(
