@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from hooks.checkpoints.transformers_logging import quiet_transformers
 from hooks.model import ModelConfig, SequenceModel
 from hooks.tokens import make_tokens
+
+with quiet_transformers():
+    from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 _KINDS = ("resid_post", "resid_pre", "resid_mid", "attn_out", "mlp_out", "mixer_out", "z")
 
@@ -88,6 +92,10 @@ def wrap_huggingface(
         read_out: Maps [prompt, token, d_model] to [prompt, token, 1]; None as before.
         seed: Of the random maps.
 
+    Warns:
+        UserWarning: The bridge runs on copies of weights, as of a GPT-NeoX's joint queries, keys
+            and values; training has to come before wrapping then.
+
     Raises:
         ValueError: The bridge does not know the architecture (then `hooks.attach` is the way),
             the model has too few positions, or a map has other sizes.
@@ -98,15 +106,23 @@ def wrap_huggingface(
         raise ValueError(
             f"n_points={n_points} needs {2 * n_points} positions, the model has {n_positions}"
         )
+    storages = _storages(language_model)
     try:
-        bridge = build_bridge_from_module(
-            language_model, type(language_model).__name__, hf_config=language_model.config
-        )
+        with quiet_transformers():
+            bridge = build_bridge_from_module(
+                language_model, type(language_model).__name__, hf_config=language_model.config
+            )
     except (ValueError, AttributeError, KeyError, NotImplementedError) as error:
         raise ValueError(
             f"TransformerBridge cannot wrap {type(language_model).__name__} ({error}); "
             "hooks.attach reads any module by the names of its layers"
         ) from error
+    if not _storages(bridge.original_model) <= storages:
+        warnings.warn(
+            f"TransformerBridge runs a {type(language_model).__name__} on copies of some of its "
+            "weights: train it before wrapping it, as save_huggingface cannot save training after",
+            stacklevel=2,
+        )
     d_model = bridge.cfg.d_model
     weight = next(model.parameters())
     generator = torch.Generator().manual_seed(seed)
@@ -147,6 +163,10 @@ def train_ends(
         losses.append(loss.item())
     optimiser.zero_grad()
     return losses
+
+
+def _storages(model: nn.Module) -> set[int]:
+    return {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
 
 def _with_head(model: PreTrainedModel) -> PreTrainedModel:

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers import GPT2Config as HuggingFaceConfig
 from transformers import GPT2LMHeadModel
 
 from hooks.architectures.gpt2 import GPT2
 from hooks.checkpoints.gpt2_names import to_huggingface
+from hooks.huggingface import build_bridge_from_module
 from hooks.model import SequenceModel
 from hooks.tokens import make_tokens
 

@@ -46,10 +46,12 @@ def load_huggingface(
             asked for.
         ValueError: As `wrap_huggingface`.
     """
+    from hooks.checkpoints.huggingface_backbone import read_backbone  # imports transformers
     from hooks.huggingface import wrap_huggingface
 
-    directory = Path(path) if Path(path).is_dir() else Path(path).parent
-    backbone = _read_backbone(directory)
+    path = Path(path).expanduser()
+    directory = path if path.is_dir() else path.parent
+    backbone = read_backbone(directory)
     model: SequenceModel
     if n_dims is not None and n_points is not None:
         model = wrap_huggingface(
@@ -151,18 +153,6 @@ def _predict_alike(model: SequenceModel, other: SequenceModel) -> bool:
     xs, ys = xs.to(model.device), ys.to(model.device)
     with inference(model), inference(other):
         return torch.allclose(model(xs, ys), other(xs, ys), rtol=1e-3, atol=1e-4)
-
-
-def _read_backbone(directory: Path) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    try:
-        return AutoModelForCausalLM.from_pretrained(directory, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{directory}: not a readable Hugging Face model ({reason})"
-        ) from None
 
 
 def _with_saved_ends(backbone: Any, file: Path) -> SequenceModel:

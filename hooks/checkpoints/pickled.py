@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
         CheckpointError: The file is missing, damaged, no mapping, or needs more than
             `weights_only=True` allows, such as a whole pickled model.
     """
+    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -36,3 +39,22 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a state_dict")
     return content
+
+
+def check_archive(file: Path) -> None:
+    """Compares the checksums in a zip archive, as `torch.save` writes, with what the archive holds.
+
+    `torch.load` does not compare them and gives a damaged tensor as it finds it.
+
+    Raises:
+        CheckpointError: A part of the archive is damaged.
+    """
+    if not zipfile.is_zipfile(file):
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, zlib.error) as error:
+        raise CheckpointError(f"{file}: not a file of torch.save, or truncated ({error})") from None
+    if damaged is not None:
+        raise CheckpointError(f"{file}: damaged, {damaged} is not what its checksum says")

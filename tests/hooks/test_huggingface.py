@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
+import math
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from hooks import (
@@ -24,6 +29,8 @@ from hooks import (
     train_ends,
     wrap_huggingface,
 )
+
+pytestmark = pytest.mark.filterwarnings("ignore:TransformerBridge runs a GPTNeoX")
 
 N_DIMS, N_POINTS, WIDTH = 3, 5, 16
 ATTENTION = {
@@ -303,3 +310,137 @@ def test_directories_that_cannot_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match="not a readable Hugging Face model"):
         load_checkpoint(tmp_path)
+
+
+def saved(directory: Path, kind: str = "GPT2", bare: bool = False) -> Any:
+    theirs = language_model(kind)
+    (theirs.base_model if bare else theirs).save_pretrained(directory)
+    model = load_huggingface(directory, n_dims=N_DIMS, n_points=N_POINTS)
+    save_ends(model, directory)
+    return model
+
+
+def rewrite(directory: Path, change: Any) -> None:
+    file = directory / "model.safetensors"
+    save_file(change(load_file(file)), file, {"format": "pt"})
+
+
+def configure(directory: Path, **fields: Any) -> None:
+    file = directory / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+
+@pytest.mark.parametrize(
+    ("kind", "bare", "prefix"),
+    [
+        ("GPT2", False, "_orig_mod."),
+        ("GPT2", True, "module."),
+        ("GPT2", True, "backbone."),
+        ("GPT2", False, "model."),
+        ("Llama", True, "module._orig_mod.backbone."),
+        ("Llama", False, "model.model."),
+    ],
+)
+def test_wrappers_before_the_names_are_taken_off(
+    kind: str, bare: bool, prefix: str, tmp_path: Path
+) -> None:
+    model = saved(tmp_path, kind, bare)
+    rewrite(tmp_path, lambda weights: {prefix + name: w for name, w in weights.items()})
+    again = load_checkpoint(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(again(*prompts()), model(*prompts()))
+
+
+@pytest.mark.parametrize(
+    ("weights", "config", "message"),
+    [
+        (lambda ws: {"student." + n: w for n, w in ws.items()}, {}, "unknown student"),
+        (lambda ws: {n: w for n, w in ws.items() if "h.1." not in n}, {}, r"lacks .*h\.1\."),
+        (lambda ws: {n: w for n, w in ws.items() if "ln_f" not in n}, {}, r"lacks .*ln_f"),
+        (lambda ws: ws, {"n_layer": 1}, r"unknown .*h\.1\."),
+        (lambda ws: ws, {"n_layer": 3}, r"lacks .*h\.2\."),
+        (lambda ws: ws, {"n_embd": 8}, r"is \(16,\), not \(8,\)"),
+        (lambda ws: ws, {"n_positions": 20}, r"wpe\.weight is \(16, 16\), not \(20, 16\)"),
+        (lambda ws: {n: w * math.nan for n, w in ws.items()}, {}, "holds NaN or infinite"),
+    ],
+)
+def test_weights_that_are_not_the_models_are_named(
+    weights: Any, config: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    saved(tmp_path, bare=True)
+    rewrite(tmp_path, weights)
+    configure(tmp_path, **config)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path)
+
+
+def test_what_takes_no_part_in_predictions_may_be_missing_or_too_much(tmp_path: Path) -> None:
+    model = saved(tmp_path, "Llama")
+
+    def change(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        kept = {n: w for n, w in weights.items() if n != "lm_head.weight" and "embed" not in n}
+        return kept | {"score.weight": torch.ones(2, WIDTH)}
+
+    rewrite(tmp_path, change)
+    again = load_checkpoint(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(again(*prompts()), model(*prompts()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"layer_norm_epsilon": math.nan}, "layer_norm_epsilon is nan, expected a finite number"),
+        ({"layer_norm_epsilon": -1e-5}, r"layer_norm_epsilon is -1e-05, .*in \(0, 1\]"),
+        ({"task": {"a": [1, math.inf]}}, r"task\.a\[1\] is inf"),
+        ({"n_layer": 10**9}, "n_layer is 1000000000, expected a whole number from 1 to 10,000"),
+        ({"n_layer": -1}, "n_layer is -1"),
+        ({"vocab_size": 10**12}, "vocab_size is 1000000000000"),
+        ({"n_head": 3}, "not a readable Hugging Face model"),
+        ({"n_layer": "2"}, "not a readable Hugging Face model .*n_layer"),
+        ({"activation_function": "wave"}, "not a readable Hugging Face model"),
+        ({"model_type": "nothing"}, "not a readable Hugging Face model"),
+    ],
+)
+def test_configurations_that_cannot_be(
+    fields: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    saved(tmp_path)
+    configure(tmp_path, **fields)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[1]", "[" * 100_000, " " * 1_000_001])
+def test_configurations_that_are_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_checkpoint(tmp_path)
+
+
+def test_logging_of_transformers_is_left_as_it_is(tmp_path: Path) -> None:
+    code = (
+        "import transformers; transformers.logging.set_verbosity_info(); import hooks.huggingface;"
+        "assert transformers.logging.get_verbosity() == 20"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    before = transformers.logging.get_verbosity()
+    try:
+        transformers.logging.set_verbosity_info()
+        saved(tmp_path)
+        load_checkpoint(tmp_path)
+        (tmp_path / "model.safetensors").write_bytes(b"")
+        with pytest.raises(CheckpointError):
+            load_checkpoint(tmp_path)
+        assert transformers.logging.get_verbosity() == 20
+        assert transformers.utils.logging.is_progress_bar_enabled()
+    finally:
+        transformers.logging.set_verbosity(before)
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_that_the_bridge_copies_are_named_at_once() -> None:
+    with pytest.warns(UserWarning, match="GPTNeoX.* on copies .* train it before wrapping"):
+        wrap_huggingface(language_model("GPTNeoX"), n_dims=N_DIMS, n_points=N_POINTS)
+    for kind in ("GPT2", "Llama", "Mamba"):
+        wrap_huggingface(language_model(kind), n_dims=N_DIMS, n_points=N_POINTS)
