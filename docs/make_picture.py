@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from interp.result import open_result
+from interp.results.result import open_result
 
 WIDTH = 1180
 

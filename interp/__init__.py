@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interp.lazy import lazy_names
+from interp.results.accessors import register_accessor, register_method
 
 if TYPE_CHECKING:
     from hooks.checkpoints import CheckpointError as CheckpointError
     from hooks.checkpoints import save_checkpoint as save_checkpoint
     from hooks.model import SequenceModel as SequenceModel
     from hooks.sites import Site as Site
+    from interp import plots as plots
     from interp import tasks as tasks
     from interp import training as training
     from interp import zoo as zoo
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from interp.conditions.result import ConditionSweep as ConditionSweep
     from interp.conditions.result import open_conditions as open_conditions
     from interp.conditions.sweeping import conditions as conditions
-    from interp.result import MatchResult as MatchResult
-    from interp.result import open_result as open_result
+    from interp.results.result import MatchResult as MatchResult
+    from interp.results.result import open_result as open_result
     from interp.side_by_side.comparing import compare as compare
     from interp.side_by_side.result import ModelComparison as ModelComparison
     from interp.side_by_side.result import open_comparison as open_comparison
@@ -44,7 +46,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "CheckpointError": "hooks.checkpoints",
         "ConditionSweep": "interp.conditions.result",
-        "MatchResult": "interp.result",
+        "MatchResult": "interp.results.result",
         "MatchSettings": "interp.analyses.match_settings",
         "ModelComparison": "interp.side_by_side.result",
         "Recipe": "interp.training.recipe",
@@ -59,7 +61,8 @@ __getattr__, __dir__ = lazy_names(
         "match": "interp.analyses.match",
         "open_comparison": "interp.side_by_side.result",
         "open_conditions": "interp.conditions.result",
-        "open_result": "interp.result",
+        "open_result": "interp.results.result",
+        "plots": "interp.plots",
         "read_heads": "interp.analyses.heads",
         "save_checkpoint": "hooks.checkpoints",
         "separate": "interp.analyses.separation",
@@ -70,3 +73,14 @@ __getattr__, __dir__ = lazy_names(
         "zoo": "interp.zoo",
     },
 )
+
+register_accessor("MatchResult", "plot", "interp.plots.accessor:PlotAccessor")
+register_method("MatchResult", "_repr_html_", "interp.report.wording:verdict_html")
+register_method("MatchResult", "write_report", "interp.report.match:write_report")
+register_method("ModelComparison", "write_report", "interp.side_by_side.page:write_report")
+register_method("ConditionSweep", "write_report", "interp.conditions.page:write_report")
+for _picture in (
+    *("controls", "curve", "direct", "error", "halves", "heads"),
+    *("heatmap", "patterns", "points", "sites", "weights"),
+):  # deprecated, see `interp.plots.accessor`
+    register_method("MatchResult", f"plot_{_picture}", f"interp.plots.accessor:plot_{_picture}")

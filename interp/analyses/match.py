@@ -28,7 +28,7 @@ from interp.analyses.selectivity import error_selectivity, reference_selectivity
 from interp.analyses.tables import control_table, layer_table, reference_table
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
 from interp.analyses.views import choose_views, compute_views
-from interp.result import MatchResult, make_result
+from interp.results.result import MatchResult, make_result
 from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.stream import Progress
 from interp.tasks import Task

@@ -17,7 +17,7 @@ from interp.calibration.page import calibration_html
 from interp.calibration.protocols import ProtocolSteps
 from interp.calibration.rates import write_rates
 from interp.calibration.tables import conclusions, tables
-from interp.saved_result import save_netcdf
+from interp.results.netcdf import save_netcdf
 
 
 def write_calibration(

@@ -44,7 +44,7 @@ def write_files(out: Path, files: Mapping[str, Any]) -> None:
         OSError: A file cannot be written.
     """
     from hooks.atomic import write_text  # for the speed of start-up
-    from interp.saved_result import save_netcdf  # for the speed of start-up
+    from interp.results.netcdf import save_netcdf  # for the speed of start-up
 
     for name, content in files.items():
         path = out / name

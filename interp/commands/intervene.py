@@ -92,7 +92,7 @@ def _write(
 
     from hooks.atomic import write_text
     from interp.report.intervention_page import intervention_html
-    from interp.saved_result import save_netcdf
+    from interp.results.netcdf import save_netcdf
 
     for name, table in {"ablation.nc": ablation, "steering.nc": steering}.items():
         save_netcdf(table, out / name)

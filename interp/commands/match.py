@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hooks.activation_files import ActivationFile
     from hooks.model import SequenceModel
-    from interp.result import MatchResult
+    from interp.results.result import MatchResult
 
 
 def match(
@@ -154,7 +154,7 @@ def _layer_table(result: MatchResult) -> Table:
     """Error of every layer's read-out and its best match with every reference that has steps."""
     from rich.table import Table
 
-    from interp.last_step import AT_LEAST
+    from interp.results.selection import AT_LEAST
 
     layers = result.layers.isel(site=0)
     names = [name for name in result.references if result.reference(name).sizes["step"] > 1]
@@ -184,7 +184,7 @@ def _layer_table(result: MatchResult) -> Table:
 
 def _steps(scores: xarray.Dataset) -> list[str]:
     """Best steps of the layers, marked where there are no further ones to compare."""
-    from interp.last_step import AT_LEAST, is_last_step
+    from interp.results.selection import AT_LEAST, is_last_step
 
     counts = scores.best_step.values
     return [

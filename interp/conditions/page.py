@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from hooks.atomic import write_text
 from interp.conditions.figures import (
     plot_condition_errors,
     plot_condition_steps,
@@ -23,6 +26,15 @@ LAWS = {
     "gd": "gradient descent in proportion to κ",
     "cg": "conjugate gradients to its root, and never more than one a dimension",
 }
+
+
+def write_report(sweep: ConditionSweep, path: str | Path) -> None:
+    """Writes one HTML file that opens offline, atomically.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is left as it was.
+    """
+    write_text(path, page_html(sweep))
 
 
 def page_html(sweep: ConditionSweep) -> str:

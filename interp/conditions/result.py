@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import xarray
 
-from hooks.atomic import write_text
 from interp.conditions.variations import VARIATIONS
-from interp.saved_result import read_tree, save_netcdf, without_nan
+from interp.results.netcdf import read_tree, without_nan
+from interp.results.saved import SavedResult
 
 FORMAT = "icl-interp-conditions/1"
 
@@ -32,15 +33,13 @@ class Law:
     """Condition numbers at which it gets there."""
 
 
-@dataclass(frozen=True)
-class ConditionSweep:
+@dataclass(frozen=True, repr=False)
+class ConditionSweep(SavedResult):
     """Errors and matches of one model by condition.
 
     `data` is a tree with one table for each property that was varied, by `value`, `layer` and
     `reference`; see `interp.conditions.condition.measure` for what it holds.
     """
-
-    data: xarray.DataTree
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -56,12 +55,6 @@ class ConditionSweep:
         if name not in self.varied:
             raise ValueError(f"{name!r} was not varied; varied were {', '.join(self.varied)}")
         return self.data[name].to_dataset()
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Checkpoint, task, seed, versions and command."""
-        found: dict[str, Any] = json.loads(self.data.attrs["provenance"])
-        return found
 
     @property
     def left_out(self) -> Mapping[str, str]:
@@ -111,23 +104,14 @@ class ConditionSweep:
             "failure": [text or None for text in table.failure.values.tolist()],
         }
 
-    def save(self, path: str | Path) -> None:
-        """Writes everything to one netCDF file, atomically.
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A row for each property, value, layer and reference; no row has what it is not about."""
+        tables = [self.table(name).to_dataframe().reset_index() for name in self.varied]
+        named = [table.assign(varied=name) for name, table in zip(self.varied, tables, strict=True)]
+        return pandas.concat(named, ignore_index=True) if named else pandas.DataFrame()
 
-        Raises:
-            OSError: The file cannot be written; an existing one is left as it was.
-        """
-        save_netcdf(self.data, path)
-
-    def write_report(self, path: str | Path) -> None:
-        """Writes the report, one HTML file that opens offline, atomically.
-
-        Raises:
-            OSError: The file cannot be written; an existing one is left as it was.
-        """
-        from interp.conditions.page import page_html
-
-        write_text(path, page_html(self))
+    def _describe(self) -> str:
+        return f"{self.provenance['checkpoint']} by {', '.join(self.varied) or 'nothing'}"
 
 
 def open_conditions(path: str | Path) -> ConditionSweep:

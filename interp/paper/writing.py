@@ -10,7 +10,7 @@ from typing import Any
 from hooks.atomic import write_text
 from interp.paper.finding import Finding
 from interp.paper.page import reproduction_html
-from interp.saved_result import save_netcdf
+from interp.results.netcdf import save_netcdf
 
 
 def summarise(findings: Sequence[Finding]) -> list[dict[str, Any]]:

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
-from interp.plots.choice import choose_site, stepping
 from interp.plots.panel import R2_AXIS, Panel, draw, layer_axis
 from interp.plots.style import INK, Look
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import choose_site, stepping
 
 CONTROL_LOOKS = (
     ("#d55e00", "dash", "square-open"),

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
-from interp.last_step import AT_LEAST
-from interp.plots.choice import choose_site, choose_stepping
 from interp.plots.marks import error_bars
-from interp.plots.measure import (
-    WORDS,
+from interp.plots.panel import Panel, draw, layer_axis
+from interp.plots.step_axis import StepAxis
+from interp.plots.style import MEASURE_LABELS, reference_look
+from interp.results.result import MatchResult
+from interp.results.selection import (
+    AT_LEAST,
     Measure,
     Steps,
+    choose_site,
+    choose_stepping,
     evidence_by,
     is_measured,
     leading_measure,
     steps_of,
 )
-from interp.plots.panel import Panel, draw, layer_axis
-from interp.plots.step_axis import StepAxis
-from interp.plots.style import reference_look
-from interp.result import MatchResult
 from probes.verdict import Evidence
 
 UNCHANGED = 1e-4
@@ -76,7 +76,10 @@ class _Curve:
     def panel(self, names: Sequence[str], axes: dict[str, StepAxis]) -> Panel:
         axis = max((axes[name] for name in names), key=lambda axis: axis.largest)
         return Panel(
-            title=f"Best step {WORDS[self.measure]}, {'log' if axis.is_log else 'linear'} axis",
+            title=(
+                f"Best step {MEASURE_LABELS[self.measure]}, "
+                f"{'log' if axis.is_log else 'linear'} axis"
+            ),
             traces=[trace for name in names for trace in self.traces(name, axes[name])],
             x=layer_axis(self.result),
             y=axis.properties("best-matching step"),

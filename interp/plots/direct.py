@@ -8,11 +8,10 @@ from typing import get_args
 import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
-from interp.plots.choice import choose_site, choose_stepping
-from interp.plots.measure import Measure, is_measured
 from interp.plots.panel import R2_AXIS, Panel, draw, layer_axis
 from interp.plots.style import reference_look
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import Measure, choose_site, choose_stepping, is_measured
 
 DRAWN: dict[str, tuple[str, str, str]] = {
     "prediction": ("prediction", "solid", "circle"),

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
-from interp.plots.choice import choose_reference, choose_site
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import INK, Look, ordered_looks, reference_look
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import choose_reference, choose_site
 
 Abscissa = Literal["layer", "step", "examples"]
 SHOWN_POINTS = (0.2, 0.4, 0.5, 0.75, 1.0)

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from plotly.graph_objects import Bar, Figure
 
-from interp.plots.choice import choose_reference
 from interp.plots.panel import Panel, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import reference_look, site_look
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import choose_reference
 
 STREAMS = ("resid_post", "resid_mid")
 HALVES = (("attention", "attn_out", ""), ("MLP", "mlp_out", "/"))

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
-from interp.last_step import AT_LEAST
-from interp.plots.choice import choose_site, choose_stepping
 from interp.plots.marks import BEST_MARK, button_row
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import SEQUENTIAL, reference_look
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import AT_LEAST, choose_site, choose_stepping
 
 TREATMENTS = {
     "matched/paper": "matched",

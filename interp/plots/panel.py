@@ -11,7 +11,7 @@ from plotly.basedatatypes import BaseTraceType
 from plotly.graph_objects import Figure
 
 from interp.plots.style import FONT, GRID, INK, MUTED, SHADE
-from interp.result import MatchResult
+from interp.results.result import MatchResult
 
 HEIGHT = 420
 GAP = 0.12

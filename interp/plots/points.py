@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from plotly.graph_objects import Figure, Heatmap
 
-from interp.plots.choice import choose_reference, choose_site
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import SEQUENTIAL, reference_look
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import choose_reference, choose_site
 
 
 def plot_points(

@@ -7,7 +7,7 @@ from plotly.graph_objects import Figure
 from interp.plots.layer_intervals import layer_line
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.style import ordered_looks, reference_label
-from interp.result import MatchResult
+from interp.results.result import MatchResult
 
 
 def plot_rivals(result: MatchResult) -> Figure:

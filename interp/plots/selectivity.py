@@ -6,11 +6,11 @@ from typing import Literal
 
 from plotly.graph_objects import Figure
 
-from interp.plots.choice import choose_site, stepping
 from interp.plots.layer_intervals import layer_line
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.style import reference_look
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import choose_site, stepping
 
 VARIABLES = {"similarity": "selectivity", "prediction": "prediction_selectivity"}
 TITLES = {

@@ -8,12 +8,12 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Scatter
 
-from interp.plots.choice import choose_reference
 from interp.plots.marks import line_with_intervals
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import reference_look, site_look
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import choose_reference
 
 
 def plot_sites(

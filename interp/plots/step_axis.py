@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from interp.plots.style import MUTED
-from interp.result import MatchResult
+from interp.results.result import MatchResult
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from typing import Any
 
 from plotly.colors import sample_colorscale  # type: ignore[attr-defined]
 
+from interp.results.selection import Measure
+
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 INK = "#1f2328"
 MUTED = "#57606a"
@@ -83,6 +85,12 @@ SITE_LOOKS: dict[str, Look] = {
     "attn_out": Look("attention output (attn_out)", "#0072b2", "dash", "square"),
     "mlp_out": Look("MLP output (mlp_out)", "#d55e00", "dot", "diamond"),
     "z": Look("attention heads (z)", "#cc79a7", "longdash", "cross"),
+}
+MEASURE_LABELS: dict[Measure, str] = {
+    "similarity": "by similarity of errors",
+    "prediction": "by R² of the prediction",
+    "weights": "by R² of the weight vector",
+    "filtered_query": "by R² of the filtered query",
 }
 SPARE_COLOURS = ("#cc79a7", "#332288", "#882255", "#117733", "#999933")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from plotly.graph_objects import Figure
 
-from interp.plots.choice import choose_site
 from interp.plots.layer_intervals import layer_line
 from interp.plots.panel import Panel, draw, layer_axis
 from interp.plots.style import reference_look
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import choose_site
 
 
 def plot_unique_variance(result: MatchResult, *, site: str | None = None) -> Figure:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from interp.plots.choice import choose_site
 from interp.plots.rivals import plot_rivals
 from interp.plots.selectivity import plot_selectivity
 from interp.plots.style import reference_label
 from interp.plots.unique_variance import plot_unique_variance
 from interp.report.section import Section
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import choose_site
 
 
 def beyond_sections(result: MatchResult) -> tuple[Section | None, ...]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interp.last_step import AT_LEAST
-from interp.plots.choice import choose_site, stepping
-from interp.plots.measure import WORDS, Measure, is_measured, steps_of
-from interp.plots.style import reference_label
-from interp.result import MatchResult
+from interp.plots.style import MEASURE_LABELS, reference_label
+from interp.results.result import MatchResult
+from interp.results.selection import AT_LEAST, Measure, choose_site, is_measured, stepping, steps_of
 
 
 def last_steps_note(result: MatchResult, measures: Sequence[Measure]) -> str | None:
     """A sentence for every measure by which a layer is most like the end of a grid of steps."""
     parts = [
-        f"The best step {WORDS[measure]} is the last that was compared, and so at least that, for: "
-        f"{'; '.join(places)}."
+        f"The best step {MEASURE_LABELS[measure]} is the last that was compared, "
+        f"and so at least that, for: {'; '.join(places)}."
         for measure in measures
         if (places := _places(result, measure))
     ]

@@ -11,7 +11,7 @@ from interp.report.picture import with_pictures
 from interp.report.sections import sections
 from interp.report.templating import render_page
 from interp.report.wording import checkpoint_of, word
-from interp.result import MatchResult
+from interp.results.result import MatchResult
 from interp.versions import versions_text
 
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from interp.plots.choice import choose_site, quoted_reference, stepping
 from interp.plots.controls import plot_controls
 from interp.plots.curve import plot_curve
 from interp.plots.direct import plot_direct
 from interp.plots.error import plot_error
 from interp.plots.halves import has_halves, plot_halves
 from interp.plots.heatmap import plot_heatmap
-from interp.plots.measure import Measure, is_measured, leading_measure
 from interp.plots.points import plot_points
 from interp.plots.sites import plot_sites
 from interp.report.beyond_sections import beyond_sections, order_note
 from interp.report.last_steps import last_steps_note
 from interp.report.section import Section
 from interp.report.view_sections import view_sections
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import (
+    Measure,
+    choose_site,
+    is_measured,
+    leading_measure,
+    quoted_reference,
+    stepping,
+)
 
 
 def sections(result: MatchResult) -> tuple[Section, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from interp.plots.choice import quoted_reference
 from interp.plots.heads import plot_heads
 from interp.plots.induced_weights import (
     plot_span,
@@ -14,7 +13,8 @@ from interp.plots.induced_weights import (
 )
 from interp.plots.patterns import plot_looked_at, plot_patterns
 from interp.report.section import Section
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import quoted_reference
 
 
 def view_sections(result: MatchResult) -> tuple[Section, ...]:

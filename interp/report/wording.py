@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from interp.plots.measure import leading_measure
 from interp.plots.style import FAMILY_LABELS, reference_label
 from interp.report.last_steps import last_steps_note
 from interp.report.page import environment
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import leading_measure
 from probes.conclusion import explain_fit, explain_nearest
 from probes.estimate import Estimate
 from probes.verdict import PARAGRAPH_BREAK, Evidence, Verdict

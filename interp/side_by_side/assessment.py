@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hooks.model import SequenceModel
 from interp.analyses.match import match
-from interp.result import MatchResult
+from interp.results.result import MatchResult
 from interp.scoring.stream import Progress
 from interp.side_by_side.conditioning import ill_conditioned
 from interp.side_by_side.cost import count_parameters, milliseconds_per_prompt

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import quote
 
 from plotly.graph_objects import Figure
 
+from hooks.atomic import write_text
 from interp.report.picture import picture_of
 from interp.report.section import Section
 from interp.report.templating import render_page
@@ -55,6 +57,15 @@ class ShownTable:
     downloads: tuple[tuple[str, str, str], ...]
     """Words, file name and address."""
     is_long: bool
+
+
+def write_report(comparison: ModelComparison, path: str | Path) -> None:
+    """Writes one HTML file that opens offline, atomically.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is left as it was.
+    """
+    write_text(path, report_html(comparison))
 
 
 def report_html(comparison: ModelComparison) -> str:

@@ -10,10 +10,10 @@ import xarray
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.marks import error_bars
-from interp.plots.measure import steps_of
 from interp.plots.panel import MOST_LAYER_TICKS, Panel, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import MUTED, Look, reference_look
+from interp.results.selection import steps_of
 from interp.side_by_side.looks import model_looks
 from interp.side_by_side.result import ModelComparison
 from interp.side_by_side.tables import REFERENCE_TITLES

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas
 import xarray
 
-from hooks.atomic import write_text
-from interp.result import MatchResult
-from interp.saved_result import read_tree, save_netcdf
+from interp.results.netcdf import read_tree
+from interp.results.result import MatchResult
+from interp.results.saved import SavedResult
 
 if TYPE_CHECKING:
     from interp.side_by_side.table import Table
@@ -21,15 +21,13 @@ if TYPE_CHECKING:
 FORMAT = "icl-interp-compare/1"
 
 
-@dataclass(frozen=True)
-class ModelComparison:
+@dataclass(frozen=True, repr=False)
+class ModelComparison(SavedResult):
     """Several models beside each other.
 
     `data` is a tree: `/summary` holds errors, similarities, differences, forgetting and cost by
     `model`; `/models/<number>` is what `interp.match` found about each model by itself.
     """
-
-    data: xarray.DataTree
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,11 +59,6 @@ class ModelComparison:
             for number, name in enumerate(self.names)
         }
 
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Prompts, seed, versions and command."""
-        return json.loads(self.data.attrs["provenance"])
-
     @cached_property
     def tables(self) -> Mapping[str, Table]:
         """Every table by its name; each has `to_csv` and `to_latex`."""
@@ -81,23 +74,14 @@ class ModelComparison:
             "tables": {name: table.records() for name, table in self.tables.items()},
         }
 
-    def save(self, path: str | Path) -> None:
-        """Writes everything to one netCDF file, atomically.
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A row for each model, with every number that there is one of for each model."""
+        summary = self.summary
+        single = [name for name, values in summary.data_vars.items() if values.dims == ("model",)]
+        return summary[single].to_dataframe().reset_index()
 
-        Raises:
-            OSError: The file cannot be written; an existing one is left as it was.
-        """
-        save_netcdf(self.data, path)
-
-    def write_report(self, path: str | Path) -> None:
-        """Writes the report, one HTML file that opens offline, atomically.
-
-        Raises:
-            OSError: The file cannot be written; an existing one is left as it was.
-        """
-        from interp.side_by_side.page import report_html
-
-        write_text(path, report_html(self))
+    def _describe(self) -> str:
+        return ", ".join(self.names)
 
 
 def open_comparison(path: str | Path) -> ModelComparison:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray
 
 from interp.plots.style import FAMILY_LABELS
-from interp.result import MatchResult
+from interp.results.result import MatchResult
 from interp.side_by_side.result import ModelComparison
 from interp.side_by_side.table import Cell, Column, Number, Table
 

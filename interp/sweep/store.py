@@ -12,7 +12,7 @@ from typing import Any
 
 import xarray
 
-from interp.saved_result import save_netcdf
+from interp.results.netcdf import save_netcdf
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import xarray
 from interp.jobs.failure import Failure, keep_tracebacks, sentences
 from interp.jobs.pool import Pool
 from interp.jobs.running import run_missing
-from interp.saved_result import save_netcdf
+from interp.results.netcdf import save_netcdf
 from interp.sweep.analyses import Analysis
 from interp.sweep.cell import Cell, run_cell
 from interp.sweep.checkpoint import Checkpoint

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from interp.result import MatchResult, make_result
+from interp.results.result import MatchResult, make_result
 from probes.estimate import Estimate
 from probes.verdict import Evidence, Finding, Verdict
 

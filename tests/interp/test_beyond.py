@@ -18,7 +18,7 @@ from interp.plots.rivals import plot_rivals
 from interp.plots.selectivity import plot_selectivity
 from interp.plots.unique_variance import plot_unique_variance
 from interp.report.beyond_sections import beyond_sections, order_note
-from interp.result import MatchResult
+from interp.results.result import MatchResult
 from interp.tasks import LinearRegression, TwoLayerNetwork
 from probes.references import Prefixes
 

@@ -15,7 +15,7 @@ from hooks.architectures.planted import build_planted
 from interp.conditions.page import page_html
 from interp.conditions.result import ConditionSweep, open_conditions
 from interp.conditions.sweeping import conditions
-from interp.saved_result import ResultError
+from interp.results.netcdf import ResultError
 from interp.tasks import LinearRegression, TwoLayerNetwork
 
 SIZES = {"n_dims": 3, "n_points": 7}

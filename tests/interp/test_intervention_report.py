@@ -45,7 +45,7 @@ def test_the_gentlest_way_of_replacing_is_shown_first(ablation: xarray.Dataset):
 
 
 def test_the_shift_is_the_step_that_was_skipped(ablation: xarray.Dataset):
-    [cells] = plots.plot_shift(ablation).data
+    [cells] = plots.shift(ablation).data
     rows = dict(zip(cells.y, np.asarray(cells.customdata), strict=True))
     after, before = rows["layer 2"][:, 0], rows["layer 2"][:, 1]
     np.testing.assert_allclose(after - before, [0, 0, -1, -1, -1], atol=0.1)
@@ -58,7 +58,7 @@ def test_the_shift_is_the_step_that_was_skipped(ablation: xarray.Dataset):
 def test_steering_shows_the_goal_reached_and_controls_beside_it(steering: xarray.Dataset):
     [pair] = steered_pairs(steering)
     assert pair == ("gd", "prediction")
-    goal, along, *controls = plots.plot_steering(steering, *pair).data
+    goal, along, *controls = plots.steering(steering, *pair).data
     np.testing.assert_allclose(along.y, 1, atol=0.01)
     assert set(goal.y) == {1}
     assert [trace.marker.symbol for trace in (along, *controls)] == ["circle", "x", "square"]
@@ -68,11 +68,11 @@ def test_steering_shows_the_goal_reached_and_controls_beside_it(steering: xarray
 @pytest.mark.parametrize("what", ["parts", "heads"])
 def test_unknown_names_are_refused(ablation: xarray.Dataset, steering: xarray.Dataset, what: str):
     with pytest.raises(ValueError, match="method must be one of zero, resample, got 'mean'"):
-        plots.plot_shift(ablation, method="mean", what=what)
+        plots.shift(ablation, method="mean", what=what)
     with pytest.raises(ValueError, match="reference 'newton' was not compared"):
-        plots.plot_shift(ablation, "newton", what=what)
+        plots.shift(ablation, "newton", what=what)
     with pytest.raises(ValueError, match="moved was gd as prediction"):
-        plots.plot_steering(steering, "gd", "filtered_query")
+        plots.steering(steering, "gd", "filtered_query")
 
 
 def test_the_report_opens_without_errors_or_requests(

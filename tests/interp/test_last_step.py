@@ -12,10 +12,10 @@ from rich.console import Console
 
 from interp import plots
 from interp.commands.match import _layer_table
-from interp.last_step import is_last_step
 from interp.report import verdict_html
 from interp.report.sections import sections
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import is_last_step
 
 LAST = f"{LOG_STEPS[-1]:.0f}"
 
@@ -81,14 +81,14 @@ def test_reports_and_notebooks_name_reference_layer_and_step(
 def test_pictures_say_it_when_pointed_at(at_end: MatchResult, inside: MatchResult):
     for result, sign in ((at_end, "≥ "), (inside, "")):
         _, filled, hollow = (
-            trace for trace in plots.plot_curve(result, ["gd"]).data if trace.legendgroup == "gd"
+            trace for trace in plots.curve(result, ["gd"]).data if trace.legendgroup == "gd"
         )
         assert hollow.text[-1] == sign
         assert {*filled.text, *hollow.text[:-1]} == {""}
         assert "%{text}%{customdata" in hollow.hovertemplate
-        _, marks = plots.plot_heatmap(result, "gd").data
+        _, marks = plots.heatmap(result, "gd").data
         assert marks.text.tolist() == [""] * 5 + [sign]
-        for button in plots.plot_heatmap(result, "gd").layout.updatemenus[0].buttons:
+        for button in plots.heatmap(result, "gd").layout.updatemenus[0].buttons:
             cells, signs = button.args[0]["text"]
             assert cells is None
             assert list(signs) == [""] * 5 + [sign]

@@ -20,8 +20,8 @@ from interp.analyses.fitting import fit_readouts
 from interp.analyses.judging import beyond_first
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings, budget_of
-from interp.result import MatchResult, open_result
-from interp.saved_result import ResultError
+from interp.results.netcdf import ResultError
+from interp.results.result import MatchResult, open_result
 from interp.tasks import LinearRegression
 from probes.references import OLS, Prefixes
 from probes.references.divergence import DivergenceWarning

@@ -27,7 +27,6 @@ from interp.analyses.comparisons import LABELS
 from interp.analyses.direct import TARGETS
 from interp.analyses.judging import DEAD, MIN_DIRECT_R2
 from interp.plots.curve import UNCHANGED
-from interp.plots.measure import FINDINGS, READABLE
 from interp.plots.style import (
     FAMILY_LABELS,
     REFERENCE_LOOKS,
@@ -35,24 +34,25 @@ from interp.plots.style import (
     SITE_LOOKS,
     ordered_looks,
 )
-from interp.result import MatchResult
+from interp.results.result import MatchResult
+from interp.results.selection import FINDINGS, READABLE
 
 PICTURES: dict[str, Callable[[MatchResult], Figure]] = {
-    "curve": plots.plot_curve,
-    "curve of one reference": lambda r: plots.plot_curve(r, ["gd"]),
-    "curve by R^2": lambda r: plots.plot_curve(r, measure="prediction"),
-    "curve at another site": lambda r: plots.plot_curve(r, site="attn_out"),
-    "heatmap of Newton": plots.plot_heatmap,
-    "heatmap of GD": lambda r: plots.plot_heatmap(r, "gd"),
-    "error": plots.plot_error,
-    "error against steps": lambda r: plots.plot_error(r, "step", reference="gd"),
-    "direct": plots.plot_direct,
-    "sites, step": plots.plot_sites,
-    "sites, similarity": lambda r: plots.plot_sites(r, "similarity", "gd"),
-    "sites, error": lambda r: plots.plot_sites(r, "error"),
-    "controls, error": plots.plot_controls,
-    "controls, R^2": lambda r: plots.plot_controls(r, "r2"),
-    "points": plots.plot_points,
+    "curve": plots.curve,
+    "curve of one reference": lambda r: plots.curve(r, ["gd"]),
+    "curve by R^2": lambda r: plots.curve(r, measure="prediction"),
+    "curve at another site": lambda r: plots.curve(r, site="attn_out"),
+    "heatmap of Newton": plots.heatmap,
+    "heatmap of GD": lambda r: plots.heatmap(r, "gd"),
+    "error": plots.error,
+    "error against steps": lambda r: plots.error(r, "step", reference="gd"),
+    "direct": plots.direct,
+    "sites, step": plots.sites,
+    "sites, similarity": lambda r: plots.sites(r, "similarity", "gd"),
+    "sites, error": lambda r: plots.sites(r, "error"),
+    "controls, error": plots.controls,
+    "controls, R^2": lambda r: plots.controls(r, "r2"),
+    "points": plots.points,
 }
 
 
@@ -92,10 +92,38 @@ def test_every_picture_has_data_a_title_and_a_title_on_every_axis(
     ],
 )
 def test_a_result_draws_its_pictures(result: MatchResult, name: str, values: tuple[object, ...]):
-    drawn = getattr(result, f"plot_{name}")(*values)
-    assert drawn == getattr(plots, f"plot_{name}")(result, *values)
+    drawn = getattr(plots, name)(result, *values)
+    assert getattr(result.plot, name)(*values) == drawn
+    assert name in dir(result.plot)
+    with pytest.warns(DeprecationWarning, match=rf"result\.plot\.{name}"):
+        assert getattr(result, f"plot_{name}")(*values) == drawn
+    with pytest.warns(DeprecationWarning, match=rf"interp\.plots\.{name}"):
+        assert getattr(plots, f"plot_{name}")(result, *values) == drawn
+
+
+def test_a_result_has_no_other_members(result: MatchResult):
+    for name in ("plots", "plot_nothing"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(result, name)
+    with pytest.raises(AttributeError, match="no picture 'pie'"):
+        result.plot.pie  # noqa: B018
+
+
+def test_a_result_is_a_line_and_a_table(result: MatchResult):
+    assert repr(result) == (
+        "<MatchResult: planted: newton, 2 steps a layer; 6 layers, 4 references, 128 prompts>"
+    )
+    table = result.to_dataframe().set_index(["reference", "site", "layer"])
+    scores = result.reference("gd").sel(site="attn_out", layer=3)
+    row = table.loc["gd", "attn_out", 3]
+    assert row.best_step == scores.best_step
+    assert row.best_step_high == scores.best_step_interval.sel(bound="high")
+    assert row.mean_error == result.layers.mean_error.sel(site="attn_out", layer=3)
+
+
+def test_halves_need_their_sites(result: MatchResult):
     with pytest.raises(ValueError, match="halves need the sites"):
-        result.plot_halves()
+        result.plot.halves()
 
 
 def patterns() -> xarray.Dataset:
@@ -117,10 +145,10 @@ def test_buttons_and_legends_leave_the_title_free(
     result: MatchResult, browser: Browser, tmp_path: Path
 ):
     figures = [
-        plots.plot_heatmap(result).update_layout(width=480),
-        plots.plot_patterns(patterns()),
-        plots.plot_direct(result).update_layout(width=480),
-        plots.plot_error(result, "examples"),
+        plots.heatmap(result).update_layout(width=480),
+        plots.patterns(patterns()),
+        plots.direct(result).update_layout(width=480),
+        plots.error(result, "examples"),
     ]
     parts = [figure.to_html(full_html=False, include_plotlyjs=False) for figure in figures]
     parts[0] = figures[0].to_html(full_html=False)
@@ -143,7 +171,7 @@ def test_buttons_and_legends_leave_the_title_free(
 def test_the_curve_shows_steps_intervals_and_the_layers_of_the_rate(
     result: MatchResult, measure: str
 ):
-    figure = plots.plot_curve(result, measure=measure)
+    figure = plots.curve(result, measure=measure)
     scores = result.reference("newton").sel(site="resid_post")
     _, filled, hollow = traces(figure, "newton")
     inside = np.arange(FIRST, LAST + 1)
@@ -157,14 +185,14 @@ def test_the_curve_shows_steps_intervals_and_the_layers_of_the_rate(
 
 
 def test_the_rate_is_a_line_through_the_middle_of_its_layers(result: MatchResult):
-    line, filled, _ = traces(plots.plot_curve(result, ["newton"]), "newton")
+    line, filled, _ = traces(plots.curve(result, ["newton"]), "newton")
     slope = np.diff(line.y) / np.diff(line.x)
     np.testing.assert_allclose(slope, RATES["newton"])
     assert np.interp((FIRST + LAST) / 2, line.x, line.y) == pytest.approx(filled.y.mean())
 
 
 def test_the_rate_line_is_level_over_a_layer_that_does_nothing():
-    figure = plots.plot_curve(planted_result(dead_layer=3), ["newton"])
+    figure = plots.curve(planted_result(dead_layer=3), ["newton"])
     line = traces(figure, "newton")[0]
     over = (line.x >= 2) & (line.x <= 3)
     assert np.ptp(line.y[over]) == pytest.approx(0)
@@ -176,30 +204,30 @@ def test_the_rate_line_is_level_over_a_layer_that_does_nothing():
 
 
 def test_log_axes_hold_zero_below_one(result: MatchResult):
-    _, filled, hollow = traces(plots.plot_curve(result, ["gd"]), "gd")
+    _, filled, hollow = traces(plots.curve(result, ["gd"]), "gd")
     np.testing.assert_allclose(filled.y, np.log2(steps_of_layers("gd", 5)[FIRST : LAST + 1]))
     assert hollow.y[0] == -1
-    axis = plots.plot_curve(result, ["gd"]).layout.yaxis
+    axis = plots.curve(result, ["gd"]).layout.yaxis
     assert axis.ticktext[:2] == ("0", "1")
     assert axis.tickvals[:2] == (-1, 0)
 
 
 def test_steps_that_cannot_be_read_are_not_shown(result: MatchResult):
-    by_prediction = plots.plot_curve(result, ["newton"], measure="prediction")
-    by_weights = plots.plot_curve(result, ["newton"], measure="weights")
+    by_prediction = plots.curve(result, ["newton"], measure="prediction")
+    by_weights = plots.curve(result, ["newton"], measure="weights")
     assert np.isfinite(np.concatenate([trace.y for trace in by_prediction.data])).any()
     assert np.isnan(np.concatenate([trace.y for trace in by_weights.data])).all()
 
 
 def test_without_evidence_the_curve_has_no_line():
-    figure = plots.plot_curve(planted_result(has_evidence=False, standing=()))
+    figure = plots.curve(planted_result(has_evidence=False, standing=()))
     assert {trace.mode for trace in figure.data} == {"markers"}
     assert not figure.layout.shapes
 
 
 @pytest.mark.parametrize("name", ["newton", "gd"])
 def test_heatmaps_hold_the_table_and_mark_the_best_step(result: MatchResult, name: str):
-    figure = plots.plot_heatmap(result, name)
+    figure = plots.heatmap(result, name)
     cells, marks = figure.data
     scores = result.reference(name).sel(site="resid_post")
     np.testing.assert_array_equal(cells.z, scores.similarity.sel(treatment="matched/paper"))
@@ -209,7 +237,7 @@ def test_heatmaps_hold_the_table_and_mark_the_best_step(result: MatchResult, nam
 
 
 def test_buttons_switch_cells_and_marks_together(result: MatchResult):
-    figure = plots.plot_heatmap(result)
+    figure = plots.heatmap(result)
     scores = result.reference("newton").sel(site="resid_post")
     buttons = figure.layout.updatemenus[0].buttons
     assert len(buttons) == len(TREATMENTS)
@@ -222,7 +250,7 @@ def test_buttons_switch_cells_and_marks_together(result: MatchResult):
 
 
 def test_exact_references_leave_the_error_axis_below(result: MatchResult):
-    figure = plots.plot_error(result, "examples")
+    figure = plots.error(result, "examples")
     low, high = figure.layout.yaxis.range
     assert figure.layout.yaxis.type == "log"
     errors = result.layers.error.sel(site="resid_post").values
@@ -233,7 +261,7 @@ def test_exact_references_leave_the_error_axis_below(result: MatchResult):
 
 
 def test_error_against_layers_picks_points_of_the_table(result: MatchResult):
-    figure = plots.plot_error(result, "layer")
+    figure = plots.error(result, "layer")
     errors = result.layers.error.sel(site="resid_post").values
     for trace in figure.data:
         np.testing.assert_array_equal(trace.y, errors[:, int(trace.name.split()[0])])
@@ -242,27 +270,27 @@ def test_error_against_layers_picks_points_of_the_table(result: MatchResult):
 
 def test_points_show_the_similarity_at_the_best_step(result: MatchResult):
     scores = result.reference("newton").sel(site="resid_post")
-    (cells,) = plots.plot_points(result, "newton").data
+    (cells,) = plots.points(result, "newton").data
     for layer, step in enumerate(scores.best_step.values):
         index = int(np.flatnonzero(step == LINEAR_STEPS)[0])
         np.testing.assert_array_equal(cells.z[layer], scores.point_similarity[layer, index])
 
 
 def test_controls_that_were_not_measured_are_left_out(result: MatchResult):
-    names = [trace.name for trace in plots.plot_controls(result, "r2").data]
+    names = [trace.name for trace in plots.controls(result, "r2").data]
     assert names == ["trained model", "random weights"]
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda r: plots.plot_heatmap(r, "ols"), "no steps"),
-        (lambda r: plots.plot_heatmap(r, "bfgs"), "was not compared"),
-        (lambda r: plots.plot_heatmap(r, treatment="fried"), "treatment must be"),
-        (lambda r: plots.plot_curve(r, ["bfgs"]), "was not compared"),
-        (lambda r: plots.plot_curve(r, []), "nothing of what was asked"),
-        (lambda r: plots.plot_curve(r, site="mlp_out"), "was not read"),
-        (lambda r: plots.plot_points(r, "ols"), "no steps"),
+        (lambda r: plots.heatmap(r, "ols"), "no steps"),
+        (lambda r: plots.heatmap(r, "bfgs"), "was not compared"),
+        (lambda r: plots.heatmap(r, treatment="fried"), "treatment must be"),
+        (lambda r: plots.curve(r, ["bfgs"]), "was not compared"),
+        (lambda r: plots.curve(r, []), "nothing of what was asked"),
+        (lambda r: plots.curve(r, site="mlp_out"), "was not read"),
+        (lambda r: plots.points(r, "ols"), "no steps"),
     ],
 )
 def test_what_the_result_does_not_hold_is_refused_by_name(
@@ -274,7 +302,7 @@ def test_what_the_result_does_not_hold_is_refused_by_name(
 
 def test_names_of_unknown_references_are_escaped():
     name = "<b onclick=alert(1)>"
-    figure = plots.plot_curve(planted_result(names=(name,), standing=()))
+    figure = plots.curve(planted_result(names=(name,), standing=()))
     assert all(name not in trace.name for trace in figure.data)
     assert any(escape(name) in trace.name for trace in figure.data)
 

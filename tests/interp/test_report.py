@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 
 from interp.report import verdict_html, write_report
 from interp.report.wording import word
-from interp.result import MatchResult
+from interp.results.result import MatchResult
 from probes.conclusion import conclude_misfit
 from probes.estimate import Estimate
 from probes.misfit import Misfit

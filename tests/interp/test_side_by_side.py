@@ -16,7 +16,7 @@ from torch import nn
 
 from hooks.architectures import build_model
 from hooks.model import ModelConfig, SequenceModel
-from interp.saved_result import ResultError
+from interp.results.netcdf import ResultError
 from interp.side_by_side.comparing import compare
 from interp.side_by_side.conditioning import IllConditioned
 from interp.side_by_side.cost import count_parameters, milliseconds_per_prompt

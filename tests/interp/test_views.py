@@ -18,7 +18,7 @@ from hooks.architectures.gd_exact import GDExact, GDExactConfig
 from interp import plots
 from interp.analyses.views import VIEWS, choose_views, parse_show, shown_kinds
 from interp.cli import main
-from interp.result import MatchResult
+from interp.results.result import MatchResult
 from interp.tasks import LinearRegression
 
 TASK = LinearRegression(n_dims=3, n_points=6)
@@ -57,15 +57,15 @@ def test_views_are_saved_and_come_back(result: MatchResult, tmp_path: Path):
 
 
 PICTURES: dict[str, Callable[[MatchResult], Figure]] = {
-    "weights": lambda r: r.plot_weights(),
-    "weights, GD": lambda r: r.plot_weights("gd"),
-    "weights by examples": lambda r: plots.plot_weights_by_examples(r.view("weights"), "ols"),
-    "span": lambda r: plots.plot_span(r.view("weights")),
-    "heads": lambda r: r.plot_heads(),
-    "heads, moments": lambda r: r.plot_heads(what="moments"),
-    "patterns": lambda r: r.plot_patterns(),
-    "patterns of a prompt": lambda r: r.plot_patterns(prompt=1),
-    "looked at": lambda r: plots.plot_looked_at(r.view("patterns")),
+    "weights": lambda r: r.plot.weights(),
+    "weights, GD": lambda r: r.plot.weights("gd"),
+    "weights by examples": lambda r: plots.weights_by_examples(r.view("weights"), "ols"),
+    "span": lambda r: plots.span(r.view("weights")),
+    "heads": lambda r: r.plot.heads(),
+    "heads, moments": lambda r: r.plot.heads(what="moments"),
+    "patterns": lambda r: r.plot.patterns(),
+    "patterns of a prompt": lambda r: r.plot.patterns(prompt=1),
+    "looked at": lambda r: plots.looked_at(r.view("patterns")),
 }
 
 
@@ -81,7 +81,7 @@ def test_every_picture_has_data_and_titles(result: MatchResult, picture: str):
 
 
 def test_the_heatmap_marks_the_best_match(result: MatchResult):
-    cells, marks = result.plot_weights("gd").data
+    cells, marks = result.plot.weights("gd").data
     scores = result.view("weights")["gd"]
     np.testing.assert_array_equal(marks.customdata, scores.best_step)
     assert np.asarray(cells.z).shape == (4, scores.sizes["step"])
@@ -89,7 +89,7 @@ def test_the_heatmap_marks_the_best_match(result: MatchResult):
 
 def test_tiles_hold_the_patterns_and_nothing_between(result: MatchResult):
     table = result.view("patterns").to_dataset()
-    [tiles] = result.plot_patterns(prompt=0).data
+    [tiles] = result.plot.patterns(prompt=0).data
     n = table.sizes["query"]
     picture = np.asarray(tiles.z, dtype=float)
     expected = table.pattern.sel(prompt=0, layer=2, head=0).values
@@ -116,12 +116,12 @@ def test_the_report_shows_them(browser: Browser, result: MatchResult, tmp_path: 
 def test_halves_of_a_layer_add_up_to_it(value: str):
     """In the planted result nothing changes from the middle of a layer to its end."""
     found = planted_result(kinds=("resid_post", "resid_mid"))
-    attention, mlp = plots.plot_halves(found, value, *["newton"] * (value == "step")).data
+    attention, mlp = plots.halves(found, value, *["newton"] * (value == "step")).data
     stream = steps_of_layers("newton", 5) if value == "step" else -found.layers.mean_error[0]
     np.testing.assert_allclose(attention.y, np.diff(stream))
     np.testing.assert_allclose(mlp.y, 0)
     with pytest.raises(ValueError, match="show='sites' reads them"):
-        plots.plot_halves(planted_result(), value)
+        plots.halves(planted_result(), value)
 
 
 def test_names_of_views():

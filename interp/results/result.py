@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
+import msgspec
+import pandas
 import xarray
 
-from interp.saved_result import read_tree, save_netcdf, without_nan
-from interp.saved_verdict import verdict_from
+from interp.results.netcdf import read_tree, without_nan
+from interp.results.saved import SavedResult
 from probes.verdict import Verdict
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 FORMAT = "icl-interp-match/1"
 SHARED_AXES = ("layer", "point", "bound")
 """Axes that views have in common with the rest of a result, and are stored along."""
 
 
-@dataclass(frozen=True)
-class MatchResult:
+@dataclass(frozen=True, repr=False)
+class MatchResult(SavedResult):
     """Scores of every layer against every reference, the verdict, and where they come from.
 
     `data` is a tree: at its root errors of layers by `site`, `layer` and `point`; under
@@ -33,12 +32,10 @@ class MatchResult:
     `/views/<name>` what else the match was asked to show.
     """
 
-    data: xarray.DataTree
-
     @cached_property
     def verdict(self) -> Verdict:
         """Which references are left standing, at how many steps a layer, and why."""
-        return verdict_from(json.loads(self.data.attrs["verdict"]))
+        return _read_verdict(json.loads(self.data.attrs["verdict"]))
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -92,11 +89,6 @@ class MatchResult:
         """Errors of the layers' read-outs and of the model, by site, layer and point."""
         return self.data.to_dataset(inherit=False)
 
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Checkpoint, recipe, task, seed, versions and command."""
-        return json.loads(self.data.attrs["provenance"])
-
     def summary(self) -> dict[str, Any]:
         """The content of `summary.json`: the first kind of site, in plain values."""
         root = self.layers
@@ -133,92 +125,31 @@ class MatchResult:
             },
         }
 
-    def save(self, path: str | Path) -> None:
-        """Writes everything to one netCDF file, atomically.
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A row for each reference, kind of site and layer that was read.
 
-        Raises:
-            OSError: The file cannot be written; an existing one is left as it was.
+        Columns are `reference`, `site`, `layer`, every score that has a number for each of these
+        (such as `best_step` and `best_similarity`, with the ends of its interval as `…_low` and
+        `…_high`), and of the layer itself `mean_error` and `change`.
         """
-        save_netcdf(self.data, path)
+        layers = _rows(self.layers)
+        tables = [
+            _rows(self.reference(name)).assign(reference=name).merge(layers, on=["site", "layer"])
+            for name in self.references
+        ]
+        table = pandas.concat(tables, ignore_index=True)
+        first = ["reference", "site", "layer"]
+        return table[[*first, *(name for name in table.columns if name not in first)]]
 
-    def plot_curve(self, **options: Any) -> Figure:
-        """The match curve: best-matching step against layer. See `interp.plots.curve`."""
-        from interp.plots.curve import plot_curve
-
-        return plot_curve(self, **options)
-
-    def plot_heatmap(self, reference: str = "newton", **options: Any) -> Figure:
-        """SimE of every layer with every step of a reference. See `interp.plots.heatmap`."""
-        from interp.plots.heatmap import plot_heatmap
-
-        return plot_heatmap(self, reference, **options)
-
-    def plot_error(self, **options: Any) -> Figure:
-        """Error against layer and against examples. See `interp.plots.error`."""
-        from interp.plots.error import plot_error
-
-        return plot_error(self, **options)
-
-    def plot_direct(self, references: Sequence[str] | None = None, **options: Any) -> Figure:
-        """Held-out R^2 of each iterate from every layer. See `interp.plots.direct`."""
-        from interp.plots.direct import plot_direct
-
-        return plot_direct(self, references, **options)
-
-    def plot_points(self, reference: str | None = None, **options: Any) -> Figure:
-        """Similarity at every layer's best step, by examples. See `interp.plots.points`."""
-        from interp.plots.points import plot_points
-
-        return plot_points(self, reference, **options)
-
-    def plot_sites(
-        self, value: Literal["step", "similarity", "error"] = "step", **options: Any
-    ) -> Figure:
-        """Kinds of site side by side. See `interp.plots.sites`."""
-        from interp.plots.sites import plot_sites
-
-        return plot_sites(self, value, **options)
-
-    def plot_halves(self, value: Literal["step", "error"] = "step", **options: Any) -> Figure:
-        """What attention and MLP of every layer add. See `interp.plots.halves`."""
-        from interp.plots.halves import plot_halves
-
-        return plot_halves(self, value, **options)
-
-    def plot_controls(self, value: Literal["error", "r2"] = "error", **options: Any) -> Figure:
-        """The model beside its controls. See `interp.plots.controls`."""
-        from interp.plots.controls import plot_controls
-
-        return plot_controls(self, value, **options)
-
-    def plot_weights(self, reference: str = "newton", **options: Any) -> Figure:
-        """Similarity of induced weights (SimW). See `interp.plots.induced_weights`."""
-        from interp.plots.induced_weights import plot_weights
-
-        return plot_weights(self.view("weights"), reference, **options)
-
-    def plot_heads(self, **options: Any) -> Figure:
-        """What can be read from every attention head. See `interp.plots.heads`."""
-        from interp.plots.heads import plot_heads
-
-        return plot_heads(self.view("heads"), **options)
-
-    def plot_patterns(self, **options: Any) -> Figure:
-        """What every attention head looks at. See `interp.plots.patterns`."""
-        from interp.plots.patterns import plot_patterns
-
-        return plot_patterns(self.view("patterns"), **options)
-
-    def write_report(self, path: str | Path) -> None:
-        """Writes the report, one HTML file that opens offline. See `interp.report`."""
-        from interp.report import write_report
-
-        write_report(self, path)
-
-    def _repr_html_(self) -> str:
-        from interp.report import verdict_html
-
-        return verdict_html(self)
+    def _describe(self) -> str:
+        verdict, provenance = self.verdict, self.provenance
+        rate = verdict.steps_per_layer
+        pace = "" if rate is None else f", {rate:,.3g} steps a layer"
+        return (
+            f"{provenance.get('checkpoint') or 'a model in memory'}: {verdict.answer}{pace}; "
+            f"{self.layers.sizes['layer']} layers, {len(self.references)} references, "
+            f"{provenance['prompts']:,} prompts"
+        )
 
 
 def open_result(path: str | Path) -> MatchResult:
@@ -247,6 +178,28 @@ def make_result(
     tree |= {f"/references/{name}": scores for name, scores in references.items()}
     tree |= {f"/controls/{name}": scores for name, scores in controls.items()}
     return MatchResult(xarray.DataTree.from_dict(tree))
+
+
+def _read_verdict(plain: dict[str, Any]) -> Verdict:
+    """The inverse of `dataclasses.asdict` for a verdict that has been through JSON."""
+    for duel in plain.get("duels", ()):  # written before these ratios were
+        duel.setdefault("log_ratio", {"value": 0.0, "low": 0.0, "high": 0.0})
+    return msgspec.convert(plain, Verdict)
+
+
+def _rows(table: xarray.Dataset) -> pandas.DataFrame:
+    """A row by `site` and `layer` of all that has a number, or an interval, for each of these."""
+    axes = {"site", "layer"}
+    columns = {}
+    for name, values in table.data_vars.items():
+        if set(values.dims) == axes:
+            columns[str(name)] = values
+        elif set(values.dims) == {*axes, "bound"}:
+            for end in ("low", "high"):
+                label = f"{str(name).removesuffix('_interval')}_{end}"
+                columns[label] = values.sel(bound=end, drop=True)
+    numbers = xarray.Dataset(columns).to_dataframe().dropna(how="all")
+    return numbers.reset_index()
 
 
 def _map(
