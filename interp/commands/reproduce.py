@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interp.commands.emit import emit, working, write_files
+
 if TYPE_CHECKING:
-    from interp.paper.catalogue import Row
-    from interp.paper.finding import Finding
+    from rich.console import Console
+
+    from interp.studies.paper.reproduction import RowResult
+    from interp.studies.paper.rows import Row
 
 DEFAULT_PROMPTS = 1024
 
@@ -47,66 +51,55 @@ def reproduce(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcomes as JSON.")] = False,
 ) -> None:
     """Compute the paper's figures again, with the published numbers beside ours."""
-    import json
-
-    from rich.console import Console
-
-    from interp.commands.output_folder import claim, write_summary
-    from interp.paper.catalogue import find_rows
+    from interp.studies.paper.rows import find_rows
 
     rows = find_rows(figures or ())
     if list_rows:
         _list(rows)
         return
-    for folder in (out, document and document.parent):
-        if folder is not None:
-            claim(folder)
-    from interp.commands.progress import prompt_progress
-
-    with prompt_progress(Console(stderr=True)) as progress:
-        progress("loading", 0, 1)
-        from interp.paper.cast import Cast
-        from interp.paper.document import write_document
-        from interp.paper.reproducing import reproduce as run
-        from interp.paper.settings import Settings
-        from interp.paper.writing import summarise, write_reproduction
+    with working(out, document and document.parent) as progress:
+        from interp.studies.paper.markdown import write_document
+        from interp.studies.paper.models import PaperModels
+        from interp.studies.paper.page import reproduction_html
+        from interp.studies.paper.paper_setup import Settings
+        from interp.studies.paper.reproduction import reproduce as run
 
         settings = Settings(n_prompts=prompts, seed=seed)
-        findings = list(run(rows, Cast.of(checkpoint or (), settings), progress))
+        results = list(run(rows, PaperModels.of(checkpoint or (), settings), progress))
+        summary = [result.describe() for result in results]
         progress("writing the report", 0, 1)
         command = _command(figures or (), checkpoint or (), document, prompts, seed)
         facts = f"{settings.n_scored:,} prompts to score on, seed {seed}"
         if out is not None:
-            write_reproduction(findings, out, command=command, facts=facts)
-            write_summary(out, {"command": command, "rows": summarise(findings)})
+            files = {f"{result.row.key}.nc": result.data for result in results if result.data}
+            page = reproduction_html(results, command, facts)
+            listed = {"command": command, "rows": summary}
+            write_files(out, {"report.html": page, **files, "summary.json": listed})
         if document is not None:
-            write_document(document, findings, command=command, facts=facts)
-    if as_json:
-        print(json.dumps(summarise(findings), indent=2))
-    else:
-        _show(findings)
-        for name, path in (("report", out and out / "report.html"), ("page", document)):
-            if path is not None:
-                print(f"{name}: {path}")
+            write_document(document, results, command=command, facts=facts)
+    pages = {"report": out and out / "report.html", "page": document}
+    emit(summary, lambda console: _show(results, console), as_json=as_json, pages=pages)
 
 
-MARKS = {"agrees": "[green]✓[/]", "disagrees": "[red]✗[/]", "cannot be told": "[dim]?[/]"}
+MARKS = {"agrees": "[green]✓[/]", "disagrees": "[red]✗[/]", "undecided": "[dim]?[/]"}
 
 
-def _show(findings: Sequence[Finding]) -> None:
-    from rich.console import Console
+def _show(results: Sequence[RowResult], console: Console) -> None:
     from rich.markup import escape
     from rich.padding import Padding
 
-    console = Console(highlight=False)
-    for finding in findings:
-        row = finding.row
-        console.print(f"[bold]{row.label}: {escape(row.title)}[/] – {finding.outcome}")
-        for check in finding.checks:
-            console.print(Padding(f"{MARKS[check.outcome]} {escape(check.claim)}", (0, 0, 0, 2)))
-            published = "" if check.published == "–" else f" (published: {check.published})"
-            console.print(Padding(f"[dim]{escape(check.found + published)}[/]", (0, 0, 0, 4)))
-    console.print("✓ agrees, ✗ disagrees, ? cannot be told")
+    for result in results:
+        row = result.row
+        title = f"[bold]{row.label}: {escape(row.title)}[/] – {result.outcome}"
+        console.print(title, highlight=False)
+        for claim in result.claims:
+            published = "" if claim.published == "–" else f" (published: {claim.published})"
+            for text, indent in (
+                (f"{MARKS[claim.outcome]} {escape(claim.claim)}", 2),
+                (f"[dim]{escape(claim.found + published)}[/]", 4),
+            ):
+                console.print(Padding(text, (0, 0, 0, indent)), highlight=False)
+    console.print("✓ agrees, ✗ disagrees, ? undecided", highlight=False)
 
 
 def _list(rows: Sequence[Row]) -> None:
@@ -114,7 +107,7 @@ def _list(rows: Sequence[Row]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from interp.paper.roles import ROLES
+    from interp.studies.paper.rows import ROLES
     from interp.zoo.catalogue import names
 
     shipped = set(names())

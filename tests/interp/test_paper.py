@@ -13,15 +13,13 @@ from hypothesis import strategies as st
 from test_cli import assert_one_sentence, run
 
 from hooks.architectures import build_model
-from interp.paper.cast import Cast, Member, roles_of
-from interp.paper.catalogue import ROWS, UnknownFigureError, find_rows
-from interp.paper.finding import describe_outcomes
-from interp.paper.growth import law_check, numbers, order_of, working_layers
-from interp.paper.published import NEWTON_SIMILARITY, NEWTON_STEPS, TABLE_1
-from interp.paper.roles import ROLES, how_to_get
-from interp.paper.scale import number_check
-from interp.paper.settings import N_GROUPS, Settings
 from interp.recipes import recipe_names
+from interp.studies.paper.claims import Estimate, Rule, apart, describe_outcomes, number_claim
+from interp.studies.paper.growth_claims import law_claim, order_of, step_counts
+from interp.studies.paper.models import PaperModels, roles_of, working_layers
+from interp.studies.paper.paper_setup import N_GROUPS, Settings
+from interp.studies.paper.published import NEWTON_SIMILARITY, NEWTON_STEPS, TABLE_1
+from interp.studies.paper.rows import ROLES, ROWS, UnknownFigureError, find_rows, how_to_get
 from interp.tasks import LinearRegression, Task, TwoLayerNetwork
 from interp.zoo.catalogue import names
 
@@ -84,20 +82,20 @@ def test_roles_follow_from_architecture_and_task(
 ):
     small = {"n_layers": 1, "d_model": 8, "n_heads": 2} if architecture == "gpt2" else {}
     model = build_model(architecture, {**small, **config})
-    assert roles_of(Member("m", model, task)) == roles
+    assert roles_of(model, task) == roles
 
 
 def test_a_role_is_filled_by_what_ships_at_its_dimension_or_not_at_all():
-    member = Cast.of([]).find("transformer")
-    assert member is not None
-    assert member.name == "gpt2-d5"
-    assert Cast({}, n_dims=20).find("transformer") is None
-    assert Cast({}, n_dims=20).lacks("lstm").endswith("interp train lstm-d20")
+    model = PaperModels.of([]).find("transformer")
+    assert model is not None
+    assert model.name == "gpt2-d5"
+    assert PaperModels({}, n_dims=20).find("transformer") is None
+    assert PaperModels({}, n_dims=20).lacks("lstm").endswith("interp train lstm-d20")
 
 
 def test_two_checkpoints_for_one_role():
     with pytest.raises(ValueError, match="gpt2-d5 and newton-exact both are a transformer"):
-        Cast.of(["gpt2-d5", "newton-exact"])
+        PaperModels.of(["gpt2-d5", "newton-exact"])
 
 
 STEP = st.floats(0.6, 6)
@@ -107,32 +105,32 @@ STEP = st.floats(0.6, 6)
 @given(first=st.floats(1, 5), slope=STEP, n=st.integers(5, 12))
 def test_equal_steps_a_layer_are_linear_and_not_exponential(first: float, slope: float, n: int):
     steps = first + slope * torch.arange(n, dtype=torch.float64)
-    assert law_check("", steps, range(n), "linear", about="").outcome == "agrees"
-    assert law_check("", steps, range(n), "exponential", about="").outcome == "disagrees"
+    assert law_claim("", steps, range(n), "linear", about="").outcome == "agrees"
+    assert law_claim("", steps, range(n), "exponential", about="").outcome == "disagrees"
 
 
 @settings(max_examples=40)
 @given(first=st.floats(1, 5), factor=st.floats(1.5, 8), n=st.integers(5, 10))
 def test_equal_factors_a_layer_are_exponential_and_not_linear(first: float, factor: float, n: int):
     steps = first * factor ** torch.arange(n, dtype=torch.float64)
-    assert law_check("", steps, range(n), "exponential", about="").outcome == "agrees"
-    assert law_check("", steps, range(n), "linear", about="").outcome == "disagrees"
+    assert law_claim("", steps, range(n), "exponential", about="").outcome == "agrees"
+    assert law_claim("", steps, range(n), "linear", about="").outcome == "disagrees"
 
 
 def test_layers_before_the_first_step_do_not_decide_a_law():
     steps = torch.tensor([0, 0, 0.2, 1, 2, 3, 4, 5], dtype=torch.float64)
-    assert law_check("", steps, range(8), "linear", about="").outcome == "agrees"
+    assert law_claim("", steps, range(8), "linear", about="").outcome == "agrees"
 
 
 def test_two_layers_tell_no_law():
     steps = torch.tensor([0.0, 3.0, 6.0], dtype=torch.float64)
-    check = law_check("", steps, range(3), "linear", about="")
-    assert check.outcome == "cannot be told"
+    check = law_claim("", steps, range(3), "linear", about="")
+    assert check.outcome == "undecided"
 
 
 def test_the_published_steps_satisfy_the_rule_for_the_papers_claim():
     steps = torch.tensor(NEWTON_STEPS, dtype=torch.float64)[2:9]
-    check = law_check("", steps, range(3, 10), "linear", about="")
+    check = law_claim("", steps, range(3, 10), "linear", about="")
     assert check.outcome == "agrees"
     assert float(re.search(r"([\d.]+) steps a layer", check.found)[1]) == pytest.approx(3, abs=0.2)
 
@@ -155,31 +153,62 @@ def test_the_order_of_convergence_of_a_sequence_that_has_one(order: float):
     excess = [torch.full((64,), 0.5, dtype=torch.float64)]
     for _ in range(4):
         excess.append(0.5 * excess[-1] ** order)
-    value, low, high = order_of(torch.stack(excess))
-    assert value == pytest.approx(order)
-    assert low == pytest.approx(order)
-    assert high == pytest.approx(order)
+    found = order_of(torch.stack(excess))
+    assert (found.value, found.low, found.high) == pytest.approx((order,) * 3)
+
+
+BOUND = st.floats(-10, 10)
+
+
+@given(BOUND, st.floats(0, 5), BOUND, st.booleans())
+def test_a_rule_agrees_on_one_side_and_its_opposite_disagrees_there(
+    low: float, width: float, border: float, above: bool
+):
+    found = Estimate.of(low, torch.tensor([low, low + width], dtype=torch.float64))
+    outcome = Rule.side("", border, above=above).decide(found)
+    opposite = Rule.side("", border, above=not above).decide(found)
+    assert {outcome, opposite} in ({"agrees", "disagrees"}, {"undecided"})
+    assert (outcome == "undecided") == (found.low <= border <= found.high)
+    assert Rule.side("", border, above=above, applies=False).decide(found) == "undecided"
+    assert Rule.side("", border, above=above).decide(None) == "undecided"
+
+
+@given(BOUND, BOUND, st.floats(0, 3), st.floats(0, 3))
+def test_a_difference_is_decided_where_intervals_do_not_overlap(
+    a: float, b: float, of_a: float, of_b: float
+):
+    more, less = Estimate(a, a - of_a, a + of_a), Estimate(b, b - of_b, b + of_b)
+    outcome = apart("", "", more, less).outcome
+    overlap = more.low <= less.high and less.low <= more.high
+    expected = "undecided" if overlap else "agrees" if more.low > less.high else "disagrees"
+    assert outcome == expected or abs(abs(a - b) - of_a - of_b) < 1e-9
+
+
+def test_nothing_is_decided_by_what_is_not_a_number():
+    nan = float("nan")
+    assert Rule("", above=1.0, below=2.0).decide(Estimate(1.5, nan, nan)) == "undecided"
 
 
 def test_a_number_is_decided_at_its_own_scale_only():
     def outcome(found: float, at_scale: bool) -> str:
-        return number_check("", found, 21.0, 2.0, at_scale=at_scale, about="").outcome
+        ours = Estimate.of(found)
+        return number_claim("", ours, 21.0, 2.0, at_scale=at_scale, about="").outcome
 
     assert outcome(22.0, True) == "agrees"
     assert outcome(24.0, True) == "disagrees"
-    assert outcome(21.0, False) == outcome(40.0, False) == "cannot be told"
+    assert outcome(21.0, False) == outcome(40.0, False) == "undecided"
 
 
 def test_outcomes_in_words():
     assert describe_outcomes(["agrees", "agrees"]) == "agrees"
-    assert describe_outcomes(["cannot be told", "agrees", "disagrees", "agrees"]) == (
-        "agrees 2, disagrees 1, cannot be told 1"
+    assert describe_outcomes(["undecided", "agrees", "disagrees", "agrees"]) == (
+        "agrees 2, disagrees 1, undecided 1"
     )
 
 
 def test_step_counts_in_words():
-    assert numbers([1, 2]) == "1, 2"
-    assert numbers([1.25, 1234.5]) == "1.2, 1,234"
+    assert step_counts([1, 2]) == "1, 2"
+    assert step_counts([1.25, 1234.5]) == "1.2, 1,234"
 
 
 def test_settings():

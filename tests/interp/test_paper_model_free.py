@@ -10,16 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.paper.cast import Cast
-from interp.paper.catalogue import find_rows
-from interp.paper.finding import Finding
-from interp.paper.forgetting import forgetting
-from interp.paper.matches import match_predictors, official_eta
-from interp.paper.network_gd import network_gd
-from interp.paper.paper_scale import paper_prefixes, published_steps_of
-from interp.paper.reproducing import reproduce
-from interp.paper.settings import Settings
-from interp.paper.zero import score_zero_and_ols
+from interp.studies.paper.figures.forgetting import forgetting
+from interp.studies.paper.figures.zero_predictor import score_zero_and_ols
+from interp.studies.paper.models import PaperModels, match_official
+from interp.studies.paper.network_gd import network_gd
+from interp.studies.paper.paper_setup import (
+    Settings,
+    official_eta,
+    paper_prefixes,
+    translated_steps,
+)
+from interp.studies.paper.reproduction import RowResult, reproduce
+from interp.studies.paper.rows import find_rows
 from interp.tasks import LinearRegression, TwoLayerNetwork
 from probes.matching import StepGrid
 from probes.references import GD, Newton, Prefixes
@@ -84,7 +86,7 @@ def test_steps_of_gd_most_like_a_step_of_newton(few: Prefixes):
         for t in range(1, ys.shape[1]):
             residual = np.einsum("psd,pd->ps", xs[:, :t], weights[:, t]) - ys[:, :t]
             weights[:, t] -= eta * np.einsum("ps,psd->pd", residual, xs[:, :t])
-    found = match_predictors(
+    found = match_official(
         Newton().predictions(few, [5]), few, GD(eta), StepGrid.linear(199.0, 1.0)
     )
     np.testing.assert_allclose(found.similarity[0], scores, atol=1e-9)
@@ -100,7 +102,7 @@ def test_the_official_step_size_where_it_converges(few: Prefixes):
 
 def test_every_algorithm_is_like_itself(few: Prefixes):
     grid = StepGrid.linear(12.0, 0.25)
-    found = match_predictors(Newton().predictions(few, [2, 5, 7]), few, Newton(), grid)
+    found = match_official(Newton().predictions(few, [2, 5, 7]), few, Newton(), grid)
     np.testing.assert_allclose(found.step, [2, 5, 7], atol=1e-6)
     np.testing.assert_allclose(found.best, 1)
     assert (found.step_interval[:, 0] <= found.step + 1e-9).all()
@@ -109,8 +111,8 @@ def test_every_algorithm_is_like_itself(few: Prefixes):
 
 def test_own_readouts_undo_a_change_of_scale(few: Prefixes):
     grid = StepGrid.linear(8.0, 1.0)
-    matched = match_predictors(few.ys[None] * 0, few, Newton(), grid, fitted=few)
-    raw = match_predictors(few.ys[None] * 0, few, Newton(), grid)
+    matched = match_official(few.ys[None] * 0, few, Newton(), grid, fitted=few)
+    raw = match_official(few.ys[None] * 0, few, Newton(), grid)
     assert matched.similarity[0, 0] < raw.similarity[0, 0]
 
 
@@ -121,32 +123,32 @@ def test_paper_prompts_have_the_papers_size_and_are_drawn_once():
 
 
 def test_the_published_match_told_in_other_steps():
-    assert published_steps_of("newton", SETTINGS).tolist() == [
+    assert translated_steps("newton", SETTINGS).tolist() == [
         1, 1, 3, 5, 8, 10, 14, 17, 20, 21, 21, 21
     ]  # fmt: skip
-    gd = published_steps_of("gd", SETTINGS)
+    gd = translated_steps("gd", SETTINGS)
     assert (gd[2:9].diff() > 0).all()
     assert 1000 < gd[-1] < 4000
 
 
 @pytest.fixture(scope="module")
-def ill_conditioned() -> Finding:
-    [found] = reproduce(find_rows(["fig4"]), Cast({}, n_dims=20, settings=SETTINGS))
+def ill_conditioned() -> RowResult:
+    [found] = reproduce(find_rows(["fig4"]), PaperModels({}, n_dims=20, settings=SETTINGS))
     return found
 
 
-def test_ill_conditioned_prompts_take_gd_thousands_of_steps(ill_conditioned: Finding):
+def test_ill_conditioned_prompts_take_gd_thousands_of_steps(ill_conditioned: RowResult):
     steps = ill_conditioned.data.gd_best_step.values
     assert (np.diff(steps[:-1]) > 0).all()
     assert 2000 < steps[-1] < 4000
-    by_claim = {check.claim: check for check in ill_conditioned.checks}
-    assert by_claim["GD's step most like Newton's step 21"].outcome in ("agrees", "cannot be told")
+    by_claim = {check.claim: check for check in ill_conditioned.claims}
+    assert by_claim["GD's step most like Newton's step 21"].outcome in ("agrees", "undecided")
 
 
 def test_online_gd_forgets_and_least_squares_does_not():
     [row] = find_rows(["5"])
-    finding = forgetting(row, Cast({}, n_dims=20, settings=SETTINGS))
-    outcomes = {check.claim: check.outcome for check in finding.checks}
+    finding = forgetting(row, PaperModels({}, n_dims=20, settings=SETTINGS))
+    outcomes = {check.claim: check.outcome for check in finding.claims}
     assert outcomes["online GD forgets"] == "agrees"
     assert outcomes["least squares, which Newton converges to, does not forget"] == "agrees"
 

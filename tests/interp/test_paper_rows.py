@@ -13,14 +13,13 @@ from chromium import visit
 from playwright.sync_api import Browser
 
 from hooks.architectures import build_model
-from interp.paper.cast import Cast, Member
-from interp.paper.catalogue import ROWS, find_rows
-from interp.paper.document import write_document
-from interp.paper.finding import Finding
-from interp.paper.reproducing import reproduce
-from interp.paper.roles import ROLES
-from interp.paper.settings import Settings
-from interp.paper.writing import summarise, write_reproduction
+from interp.commands.emit import write_files
+from interp.studies.paper.markdown import write_document
+from interp.studies.paper.models import PaperModel, PaperModels
+from interp.studies.paper.page import reproduction_html
+from interp.studies.paper.paper_setup import Settings
+from interp.studies.paper.reproduction import RowResult, reproduce
+from interp.studies.paper.rows import ROLES, ROWS, find_rows
 from interp.tasks import LinearRegression, Task, TwoLayerNetwork
 from interp.zoo.loading import load
 
@@ -35,37 +34,38 @@ TASKS: dict[str, Task] = {
 """A trained model stands in for those trained on other prompts."""
 
 
-def untrained(role: str, architecture: str, **config: int) -> Member:
+def untrained(role: str, architecture: str, **config: int) -> PaperModel:
     sizes = {"n_layers": 2, "d_model": 8, **config}
-    return Member(role, build_model(architecture, sizes, seed=0).eval(), D5)
+    model = build_model(architecture, sizes, seed=0).eval()
+    return PaperModel(role, model, D5, SETTINGS)
 
 
-def member_of(role: str) -> Member:
+def model_of(role: str) -> PaperModel:
     if role == "lstm":
         return untrained(role, "lstm")
     if role.startswith("width-"):
         return untrained(role, "gpt2", n_heads=1, d_model=int(role.removeprefix("width-")))
-    return Member(role, load("gpt2-d5"), TASKS.get(role, D5))
+    return PaperModel(role, load("gpt2-d5"), TASKS.get(role, D5), SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def findings() -> dict[str, Finding]:
-    cast = Cast({role: member_of(role) for role in ROLES}, settings=SETTINGS)
-    found = reproduce(ROWS, cast)
+def findings() -> dict[str, RowResult]:
+    models = PaperModels({role: model_of(role) for role in ROLES}, settings=SETTINGS)
+    found = reproduce(ROWS, models)
     return {finding.row.key: finding for finding in found}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
-def test_a_row_with_all_its_models(findings: dict[str, Finding], row: object):
+def test_a_row_with_all_its_models(findings: dict[str, RowResult], row: object):
     finding = findings[row.key]
     assert finding.row is row
     assert finding.missing == ()
-    assert len(finding.checks) > 0
-    for check in finding.checks:
-        assert check.outcome in ("agrees", "disagrees", "cannot be told")
+    assert len(finding.claims) > 0
+    for check in finding.claims:
+        assert check.outcome in ("agrees", "disagrees", "undecided")
         assert check.claim
         assert check.found
-        assert check.criterion
+        assert check.rule.text
         assert "not shipped" not in check.found
     assert len(finding.drawings) > 0
     for drawing in finding.drawings:
@@ -78,7 +78,7 @@ def test_a_row_with_all_its_models(findings: dict[str, Finding], row: object):
         assert {len(cells) for cells in table.rows} == {len(table.header)}
 
 
-def test_heatmaps_have_a_row_a_layer_and_mark_the_best_step(findings: dict[str, Finding]):
+def test_heatmaps_have_a_row_a_layer_and_mark_the_best_step(findings: dict[str, RowResult]):
     finding = findings["fig3"]
     data = finding.data
     assert data.newton_similarity.shape == (9, len(data.newton_step))
@@ -91,14 +91,14 @@ def test_heatmaps_have_a_row_a_layer_and_mark_the_best_step(findings: dict[str, 
     assert all(mark <= 1300 for mark in gd_mark.x)
 
 
-def test_the_error_at_layer_0_is_that_of_saying_0(findings: dict[str, Finding]):
+def test_the_error_at_layer_0_is_that_of_saying_0(findings: dict[str, RowResult]):
     error = findings["fig2"].data
     assert error.layer_error.shape == (9, 11)
     np.testing.assert_allclose(error.newton_error[0, 0], error.gd_error[0, 0])
     assert error.layer_error[8].mean() < 0.5 * error.layer_error[0].mean()
 
 
-def test_an_untrained_lstm_forgets_nothing_as_it_knows_nothing(findings: dict[str, Finding]):
+def test_an_untrained_lstm_forgets_nothing_as_it_knows_nothing(findings: dict[str, RowResult]):
     data = findings["fig5"].data
     assert data.ogd_error[0] == pytest.approx(0, abs=1e-12)
     np.testing.assert_allclose(data.d20_ols_error, 0, atol=1e-12)
@@ -107,36 +107,38 @@ def test_an_untrained_lstm_forgets_nothing_as_it_knows_nothing(findings: dict[st
     assert data.transformer_error.mean() < 0.05
 
 
-def test_the_span_holds_all_from_d_examples_on(findings: dict[str, Finding]):
+def test_the_span_holds_all_from_d_examples_on(findings: dict[str, RowResult]):
     data = findings["fig27"].data
     np.testing.assert_allclose(data.in_span.sel(point=slice(5, None)), 1, atol=1e-6)
     np.testing.assert_allclose(data.random_in_span, np.minimum(np.arange(1, 11), 5) / 5)
     assert data.in_span[-1, 1] > 0.9
 
 
-def test_numbers_printed_for_d_20_are_not_decided_at_d_5(findings: dict[str, Finding]):
-    checks = [check for finding in findings.values() for check in finding.checks]
+def test_numbers_printed_for_d_20_are_not_decided_at_d_5(findings: dict[str, RowResult]):
+    checks = [check for finding in findings.values() for check in finding.claims]
     of_ours = [check for check in checks if not check.about.startswith("model-free")]
-    outcomes = [check.outcome for check in of_ours if "published number" in check.criterion]
+    outcomes = [check.outcome for check in of_ours if "published number" in check.rule.text]
     assert outcomes
-    assert set(outcomes) == {"cannot be told"}
+    assert set(outcomes) == {"undecided"}
 
 
 def test_report_and_page_hold_every_claim(
-    findings: dict[str, Finding], tmp_path: Path, browser: Browser
+    findings: dict[str, RowResult], tmp_path: Path, browser: Browser
 ):
     parts = [findings[key] for key in ("fig3", "fig5", "table1", "zero")]
-    write_reproduction(parts, tmp_path, command="interp reproduce <x>", facts="32 prompts")
+    report = reproduction_html(parts, "interp reproduce <x>", "32 prompts")
+    data = {f"{finding.row.key}.nc": finding.data for finding in parts}
+    write_files(tmp_path, {"report.html": report, **data})
     write_document(tmp_path / "page.md", parts[1:2], command="interp", facts="32 prompts")
     page = (tmp_path / "page.md").read_text()
     for finding in parts[1:2]:
         assert f"## {finding.row.label}: {finding.row.title}" in page
-        assert all(check.found in page for check in finding.checks)
+        assert all(check.found in page for check in finding.claims)
     assert (tmp_path / "images" / "reproduction-fig5.svg").read_text().startswith("<svg")
     for finding in parts:
         with xarray.open_dataset(tmp_path / f"{finding.row.key}.nc") as saved:
             assert set(saved.data_vars) == set(finding.data.data_vars)
-    json.dumps(summarise(list(findings.values())), allow_nan=False)
+    json.dumps([finding.describe() for finding in findings.values()], allow_nan=False)
     with visit(browser, tmp_path / "report.html") as seen:
         seen.page.wait_for_selector("html[data-drawn]")
         n_drawn = seen.page.evaluate("document.documentElement.dataset.drawn")
@@ -144,39 +146,39 @@ def test_report_and_page_hold_every_claim(
         assert seen.console == []
         assert seen.requests == []
         claims = seen.page.locator("td.claim").all_inner_texts()
-        assert len(claims) == sum(len(finding.checks) for finding in parts)
+        assert len(claims) == sum(len(finding.claims) for finding in parts)
 
 
 def test_what_has_no_checkpoint_says_so_and_claims_nothing():
     rows = [row for row in ROWS if row.needs and row.key not in ("fig4", "fig10", "fig11")]
-    for finding in reproduce(rows, Cast({}, n_dims=20, settings=SETTINGS)):
+    for finding in reproduce(rows, PaperModels({}, n_dims=20, settings=SETTINGS)):
         needs = finding.row.needs
         assert len(finding.missing) == len(needs), finding.row.key
         assert all("needs a checkpoint that is not shipped" in text for text in finding.missing)
-        told = [check for check in finding.checks if not check.about.startswith("model-free")]
+        told = [check for check in finding.claims if not check.about.startswith("model-free")]
         assert len(told) > 0
         for check in told:
-            assert check.outcome == "cannot be told"
+            assert check.outcome == "undecided"
             assert "not shipped" in check.found
 
 
 @pytest.fixture(scope="module")
-def known() -> Iterator[dict[str, Finding]]:
+def known() -> Iterator[dict[str, RowResult]]:
     [row] = find_rows(["fig3"])
     found = {}
     for name in ("newton-exact", "gd-exact"):
-        cast = Cast.of([name], SETTINGS)
-        [found[name]] = reproduce([row], cast)
+        models = PaperModels.of([name], SETTINGS)
+        [found[name]] = reproduce([row], models)
     return found
 
 
-def test_a_transformer_that_runs_newton_matches_it_linearly(known: dict[str, Finding]):
-    linear, exponential = known["newton-exact"].checks[:2]
+def test_a_transformer_that_runs_newton_matches_it_linearly(known: dict[str, RowResult]):
+    linear, exponential = known["newton-exact"].claims[:2]
     assert linear.outcome == "agrees"
     assert exponential.outcome == "agrees"
 
 
-def test_a_transformer_that_runs_gd_does_not_match_it_exponentially(known: dict[str, Finding]):
-    exponential = known["gd-exact"].checks[1]
+def test_a_transformer_that_runs_gd_does_not_match_it_exponentially(known: dict[str, RowResult]):
+    exponential = known["gd-exact"].claims[1]
     assert exponential.claim == "GD's matching steps grow exponentially"
     assert exponential.outcome == "disagrees"

@@ -10,11 +10,11 @@ import torch
 from plotly.graph_objects import Figure, Heatmap, Scatter
 from torch import Tensor
 
-from interp.paper.matches import Matches
 from interp.plots.marks import BEST_MARK, error_bars
 from interp.plots.panel import Panel, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import INK, MUTED, SEQUENTIAL, Look, reference_look
+from interp.scoring.layer_matches import LayerMatches
 
 Coordinates: TypeAlias = Sequence[int | float | str] | np.ndarray
 """On an axis of numbers or of names."""
@@ -23,7 +23,7 @@ LAYER_TITLE = "layer (0 = embedding)"
 
 
 def heatmap_panel(
-    matches: Matches,
+    matches: LayerMatches,
     name: str,
     *,
     title: str | None = None,
@@ -103,13 +103,13 @@ def _edges(places: np.ndarray) -> list[float]:
     return [float(places[0] - first - room), float(places[-1] + last + room)]
 
 
-def lowest(*matches: Matches) -> float:
+def lowest(*matches: LayerMatches) -> float:
     """The dark end of a colour scale that several heatmaps share."""
     return min(item.similarity.min().item() for item in matches)
 
 
 def step_line(
-    matches: Matches, look: Look, axis: StepAxis, *, x: Coordinates | None = None
+    matches: LayerMatches, look: Look, axis: StepAxis, *, x: Coordinates | None = None
 ) -> Scatter:
     """Best-matching step against layer with its interval."""
     step = axis.place(matches.step.numpy())

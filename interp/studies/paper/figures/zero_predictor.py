@@ -10,17 +10,17 @@ from jaxtyping import Float
 from plotly.graph_objects import Scatter
 from torch import Tensor
 
-from interp.paper.cast import Cast
-from interp.paper.catalogue import Row
-from interp.paper.finding import Check, Drawing, Finding, Outcome
-from interp.paper.matches import Matches, match_predictors
-from interp.paper.paper_scale import paper_prefixes
-from interp.paper.pictures import arranged
-from interp.paper.published import NEWTON_SIMILARITY, TABLE_1
-from interp.paper.roles import ROLES
 from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
 from interp.report.text_table import TextTable
+from interp.scoring.layer_matches import LayerMatches
+from interp.studies.paper.claims import Claim, Estimate, Rule
+from interp.studies.paper.models import PaperModels, match_official
+from interp.studies.paper.paper_setup import paper_prefixes
+from interp.studies.paper.plots import arranged
+from interp.studies.paper.published import NEWTON_SIMILARITY, TABLE_1
+from interp.studies.paper.reproduction import Drawing, RowResult
+from interp.studies.paper.rows import ROLES, Row
 from probes.matching import StepGrid
 from probes.references import OLS, REFERENCES, Prefixes, Reference, build_reference
 
@@ -38,17 +38,17 @@ UNKNOWN_PRIOR = frozenset({"dmmse"})
 ABOUT = "model-free, d = 20, 41 points"
 
 
-def zero(row: Row, cast: Cast) -> Finding:
+def zero_predictor(row: Row, models: PaperModels) -> RowResult:
     """SimE of 0 with every reference at its best step, and of OLS beside it."""
-    prefixes = paper_prefixes(cast.settings)
+    prefixes = paper_prefixes(models.settings)
     names = [name for name in REFERENCES if name not in UNKNOWN_PRIOR]
     scores = {name: score_zero_and_ols(name, prefixes) for name in names}
     order = sorted(names, key=lambda name: scores[name].best[0].item())
-    checks = (
-        _check("layers 1 to 6 are closer to Newton", scores["newton"], NEWTON_SIMILARITY[:6]),
-        _check("layers 7 to 12 are closer to Newton", scores["newton"], NEWTON_SIMILARITY[6:]),
+    claims = (
+        _claim("layers 1 to 6 are closer to Newton", scores["newton"], NEWTON_SIMILARITY[:6]),
+        _claim("layers 7 to 12 are closer to Newton", scores["newton"], NEWTON_SIMILARITY[6:]),
         *(
-            _check(
+            _claim(
                 f"the {ROLES[role].name} is closer to {words}",
                 scores[name],
                 (TABLE_1[name][role],),
@@ -96,16 +96,16 @@ def zero(row: Row, cast: Cast) -> Finding:
         {"reference": names},
     )
     table = TextTable("SimE of 0 and of OLS with every reference", header, rows)
-    return Finding(row, checks, (drawing,), (table,), data)
+    return RowResult(row, claims, (drawing,), (table,), data)
 
 
-def score_zero_and_ols(name: str, prefixes: Prefixes) -> Matches:
+def score_zero_and_ols(name: str, prefixes: Prefixes) -> LayerMatches:
     """SimE of 0 and of OLS with a reference at its best step, as in the official code."""
     reference = build_reference(name)
     predictors: Float[Tensor, "predictor prompt point"] = torch.stack(
         [torch.zeros_like(prefixes.ys), OLS().predictions(prefixes)[0]]
     )
-    return match_predictors(predictors, prefixes, reference, _grid(name, reference))
+    return match_official(predictors, prefixes, reference, _grid(name, reference))
 
 
 def _grid(name: str, reference: Reference) -> StepGrid:
@@ -114,26 +114,25 @@ def _grid(name: str, reference: Reference) -> StepGrid:
     return OFFICIAL_GRIDS["log" if name in SLOW else "linear"]
 
 
-def _check(claim: str, found: Matches, published: Sequence[float]) -> Check:
+def _claim(claim: str, found: LayerMatches, published: Sequence[float]) -> Claim:
     """Whether published similarities are above what saying 0 scores."""
-    low, high = found.best_interval[0].tolist()
-    outcome: Outcome = "cannot be told"
-    if min(published) > high:
-        outcome = "agrees"
-    elif max(published) < low:
-        outcome = "disagrees"
+    score = Estimate.of(found.best[0], found.best_interval[0])
     where = "" if len(found.grid.steps) == 1 else f" at step {found.step[0]:.3g}"
-    return Check(
+    return Claim(
         f"by the published SimE, {claim} than a predictor that always says 0",
-        f"0 scores {found.best[0]:.3f} ({low:.3f} to {high:.3f}){where}",
-        "all published numbers lie above the 95 % interval; disagrees if all lie below",
-        outcome,
+        f"0 scores {score.text()}{where}",
+        Rule(
+            "all published numbers lie above the 95 % interval; disagrees if all lie below",
+            below=min(published),
+            fails_from=max(published),
+        ),
+        score,
         ", ".join(f"{value:.3f}" for value in published),
         ABOUT,
     )
 
 
-def _dots(order: list[str], scores: dict[str, Matches], index: int, look: Look) -> Scatter:
+def _dots(order: list[str], scores: dict[str, LayerMatches], index: int, look: Look) -> Scatter:
     return Scatter(
         x=[scores[name].best[index].item() for name in order],
         y=list(order),
@@ -144,7 +143,7 @@ def _dots(order: list[str], scores: dict[str, Matches], index: int, look: Look) 
     )
 
 
-def _step(found: Matches, index: int) -> str:
+def _step(found: LayerMatches, index: int) -> str:
     if len(found.grid.steps) == 1:
         return "–"
     return f"{found.step[index]:,.4g}"

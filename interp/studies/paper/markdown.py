@@ -7,8 +7,9 @@ from pathlib import Path
 
 from hooks.atomic import write_text
 from interp.calibration.static import find_browser, static_svgs
-from interp.paper.finding import Drawing, Finding, describe_outcomes
 from interp.report.text_table import TextTable
+from interp.studies.paper.claims import describe_outcomes
+from interp.studies.paper.reproduction import Drawing, RowResult
 
 INTRODUCTION = """\
 Every figure and the table of Fu, Chen, Jia and Sharan ([Transformers Learn to Achieve Second-Order
@@ -17,7 +18,7 @@ Convergence Rates for In-Context Linear Regression](https://arxiv.org/abs/2310.1
 about algorithms alone are at the paper's d = 20.
 
 - Every claim is decided by a computed rule, stated beside it. What satisfies neither the rule for
-  "agrees" nor the one for "disagrees" cannot be told.
+  "agrees" nor the one for "disagrees" is undecided.
 - A number that the paper prints for d = 20 is decided at d = 20 only. At another scale ours stands
   beside it.
 - As in the paper's code, iterates are compared as they are and similarities start at the point that
@@ -35,13 +36,13 @@ IN_DOCUMENT = frozenset(
 
 
 def write_document(
-    path: str | Path, findings: Sequence[Finding], *, command: str, facts: str
+    path: str | Path, results: Sequence[RowResult], *, command: str, facts: str
 ) -> None:
     """Writes the page, and `images/reproduction-<name>.svg` beside it where a browser can draw.
 
     Args:
         path: Of the page.
-        findings: What came out of every row.
+        results: What came out of every row.
         command: What was typed.
         facts: How many prompts, and their seed.
 
@@ -50,51 +51,48 @@ def write_document(
     """
     path = Path(path)
     shown = [
-        drawing
-        for finding in findings
-        for drawing in finding.drawings
-        if drawing.name in IN_DOCUMENT
+        drawing for result in results for drawing in result.drawings if drawing.name in IN_DOCUMENT
     ]
     drawn = static_svgs([drawing.figure for drawing in shown]) if find_browser() else []
     images = {}
     for drawing, svg in zip(shown, drawn, strict=False):
         images[drawing.name] = f"images/reproduction-{drawing.name}.svg"
         write_text(path.parent / images[drawing.name], svg + "\n")
-    outcomes = [check.outcome for finding in findings for check in finding.checks]
+    outcomes = [claim.outcome for result in results for claim in result.claims]
     parts = [
         "# Reproduction of the paper",
         INTRODUCTION,
         f"```sh\n{command}\n```",
         f"{facts}. {len(outcomes)} claims: **{describe_outcomes(outcomes)}**.",
-        _overview(findings),
-        *_waiting(findings),
-        *(part for finding in findings for part in _section(finding, images)),
+        _overview(results),
+        *_waiting(results),
+        *(part for result in results for part in _section(result, images)),
     ]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     write_text(path, text)
 
 
-def _overview(findings: Sequence[Finding]) -> str:
+def _overview(results: Sequence[RowResult]) -> str:
     rows = tuple(
         (
-            f"[{finding.row.label}](#{finding.row.key})",
-            finding.row.title,
-            finding.row.says,
-            f"**{finding.outcome}**",
-            f"`{finding.row.command}`",
+            f"[{result.row.label}](#{result.row.key})",
+            result.row.title,
+            result.row.says,
+            f"**{result.outcome}**",
+            f"`{result.row.command}`",
         )
-        for finding in findings
+        for result in results
     )
     header = ("figure", "what it shows", "the paper says", "outcome", "command")
     return TextTable("", header, rows).markdown().replace("--:", ":--")
 
 
-def _waiting(findings: Sequence[Finding]) -> list[str]:
+def _waiting(results: Sequence[RowResult]) -> list[str]:
     """The rows that wait for a checkpoint."""
     waiting: dict[str, list[str]] = {}
-    for finding in findings:
-        for sentence in finding.missing:
-            waiting.setdefault(sentence, []).append(f"[{finding.row.label}](#{finding.row.key})")
+    for result in results:
+        for sentence in result.missing:
+            waiting.setdefault(sentence, []).append(f"[{result.row.label}](#{result.row.key})")
     if not waiting:
         return []
     lines = [f"- {'; '.join(labels)}: {sentence}" for sentence, labels in waiting.items()]
@@ -102,20 +100,20 @@ def _waiting(findings: Sequence[Finding]) -> list[str]:
     return ["## What waits for a checkpoint", "\n".join(lines), note]
 
 
-def _section(finding: Finding, images: dict[str, str]) -> list[str]:
-    row = finding.row
+def _section(result: RowResult, images: dict[str, str]) -> list[str]:
+    row = result.row
     checks = TextTable(
         "",
         ("claim", "published", "found", "outcome", "rule"),
         tuple(
             (
-                f"{check.claim}<br>*{check.about}*" if check.about else check.claim,
-                check.published,
-                check.found,
-                f"**{check.outcome}**",
-                check.criterion,
+                f"{claim.claim}<br>*{claim.about}*" if claim.about else claim.claim,
+                claim.published,
+                claim.found,
+                f"**{claim.outcome}**",
+                claim.rule.text,
             )
-            for check in finding.checks
+            for claim in result.claims
         ),
     )
     parts = [
@@ -123,9 +121,9 @@ def _section(finding: Finding, images: dict[str, str]) -> list[str]:
         f"{'The paper' if row.is_published else 'Beside the paper'}: {row.says} (`{row.command}`)",
         checks.markdown().replace("--:", ":--"),
     ]
-    for drawing in finding.drawings:
+    for drawing in result.drawings:
         parts += _picture(drawing, images)
-    for table in finding.tables:
+    for table in result.tables:
         parts += [f"**{table.title}**", table.markdown(), table.note]
     return parts
 

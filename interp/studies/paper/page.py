@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interp.paper.finding import Finding, describe_outcomes
 from interp.report.page import script_json
 from interp.report.templating import render_page
+from interp.studies.paper.claims import describe_outcomes
+from interp.studies.paper.reproduction import RowResult
 from interp.versions import library_versions, versions_text
 
 
-def reproduction_html(findings: Sequence[Finding], command: str, facts: str) -> str:
+def reproduction_html(results: Sequence[RowResult], command: str, facts: str) -> str:
     """The page, in the style of the report on a model.
 
     Args:
-        findings: What came out of every row.
+        results: What came out of every row.
         command: What was typed.
         facts: How many prompts, and their seed.
     """
-    outcomes = [check.outcome for finding in findings for check in finding.checks]
+    outcomes = [claim.outcome for result in results for claim in result.claims]
     return render_page(
         "reproduction.html",
-        "interp.paper",
-        findings=findings,
+        "interp.studies.paper",
+        results=results,
         drawn={
-            finding.row.key: [
-                script_json(str(drawing.figure.to_json())) for drawing in finding.drawings
+            result.row.key: [
+                script_json(str(drawing.figure.to_json())) for drawing in result.drawings
             ]
-            for finding in findings
+            for result in results
         },
         summary=describe_outcomes(outcomes),
         n_claims=len(outcomes),

@@ -7,16 +7,17 @@ import torch
 import xarray
 
 from interp.analyses.algorithms import describe_growth
-from interp.paper.cast import Cast
-from interp.paper.catalogue import Row
-from interp.paper.finding import Check, Drawing, Finding, Outcome
-from interp.paper.growth import law_check
-from interp.paper.matches import Matches
-from interp.paper.paper_scale import compare
-from interp.paper.pictures import arranged, heatmap_panel
 from interp.plots.panel import Panel
 from interp.plots.style import reference_label
 from interp.report.text_table import TextTable
+from interp.scoring.layer_matches import LayerMatches
+from interp.studies.paper.claims import Claim, Estimate, Rule
+from interp.studies.paper.growth_claims import law_claim
+from interp.studies.paper.models import PaperModels
+from interp.studies.paper.paper_setup import compare
+from interp.studies.paper.plots import arranged, heatmap_panel
+from interp.studies.paper.reproduction import Drawing, RowResult
+from interp.studies.paper.rows import Row
 from probes.matching import StepGrid, best_match
 
 PAIRS = (("newton", "gd"), ("newton", "bfgs"), ("newton", "cg"), ("newton", "l-bfgs"))
@@ -27,13 +28,13 @@ SQUARE_ROOT = 0.5
 POWER_TOLERANCE = 0.15
 
 
-def algorithm_pairs(row: Row, cast: Cast) -> Finding:
+def algorithm_pairs(row: Row, models: PaperModels) -> RowResult:
     """For every step of Newton the most similar step of GD, BFGS, CG and L-BFGS."""
-    found = {pair: compare(*pair, cast.settings) for pair in PAIRS}
+    found = {pair: compare(*pair, models.settings) for pair in PAIRS}
     gd = found["newton", "gd"]
     growing = gd.where(gd.is_growing, drop=True)
-    checks = (
-        law_check(
+    claims = (
+        law_claim(
             "GD needs exponentially more steps than Newton",
             torch.from_numpy(growing.best_step.values),
             growing.step_a.values.tolist(),
@@ -41,7 +42,7 @@ def algorithm_pairs(row: Row, cast: Cast) -> Finding:
             about=ABOUT,
             unit="step of Newton",
         ),
-        _square_root(compare("gd", "cg", cast.settings)),
+        _square_root(compare("gd", "cg", models.settings)),
     )
     panels = [_panel(found[pair], with_scale=pair == PAIRS[1]) for pair in PAIRS[:2]]
     others = [_panel(found[pair], with_scale=pair == PAIRS[3]) for pair in PAIRS[2:]]
@@ -67,7 +68,7 @@ def algorithm_pairs(row: Row, cast: Cast) -> Finding:
         compat="override",
         combine_attrs="drop",
     )
-    return Finding(row, checks, drawings, (_table(found),), data)
+    return RowResult(row, claims, drawings, (_table(found),), data)
 
 
 def _panel(found: xarray.Dataset, *, with_scale: bool) -> Panel:
@@ -79,7 +80,7 @@ def _panel(found: xarray.Dataset, *, with_scale: bool) -> Panel:
     step = torch.from_numpy(found.best_step.values)
     bounds = torch.from_numpy(found.best_step_interval.values)
     score = torch.from_numpy(found.best_similarity_interval.values)
-    matches = Matches(grid, similarity, step, bounds, best.similarity, score)
+    matches = LayerMatches(grid, similarity, step, bounds, best.similarity, score)
     largest = 2.0**14 if grid.spacing == "log" else grid.steps[-1]
     panel = heatmap_panel(
         matches,
@@ -94,27 +95,28 @@ def _panel(found: xarray.Dataset, *, with_scale: bool) -> Panel:
     return panel
 
 
-def _square_root(found: xarray.Dataset) -> Check:
+def _square_root(found: xarray.Dataset) -> Claim:
     """CG's steps grow as the square root of GD's, while both still move."""
     growing = found.where(found.is_growing, drop=True)
-    criterion = (
+    rule = Rule(
         "slope of log CG steps on log GD steps, over the steps at which both still move, within "
-        f"{POWER_TOLERANCE} of 1/2; disagrees beyond"
+        f"{POWER_TOLERANCE} of 1/2; disagrees beyond",
+        above=SQUARE_ROOT - POWER_TOLERANCE,
+        below=SQUARE_ROOT + POWER_TOLERANCE,
     )
     claim = "CG needs the square root of GD's steps"
     if growing.sizes["step_a"] < 3:
         text = "too few steps of GD have a match"
-        return Check(claim, text, criterion, "cannot be told", about=ABOUT)
+        return Claim(claim, text, rule, None, about=ABOUT)
     x = np.log(growing.step_a.values)
     y = np.log(growing.best_step.values)
     power = float(np.polyfit(x, y, 1)[0])
-    outcome: Outcome = "agrees" if abs(power - SQUARE_ROOT) <= POWER_TOLERANCE else "disagrees"
     first, last = growing.isel(step_a=0), growing.isel(step_a=-1)
     text = (
         f"power {power:.2f}, from GD step {first.step_a:,.0f} (CG {first.best_step:.0f}) to "
         f"{last.step_a:,.0f} (CG {last.best_step:.0f})"
     )
-    return Check(claim, text, criterion, outcome, "1/2", ABOUT)
+    return Claim(claim, text, rule, Estimate.of(power), "1/2", ABOUT)
 
 
 def _table(found: dict[tuple[str, str], xarray.Dataset]) -> TextTable:

@@ -1,0 +1,182 @@
+"""Claims of the paper, decided by computed rules.
+
+A `Claim` holds what the paper says, an `Estimate` of ours and the `Rule` that decides between the
+two; its `outcome` follows from these and is never set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.studies.paper.paper_setup import N_GROUPS, N_REPLICATES
+from probes.controls.bootstrap import bootstrap_weights, interval
+
+Outcome = Literal["agrees", "disagrees", "undecided"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval, which is the number itself where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float | Tensor, bounds: Float[Tensor, " bound"] | None = None) -> Estimate:
+        """The estimate of a number, without an interval unless `bounds` are given."""
+        number = float(value)
+        low, high = (number, number) if bounds is None else bounds.tolist()
+        return cls(number, low, high)
+
+    @classmethod
+    def of_replicates(
+        cls, values: Float[Tensor, " replicate"], n_groups: int = N_GROUPS
+    ) -> Estimate:
+        """The estimate from bootstrap replicates, the first of which is the original."""
+        return cls.of(values[0], interval(values[1:], n_groups=n_groups))
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """The difference; its interval is above 0 only where the two intervals do not overlap."""
+        return Estimate(self.value - other.value, self.low - other.high, self.high - other.low)
+
+    def text(self, form: str = ".3f") -> str:
+        """The number with its interval, in a format of `format`."""
+        return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
+
+
+def bootstrap_means(groups: Float[Tensor, "group *rest"]) -> Float[Tensor, "replicate *rest"]:
+    """Means over groups of prompts and of bootstrap replicates of them, the original first."""
+    n_groups = len(groups)
+    weights = bootstrap_weights(n_groups, N_REPLICATES, 0, with_original=True)
+    return torch.tensordot(weights, groups, 1) / n_groups
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Where the interval of an estimate must lie for a claim to agree, and where it disagrees."""
+
+    text: str
+    above: float = -math.inf
+    """It agrees if the whole interval lies above this …"""
+    below: float = math.inf
+    """… and below this."""
+    fails_to: float | None = None
+    """It disagrees if the whole interval lies at or below this; by default below `above`."""
+    fails_from: float | None = None
+    """It disagrees if the whole interval lies at or above this; by default above `below`."""
+    applies: bool = True
+    """Whether anything is decided, which a rule about the paper's scale is there only."""
+
+    @classmethod
+    def side(cls, text: str, border: float, *, above: bool, applies: bool = True) -> Rule:
+        """The rule that an interval lies on one side of a border; disagrees if on the other."""
+        if above:
+            return cls(text, above=border, applies=applies)
+        return cls(text, below=border, applies=applies)
+
+    def decide(self, found: Estimate | None) -> Outcome:
+        """Which of the two regions the interval lies in; undecided if in neither."""
+        if found is None or not self.applies:
+            return "undecided"
+        if self.above < found.low and found.high < self.below:
+            return "agrees"
+        is_low = found.high < self.above if self.fails_to is None else found.high <= self.fails_to
+        is_high = (
+            found.low > self.below if self.fails_from is None else found.low >= self.fails_from
+        )
+        return "disagrees" if is_low or is_high else "undecided"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says, what we find, and the rule that decides."""
+
+    claim: str
+    found: str
+    """Our numbers in words."""
+    rule: Rule
+    estimate: Estimate | None = None
+    """What the rule is applied to; None where it cannot be measured."""
+    published: str = "–"
+    """The number that the paper prints."""
+    about: str = ""
+    """Which model and prompts, or "model-free" at which d."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the rule makes of the estimate."""
+        return self.rule.decide(self.estimate)
+
+    def describe(self) -> dict[str, str]:
+        """The claim in plain values, as `--json` prints it."""
+        return {
+            "claim": self.claim,
+            "found": self.found,
+            "criterion": self.rule.text,
+            "outcome": self.outcome,
+            "published": self.published,
+            "about": self.about,
+        }
+
+
+APART = "95 % intervals of the two do not overlap; disagrees if they lie the other way round"
+
+
+def apart(
+    claim: str, found: str, more: Estimate, less: Estimate, *, published: str = "–", about: str = ""
+) -> Claim:
+    """The claim that one number is larger than another."""
+    return Claim(claim, found, Rule(APART, above=0.0), more - less, published, about)
+
+
+def number_claim(
+    claim: str,
+    found: Estimate,
+    published: float,
+    tolerance: float,
+    *,
+    at_scale: bool,
+    about: str,
+    digits: int = 3,
+) -> Claim:
+    """The claim that a number is the one that the paper prints.
+
+    Args:
+        claim: What the number is.
+        found: Ours; its interval is shown and does not decide.
+        published: The paper's.
+        tolerance: Largest difference at which they agree.
+        at_scale: Whether ours was measured in the paper's set-up; otherwise the two are shown side
+            by side and nothing is decided.
+        about: Which model and prompts.
+        digits: Significant ones to show.
+    """
+    form = f",.{digits}g"
+    has_interval = found.low < found.high
+    text = found.text(form) if has_interval else f"{found.value:{form}}"
+    criterion = f"within {tolerance:,.3g} of the published number"
+    if not at_scale:
+        criterion += " in the paper's set-up; at another scale shown beside it, not decided"
+    rule = Rule(criterion, published - tolerance, published + tolerance, applies=at_scale)
+    return Claim(claim, text, rule, Estimate.of(found.value), f"{published:,.4g}", about)
+
+
+def not_shipped(claim: str, sentence: str, published: str = "–") -> Claim:
+    """A claim about a model that is not there."""
+    return Claim(claim, sentence, Rule("decided once the checkpoint is there"), None, published)
+
+
+def describe_outcomes(outcomes: Sequence[Outcome]) -> str:
+    """One word where all came out alike, else how many came out how: "agrees 2, disagrees 1"."""
+    counts = {name: outcomes.count(name) for name in get_args(Outcome) if name in outcomes}
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "undecided"

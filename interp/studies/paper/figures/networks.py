@@ -1,0 +1,98 @@
+"""Fig. 20 and 21: two-layer networks as the function class."""
+
+from __future__ import annotations
+
+import torch
+
+from interp.plots.panel import Panel
+from interp.plots.style import INK, Look
+from interp.scoring.layer_matches import LayerMatches
+from interp.studies.paper.claims import Claim, Estimate, apart, not_shipped
+from interp.studies.paper.figures.heatmaps import GD_GRID
+from interp.studies.paper.growth_claims import order_claim
+from interp.studies.paper.models import PaperModel, PaperModels
+from interp.studies.paper.network_gd import network_gd
+from interp.studies.paper.paper_setup import N_GROUPS
+from interp.studies.paper.plots import (
+    LAYER_AXIS,
+    arranged,
+    heatmap_panel,
+    level,
+    line,
+    log_error_axis,
+)
+from interp.studies.paper.reproduction import Drawing, RowResult
+from interp.studies.paper.rows import Row
+from interp.tasks import TwoLayerNetwork
+from probes.matching import StepGrid
+from probes.references import GD, Prefixes
+from probes.similarity import error_directions, group_similarity
+
+NETWORK_GRID = StepGrid((0.0, *(2.0**k for k in range(11))), "log")
+MOST_PROMPTS = 64
+
+
+def networks(row: Row, models: PaperModels) -> RowResult:
+    """Convergence on networks, and similarity with GD on the same network."""
+    role = row.needs[0]
+    found, missing = models.among(row.needs)
+    if role in missing:
+        claim = not_shipped(row.says, missing[role])
+        return RowResult(row, (claim,), missing=tuple(missing.values()))
+    model = found[role]
+    gd = match_network_gd(model)
+    claims = (
+        order_claim("the error falls superlinearly over the layers at work", model),
+        _less_like_gd(gd, model, models),
+    )
+    errors = model.layers.errors.mean((1, 2))
+    best = (model.best_predictions - model.layers.ys).square().mean().item() / model.task.n_dims
+    figure = arranged(
+        Panel(
+            "Error against layer",
+            [
+                line(list(range(len(errors))), errors, Look("transformer", INK, "solid", "circle")),
+                level(best, "best predictor linear in y", (0.0, float(len(errors) - 1))),
+            ],
+            LAYER_AXIS,
+            log_error_axis(errors, torch.tensor([best])),
+        ),
+        heatmap_panel(gd, "gd", title="GD on the same network"),
+    )
+    drawing = Drawing(
+        row.key,
+        "Convergence, and similarity with GD on the same network",
+        f"{model.about}. Left squared error / d of each layer's read-out; right SimE with GD on a "
+        "network of the same kind, trained on each prefix, at powers of 2.",
+        figure,
+    )
+    return RowResult(
+        row, claims, (drawing,), data=gd.data("network_gd"), missing=tuple(missing.values())
+    )
+
+
+def match_network_gd(model: PaperModel) -> LayerMatches:
+    """SimE of every layer with GD on the same network, on the first prompts."""
+    assert isinstance(model.task, TwoLayerNetwork)
+    settings, layers = model.settings, model.layers
+    n_prompts = settings.few(MOST_PROMPTS)
+    ys = layers.ys[:n_prompts]
+    few = Prefixes(layers.prefixes.xs[:n_prompts], ys)
+    directions = error_directions(layers.layers[:, :n_prompts], ys, "official")
+    steps = [int(step) for step in NETWORK_GRID.steps]
+    groups = [
+        group_similarity(directions, error_directions(predictions[None], ys, "official"), N_GROUPS)
+        for _, predictions in network_gd(model.task, few, steps, settings.seed)
+    ]
+    return LayerMatches.of(torch.cat(groups, dim=-1), NETWORK_GRID, interpolate=False)
+
+
+def _less_like_gd(gd: LayerMatches, model: PaperModel, models: PaperModels) -> Claim:
+    claim = "the last layer is less like GD than on linear tasks"
+    linear = models.find("transformer")
+    if linear is None:
+        return not_shipped(claim, models.lacks("transformer"))
+    plain = linear.match(GD(linear.eta), GD_GRID)
+    here, there = (Estimate.of(found.best[-1], found.best_interval[-1]) for found in (gd, plain))
+    text = f"SimE {here.text()} at step {gd.step[-1]:.0f}, linear {there.text()}"
+    return apart(claim, text, there, here, about=model.about)
