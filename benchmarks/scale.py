@@ -28,10 +28,10 @@ from hooks import build_model
 from hooks.capture import capture
 from interp.analyses.comparisons import default_comparisons, select
 from interp.analyses.direct import DirectTargets
-from interp.sweep import Pool
-from interp.sweep.analyses.readouts import ReadoutAnalysis
-from interp.sweep.cell import Cell, run_cell
-from interp.sweep.checkpoint import Checkpoint
+from interp.study import Pool
+from interp.study.cell import AnalysisCell, run_cell
+from interp.study.checkpoint import Checkpoint
+from interp.study.readouts import ReadoutAnalysis
 from interp.tasks import LinearRegression
 from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes
@@ -140,7 +140,7 @@ def large(n_prompts: int) -> None:
     print(f"  {solve:8.1f} s to solve for one ridge strength, all sites")
 
 
-def timed(cell: Cell) -> tuple[int, float]:
+def timed(cell: AnalysisCell) -> tuple[int, float]:
     """Which process computed a cell, and its CPU seconds."""
     run_cell(replace(cell, analysis=WARM_UP, part=0))  # imports and loading are paid once
     started = time.process_time()
@@ -151,7 +151,7 @@ def timed(cell: Cell) -> tuple[int, float]:
 def workers(n_prompts: int) -> None:
     task = LinearRegression(n_dims=SMALL["n_dims"], n_points=SMALL["n_points"])
     analysis, checkpoint = ReadoutAnalysis(n_prompts, n_shards=8), Checkpoint.of("gpt2-d5")
-    cells = [(Cell(checkpoint, task, 0, analysis, part),) for part in range(8)]
+    cells = [(AnalysisCell(checkpoint, task, 0, analysis, part),) for part in range(8)]
     list(Pool(2).run(timed, cells[:2]))
     spent: dict[int, float] = {}
     for n_jobs in (1, 2):

@@ -15,7 +15,7 @@ from torch import nn
 import hooks
 import interp
 from hooks.checkpoints import save_checkpoint
-from interp.sweep.grid import read_grid
+from interp.study.grid import read_grid
 from interp.tasks import LinearRegression
 from probes import build_reference
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from interp.calibration.cell import Cell
 from interp.calibration.outcome import Outcome, run_cell
 from interp.calibration.store import OutcomeStore
-from interp.jobs.failure import keep_tracebacks, sentences
+from interp.jobs.outcome import keep_tracebacks, sentences
 from interp.jobs.pool import Pool
-from interp.jobs.running import run_missing
+from interp.study.run import Results, Study
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,14 @@ def run_cells(
         OSError: The store cannot be written, or the cluster not be reached.
     """
     by_key = {cell.key: cell for cell in cells}
-    failures = run_missing(
-        cells, run, _ByKey(store, by_key, resume), pool or Pool(), finished=finished
-    )
-    found = (store.get(cell) for cell in cells if cell.key not in failures)
-    named = [(_named(by_key[key]), failure) for key, failure in failures.items()]
-    keep_tracebacks(store.directory / "tracebacks.txt", named)
-    return CellsRun(tuple(outcome for outcome in found if outcome is not None), sentences(named))
+
+    def join(results: Results[Cell, Outcome]) -> CellsRun:
+        named = [(_named(cell), failure) for cell, failure in results.failures]
+        keep_tracebacks(store.directory / "tracebacks.txt", named)
+        return CellsRun(tuple(outcome for _, outcome in results.found), sentences(named))
+
+    study = Study(cells, run, join)
+    return study.execute(_ByKey(store, by_key), pool, fresh=not resume, finished=finished)
 
 
 def _named(cell: Cell) -> str:
@@ -73,11 +74,14 @@ class _ByKey:
 
     store: OutcomeStore
     cells: dict[str, Cell]
-    has_earlier: bool
-    """Whether outcomes of an earlier run count."""
 
     def __contains__(self, key: str) -> bool:
-        return self.has_earlier and self.store.get(self.cells[key]) is not None
+        return self.store.get(self.cells[key]) is not None
+
+    def read(self, key: str) -> Outcome:
+        outcome = self.store.get(self.cells[key])
+        assert outcome is not None
+        return outcome
 
     def put(self, key: str, result: Outcome) -> None:
         self.store.put(result)

@@ -66,7 +66,7 @@ def calibrate(
     from interp.calibration.store import OutcomeStore
     from interp.calibration.writing import write_calibration
     from interp.commands.progress import prompt_progress
-    from interp.jobs.failure import without_result
+    from interp.jobs.outcome import without_result
     from interp.jobs.pool import Pool
 
     cells = read_grid(grid).cells

@@ -38,8 +38,8 @@ def sweep(
         from joblib import cpu_count
 
         from interp.jobs.pool import Pool
-        from interp.sweep.grid import read_grid
-        from interp.sweep.sweeping import run_sweep
+        from interp.study.grid import read_grid
+        from interp.study.sweep import run_sweep
 
         pool = Pool(jobs or cpu_count(), dask)
         result = run_sweep(
@@ -48,12 +48,12 @@ def sweep(
             pool,
             progress=lambda stage, done, total: progress(f"{stage} {done}/{total}", done, total),
         )
-    from interp.sweep.table import sweep_table
+    from interp.study.table import sweep_table
 
     console = Console()
     console.print(sweep_table(result.data))
     console.print(f"results: {out / 'sweep.nc'}", soft_wrap=True, highlight=False)
     if result.failures:
-        from interp.jobs.failure import without_result
+        from interp.jobs.outcome import without_result
 
         raise ValueError(without_result(result.failures, "the same command tries again"))

@@ -5,8 +5,7 @@ Nothing here knows what the work is: sweeps and calibrations run on it.
 
 from __future__ import annotations
 
-from interp.jobs.failure import Failure
+from interp.jobs.outcome import Failure
 from interp.jobs.pool import Pool
-from interp.jobs.running import Keyed, Store, run_missing
 
-__all__ = ["Failure", "Keyed", "Pool", "Store", "run_missing"]
+__all__ = ["Failure", "Pool"]

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.jobs.failure import Failure
-from interp.jobs.reporting import report
+from interp.jobs.outcome import Failure, outcome_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -69,7 +68,7 @@ def _gather(
     from distributed.scheduler import KilledWorker
 
     futures = {
-        client.submit(report, index, work, *arguments[index], pure=False): index
+        client.submit(outcome_of, index, work, *arguments[index], pure=False): index
         for index in indices
     }
     try:
@@ -91,7 +90,7 @@ def shipped_file(name: str) -> Path | None:
     try:
         from distributed import get_worker
 
-        from interp.jobs.shipment import FOLDER
+        from interp.jobs.worker_files import FOLDER
 
         path = Path(get_worker().local_directory) / FOLDER / name
     except (ImportError, ValueError):  # no worker
@@ -100,8 +99,8 @@ def shipped_file(name: str) -> Path | None:
 
 
 def _ship(client: Client, files: Mapping[str, Path]) -> None:
-    from interp.jobs.shipment import Shipment
+    from interp.jobs.worker_files import WorkerFile
 
     for name, path in files.items():
         if path.stat().st_size <= LARGEST_SHIPPED:
-            client.register_plugin(Shipment(name, path.read_bytes()))
+            client.register_plugin(WorkerFile(name, path.read_bytes()))

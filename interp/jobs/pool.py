@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interp.jobs.failure import Failure
-from interp.jobs.reporting import report
+from interp.jobs.outcome import Failure, outcome_of
 
 
 @dataclass(frozen=True)
@@ -64,15 +63,15 @@ class Pool:
             yield from run_on_dask(self.dask_address, work, arguments, files or {})
         elif self.n_jobs == 1:
             for index, values in enumerate(arguments):
-                yield report(index, work, *values)
+                yield outcome_of(index, work, *values)
         else:
             yield from _run_on_loky(self.n_jobs, work, arguments)
 
 
-def _report_from_worker(index: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
-    """As `report`, in a process that leaves Ctrl-C to the one that started it."""
+def _outcome_from_worker(index: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
+    """As `outcome_of`, in a process that leaves Ctrl-C to the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return report(index, work, *arguments)
+    return outcome_of(index, work, *arguments)
 
 
 @dataclass
@@ -90,7 +89,7 @@ class _Attempt:
 
         for index in self.waiting:
             self.begun.append(index)
-            yield delayed(_report_from_worker)(index, work, *arguments[index])
+            yield delayed(_outcome_from_worker)(index, work, *arguments[index])
 
     @property
     def lost(self) -> list[int]:
@@ -116,7 +115,7 @@ def _run_on_loky(
 
     # loky replaces a process whose memory has grown, and no work is lost by it.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-    # Nor is anybody to mend anything where Ctrl-C came while work was under way.
+    # After Ctrl-C joblib warns of the work that was under way; there is nothing to mend.
     warnings.filterwarnings("ignore", message=".*tasks which were still being processed")
     attempt = _Attempt(range(len(arguments)))
     in_flight: int | str = "2 * n_jobs"

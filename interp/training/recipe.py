@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hooks.architectures import ARCHITECTURES
 from hooks.model import ModelConfig
+from interp.config import ConfigError, build
 from interp.tasks import TASKS, Task
-from interp.training.entries import RecipeError, build_part, read_entry
 from interp.training.settings import Curriculum, Optimiser, Schedule, Training
 
-__all__ = ["Recipe", "RecipeError"]
+
+class RecipeError(ValueError):
+    """A recipe that cannot be trained as written; the message names the entry."""
 
 
 @dataclass(frozen=True)
@@ -49,36 +51,16 @@ class Recipe:
 
     @classmethod
     def from_mapping(cls, entries: Mapping[str, Any]) -> Recipe:
-        """Builds a recipe from the layout of its TOML.
+        """The recipe of a mapping in the layout of its TOML.
 
         Raises:
             RecipeError: An entry is missing, unknown, of the wrong type or out of range, or the
                 parts do not fit together.
         """
-        known = ("name", "description", "seed", "model", "task", "training", "optimiser",
-                 "schedule", "curriculum")  # fmt: skip
-        if unknown := sorted(set(entries) - set(known)):
-            raise RecipeError(f"{unknown[0]} is unknown; a recipe takes {', '.join(known)}")
-        tables = {
-            name: read_entry("", entries, name, dict, default)
-            for name, default in (
-                ("model", MISSING), ("task", MISSING), ("training", MISSING),
-                ("optimiser", {}), ("schedule", {}), ("curriculum", {}),
-            )
-        }  # fmt: skip
-        architecture, model, config = _read_model(tables["model"])
-        recipe = cls(
-            name=_read_name(entries),
-            task=_read_task(tables["task"]),
-            architecture=architecture,
-            model=model,
-            training=build_part(Training, "training", tables["training"]),
-            optimiser=_read_optimiser(tables["optimiser"]),
-            schedule=build_part(Schedule, "schedule", tables["schedule"]),
-            curriculum=build_part(Curriculum, "curriculum", tables["curriculum"]),
-            seed=_read_seed(entries),
-            description=read_entry("", entries, "description", str, ""),
-        )
+        try:
+            recipe, config = _read(entries)
+        except ConfigError as error:
+            raise RecipeError(str(error)) from None
         _check_fit(recipe, config)
         return recipe
 
@@ -99,44 +81,52 @@ class Recipe:
             raise RecipeError(f"{path}: {error}") from None
 
 
-def _read_name(entries: Mapping[str, Any]) -> str:
-    name: str = read_entry("", entries, "name", str, MISSING)
-    if not name or name.startswith(".") or set(name) & set("/\\\0"):
-        raise RecipeError(f"name must be usable as a folder name, got {name!r}")
-    return name
-
-
-def _read_seed(entries: Mapping[str, Any]) -> int:
-    seed: int = read_entry("", entries, "seed", int, 0)
-    if not 0 <= seed < 2**32 - 1:
-        raise RecipeError(f"seed must be in 0..{2**32 - 2}, got {seed}")
-    return seed
-
-
-def _read_model(table: Mapping[str, Any]) -> tuple[str, dict[str, Any], ModelConfig]:
-    architecture: str = read_entry("model", table, "architecture", str, MISSING)
-    if architecture not in ARCHITECTURES:
-        raise RecipeError(
-            f"model.architecture must be one of {', '.join(sorted(ARCHITECTURES))}, "
-            f"got {architecture!r}"
-        )
-    sizes = {name: value for name, value in table.items() if name != "architecture"}
-    return architecture, sizes, build_part(ARCHITECTURES[architecture].config, "model", sizes)
-
-
-def _read_task(table: Mapping[str, Any]) -> Task:
-    name: str = read_entry("task", table, "name", str, MISSING)
-    if name not in TASKS:
-        raise RecipeError(f"task.name must be one of {', '.join(sorted(TASKS))}, got {name!r}")
-    return build_part(TASKS[name], "task", {k: v for k, v in table.items() if k != "name"})
-
-
-def _read_optimiser(table: Mapping[str, Any]) -> Optimiser:
-    # TOML has no null: "none" switches clipping off.
-    unclipped = table.get("clip_norm") == "none"
-    return build_part(
-        Optimiser, "optimiser", {**table, **({"clip_norm": None} if unclipped else {})}
+def _read(entries: Mapping[str, Any]) -> tuple[Recipe, ModelConfig]:
+    optimiser = entries.get("optimiser")
+    if isinstance(optimiser, Mapping) and optimiser.get("clip_norm") == "none":
+        # TOML has no null: "none" switches clipping off.
+        entries = {**entries, "optimiser": {**optimiser, "clip_norm": None}}
+    tables = build(_Tables, entries)
+    architecture, sizes = _kind(tables.model, "model", "architecture", ARCHITECTURES)
+    task, values = _kind(tables.task, "task", "name", TASKS)
+    recipe = Recipe(
+        **{**vars(tables), "task": build(TASKS[task], values, "task"), "model": sizes},
+        architecture=architecture,
     )
+    return recipe, build(ARCHITECTURES[architecture].config, sizes, "model")
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """A recipe as its TOML has it."""
+
+    name: str
+    model: dict[str, Any]
+    task: dict[str, Any]
+    training: Training
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    schedule: Schedule = field(default_factory=Schedule)
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    seed: int = 0
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name.startswith(".") or set(self.name) & set("/\\\0"):
+            raise ValueError(f"name must be usable as a folder name, got {self.name!r}")
+        if not 0 <= self.seed < 2**32 - 1:
+            raise ValueError(f"seed must be in 0..{2**32 - 2}, got {self.seed}")
+
+
+def _kind(
+    table: Mapping[str, Any], where: str, key: str, known: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Which of the known kinds a table is of, and its other entries."""
+    if key not in table:
+        raise ConfigError(f"{where}.{key} is missing")
+    if table[key] not in list(known):
+        choices = ", ".join(sorted(known))
+        raise ConfigError(f"{where}.{key} must be one of {choices}, got {table[key]!r}")
+    return table[key], {name: value for name, value in table.items() if name != key}
 
 
 def _check_fit(recipe: Recipe, config: ModelConfig) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import xarray
 
 from hooks.model import SequenceModel
-from interp.sweep.analyses.analysis import Analysis
+from interp.study.analysis import Analysis
 from interp.tasks import Task
 
 

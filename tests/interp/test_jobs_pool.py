@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interp.jobs.failure import Failure
+from interp.jobs.outcome import Failure
 from interp.jobs.pool import Pool
 
 

@@ -48,7 +48,7 @@ def test_a_recipe_without_clipping_survives_its_description():
         ("seed", 2**32 - 1, "seed must be in 0..4294967294, got 4294967295"),
         ("seed", "1", "seed must be a whole number, got '1'"),
         ("sead", 1, "sead is unknown"),
-        ("model", 3, "model must be a dict table, got 3"),
+        ("model", 3, "model must be a table, got 3"),
         ("model", None, "model is missing"),
         ("model.architecture", None, "model.architecture is missing"),
         ("model.architecture", "gpt5", "model.architecture must be one of .*gpt2.*, got 'gpt5'"),
@@ -78,7 +78,7 @@ def test_a_recipe_without_clipping_survives_its_description():
          "curriculum.dims.end is 3, must be task.n_dims = 2"),
         ("curriculum.points", {"start": 5, "end": 4, "increment": 1, "interval": 1},
          "curriculum.points.end must be at least start, 5, got 4"),
-        ("curriculum.points", 4, "curriculum.points must be a Ramp table, got 4"),
+        ("curriculum.points", 4, "curriculum.points must be a table, got 4"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_entry(entry: str, value: object, message: str):

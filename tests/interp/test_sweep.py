@@ -27,15 +27,13 @@ from hooks.capture import capture
 from hooks.checkpoints import save_checkpoint
 from interp.analyses.match import match
 from interp.conditions.sweeping import conditions
-from interp.sweep import Grid, Pool, run_sweep
-from interp.sweep.analyses.conditions import ConditionsAnalysis
-from interp.sweep.analyses.error import ErrorAnalysis
-from interp.sweep.analyses.match import MatchAnalysis
-from interp.sweep.analyses.readouts import ReadoutAnalysis
-from interp.sweep.cell import Cell
-from interp.sweep.checkpoint import Checkpoint
-from interp.sweep.grid import ModelEntry, TaskEntry
-from interp.sweep.table import sweep_table
+from interp.study import Grid, Pool, run_sweep
+from interp.study.analyses import ConditionsAnalysis, ErrorAnalysis, MatchAnalysis
+from interp.study.cell import AnalysisCell
+from interp.study.checkpoint import Checkpoint
+from interp.study.grid import ModelEntry, TaskEntry
+from interp.study.readouts import ReadoutAnalysis
+from interp.study.table import sweep_table
 from interp.tasks import LinearRegression
 from interp.training.recipe import Recipe
 from interp.training.train import train
@@ -110,7 +108,7 @@ def test_only_what_is_new_is_computed(tmp_path: Path, source: str):
 
 
 cells = st.builds(
-    Cell,
+    AnalysisCell,
     checkpoint=st.builds(Checkpoint, st.sampled_from(["a", "b"]), st.sampled_from(["x", "y"])),
     task=st.builds(LinearRegression, noise_std=st.sampled_from([0.0, 0.1])),
     seed=st.integers(0, 2),
@@ -123,7 +121,7 @@ cells = st.builds(
 
 
 @given(cells, cells)
-def test_cells_share_a_result_only_if_they_are_the_same(a: Cell, b: Cell):
+def test_cells_share_a_result_only_if_they_are_the_same(a: AnalysisCell, b: AnalysisCell):
     assert (a.key == b.key) == (a == b)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny, write_recipe
 
-from interp.sweep.grid import AS_TRAINED, TaskEntry, grid_names, grid_of, read_grid
+from interp.study.grid import AS_TRAINED, TaskEntry, grid_names, grid_of, read_grid
 from interp.tasks import LinearRegression, TwoLayerNetwork
 
 PLAIN: dict[str, Any] = {
@@ -83,10 +83,10 @@ def test_recipes_are_trained_in_every_combination(tmp_path: Path):
     [
         ({"models": []}, "models is unknown"),
         ({"model": []}, r"no \[\[model\]\]"),
-        ({"model": {"checkpoint": "a"}}, r"write \[\[model\]\]"),
+        ({"model": {"checkpoint": "a"}}, r"written \[\[model\]\]"),
         ({"model": [{}]}, "either checkpoint or recipe"),
         ({"model": [{"checkpoint": "a", "recipe": "b"}]}, "either checkpoint or recipe"),
-        ({"model": [{"checkpoint": 3}]}, "model.checkpoint must be names or paths, got 3"),
+        ({"model": [{"checkpoint": 3}]}, "model.checkpoint must be a string or a list, got 3"),
         ({"model": [{"checkpoint": "a", "seeds": [1]}]}, "model.seeds is unknown"),
         ({"model": [{"checkpoint": ["a", "a"]}]}, "model 'a' is there twice"),
         ({"model": [{"checkpoint": ["a", "b"], "label": "c"}]}, "model.label"),
@@ -94,7 +94,7 @@ def test_recipes_are_trained_in_every_combination(tmp_path: Path):
         ({"model": [{"recipe": "gpt2-d5", "change": {"model.heads": 3}}]}, "model.heads is unk"),
         ({"model": [{"recipe": "gpt2-d5", "change": {"seed.x": 3}}]}, "seed is no table"),
         ({"model": [{"recipe": "gpt2-d5", "change": {"seed": []}}]}, "seed has no values"),
-        ({"model": [{"recipe": "gpt2-d5", "change": 3}]}, "model.change must be a table"),
+        ({"model": [{"recipe": "gpt2-d5", "change": 3}]}, "model.change must be a table, got 3"),
         ({"analysis": []}, r"no \[\[analysis\]\]"),
         ({"analysis": [{"name": "guess"}]}, "analysis.name must be one of error"),
         ({"analysis": [{"name": "error", "prompts": 3}]}, "analysis error.prompts is unknown"),

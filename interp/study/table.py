@@ -9,7 +9,7 @@ import xarray
 from rich.markup import escape
 from rich.table import Table
 
-from interp.sweep.dataset import AXES
+from interp.study.join import AXES
 
 MISSING = "–"
 
@@ -33,7 +33,7 @@ def sweep_table(data: xarray.Dataset, variables: dict[str, str] | None = None) -
     """Means over seeds of numbers and the most frequent of texts; of layers, the last.
 
     Args:
-        data: What `interp.sweep.run_sweep` gave.
+        data: The dataset of `interp.study.run_sweep`.
         variables: Headings by variable; by default those of `HEADINGS` that there are, or, where
             analyses have labels of their own, every variable without further axes.
     """

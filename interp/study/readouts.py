@@ -15,7 +15,7 @@ from hooks.capture import FinalNorm, capture
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison, default_comparisons, select
 from interp.analyses.direct import DirectTargets
-from interp.sweep.analyses.analysis import Analysis, at_least
+from interp.study.analysis import Analysis, at_least
 from interp.tasks import Task
 from probes.matching import best_match
 from probes.readout import Readout

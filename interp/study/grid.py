@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from interp.config import build
 from interp.recipes import find_recipe
-from interp.sweep.analyses import ANALYSES, Analysis
+from interp.study.analyses import ANALYSES
+from interp.study.analysis import Analysis
 from interp.tasks import Task, build_task
-from interp.training.entries import build_part
 from interp.training.recipe import Recipe
 
 GRIDS = Path(__file__).parent / "grids"
@@ -21,7 +22,7 @@ AS_TRAINED = "as trained"
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A checkpoint that is there, or one that the sweep trains."""
+    """A checkpoint, or a training that the sweep runs first."""
 
     label: str
     source: str | None = None
@@ -58,7 +59,7 @@ class TaskEntry:
 
 @dataclass(frozen=True)
 class Grid:
-    """Every combination of these is looked at."""
+    """Every combination of these is computed."""
 
     models: tuple[ModelEntry, ...]
     analyses: Mapping[str, Analysis]
@@ -95,71 +96,77 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def grid_of(entries: Mapping[str, Any]) -> Grid:
-    """Builds a grid from the plain values of its TOML.
+    """The grid that the plain values of a TOML file describe.
 
     Raises:
         ValueError: As `read_grid`, without the file.
     """
-    known = ("model", "task", "analysis", "seeds")
-    if unknown := sorted(set(entries) - set(known)):
-        raise ValueError(f"{unknown[0]} is unknown; a grid takes {', '.join(known)}")
-    models = tuple(model for table in _tables(entries, "model") for model in _models(table))
-    if not models:
-        raise ValueError("has no [[model]] table")
-    analyses = [_analysis(table) for table in _tables(entries, "analysis")]
-    if not analyses:
-        raise ValueError("has no [[analysis]] table")
-    tasks = tuple(task for table in _tables(entries, "task") for task in _tasks(table))
-    for what, labels in (
-        ("model", [model.label for model in models]),
-        ("task", [task.label for task in tasks]),
-        ("analysis", [label for label, _ in analyses]),
+    tables = build(_Tables, entries)
+    models = tuple(model for table in tables.model for model in _models(table))
+    analyses = [_analysis(dict(table)) for table in tables.analysis]
+    tasks = tuple(task for table in tables.task for task in _tasks(dict(table)))
+    for what, labels, is_needed in (
+        ("model", [model.label for model in models], True),
+        ("analysis", [label for label, _ in analyses], True),
+        ("task", [task.label for task in tasks], False),
     ):
+        if is_needed and not labels:
+            raise ValueError(f"has no [[{what}]] table")
         if repeated := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"{what} {repeated[0]!r} is there twice; give each a label of its own")
-    return Grid(
-        models,
-        dict(analyses),
-        tasks or (TaskEntry(AS_TRAINED, {}),),
-        _seeds(entries.get("seeds", [0]), "seeds"),
-    )
+    seeds = _seeds(tables.seeds, "seeds")
+    return Grid(models, dict(analyses), tasks or (TaskEntry(AS_TRAINED, {}),), seeds)
 
 
-def _tables(entries: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    tables = entries.get(name, [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ValueError(f"{name} must be a list of tables: write [[{name}]]")
-    return [dict(table) for table in tables]
+@dataclass(frozen=True)
+class _Tables:
+    """A grid as its TOML has it."""
+
+    model: tuple[dict[str, Any], ...] = ()
+    analysis: tuple[dict[str, Any], ...] = ()
+    task: tuple[dict[str, Any], ...] = ()
+    seeds: int | tuple[int, ...] = 0
 
 
-def _models(table: dict[str, Any]) -> Iterator[ModelEntry]:
-    kinds = {
-        "checkpoint": ("checkpoint", "label"),
-        "recipe": ("recipe", "change", "seeds", "label"),
-    }
-    found = [kind for kind in kinds if kind in table]
-    known = kinds[found[0]] if found else ("checkpoint", *kinds["recipe"])
-    if unknown := sorted(set(table) - {*known, *found}):
-        raise ValueError(f"model.{unknown[0]} is unknown; a [[model]] takes {', '.join(known)}")
-    if len(found) != 1:
+@dataclass(frozen=True)
+class _CheckpointTable:
+    """A `[[model]]` of checkpoints that are there."""
+
+    checkpoint: str | tuple[str, ...]
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.checkpoint:
+            raise ValueError("checkpoint must be names or paths, got none")
+        if self.label and len(_list(self.checkpoint)) > 1:
+            raise ValueError("label names one checkpoint, not several")
+
+
+@dataclass(frozen=True)
+class _RecipeTable:
+    """A `[[model]]` of trainings: a recipe with every combination of changes, and every seed."""
+
+    recipe: str
+    change: dict[str, Any] = field(default_factory=dict)
+    seeds: int | tuple[int, ...] | None = None
+    label: str | None = None
+
+
+def _models(table: Mapping[str, Any]) -> Iterator[ModelEntry]:
+    if ("checkpoint" in table) == ("recipe" in table):
         raise ValueError("a [[model]] must say either checkpoint or recipe")
     if "recipe" in table:
-        yield from _trainings(table)
+        yield from _trainings(build(_RecipeTable, table, "model"))
         return
-    sources = _list(table["checkpoint"])
-    if not sources or not all(isinstance(source, str) for source in sources):
-        raise ValueError(f"model.checkpoint must be names or paths, got {table['checkpoint']!r}")
-    if "label" in table and len(sources) > 1:
-        raise ValueError("model.label names one checkpoint, not several")
-    for source in sources:
-        yield ModelEntry(table.get("label", source), source=source)
+    found = build(_CheckpointTable, table, "model")
+    for source in _list(found.checkpoint):
+        yield ModelEntry(found.label or source, source=source)
 
 
-def _trainings(table: dict[str, Any]) -> Iterator[ModelEntry]:
-    """A recipe with every combination of changes, and every seed."""
-    plain = tomllib.loads(find_recipe(table["recipe"]).read_text(encoding="utf-8"))
-    changes = _flat(table.get("change", {}))
-    seeds = _seeds(table["seeds"], "model.seeds") if "seeds" in table else (None,)
+def _trainings(table: _RecipeTable) -> Iterator[ModelEntry]:
+    plain = tomllib.loads(find_recipe(table.recipe).read_text(encoding="utf-8"))
+    changes = _flat(table.change)
+    seeds = (None,) if table.seeds is None else _seeds(table.seeds, "model.seeds")
     for *values, seed in product(*(_values(key, changes[key]) for key in changes), seeds):
         chosen = dict(zip(changes, values, strict=True))
         if seed is not None:
@@ -167,9 +174,9 @@ def _trainings(table: dict[str, Any]) -> Iterator[ModelEntry]:
         recipe = plain
         for key, value in chosen.items():
             recipe = _changed(recipe, key.split("."), value)
-        told = (key for key in chosen if key not in changes or len(_list(changes[key])) > 1)
-        parts = [str(table.get("label", plain.get("name")))]
-        parts += [f"{key.split('.')[-1]}={_short(chosen[key])}" for key in told]
+        shown = (key for key in chosen if key not in changes or len(_list(changes[key])) > 1)
+        parts = [str(table.label or plain.get("name"))]
+        parts += [f"{key.split('.')[-1]}={_short(chosen[key])}" for key in shown]
         yield ModelEntry(" ".join(parts), None, _recipe(recipe))
 
 
@@ -206,7 +213,7 @@ def _analysis(table: dict[str, Any]) -> tuple[str, Analysis]:
     label = table.pop("label", name)
     if not isinstance(label, str) or not label.isidentifier():
         raise ValueError(f"analysis.label must be letters, digits and _, got {label!r}")
-    return label, build_part(ANALYSES[name], f"analysis {name}", table)
+    return label, build(ANALYSES[name], table, f"analysis {name}")
 
 
 def _changed(entries: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
@@ -218,10 +225,8 @@ def _changed(entries: Mapping[str, Any], path: list[str], value: Any) -> dict[st
     return {**entries, first: _changed(inner, rest, value) if rest else value}
 
 
-def _flat(table: Any, prefix: str = "") -> dict[str, Any]:
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested tables as one, its keys joined by dots."""
-    if not isinstance(table, Mapping):
-        raise ValueError('model.change must be a table, such as {"model.d_model" = [16, 32]}')
     flat: dict[str, Any] = {}
     for key, value in table.items():
         name = f"{prefix}{key}"
@@ -237,12 +242,12 @@ def _values(key: str, value: Any) -> list[Any]:
 
 
 def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _seeds(value: Any, name: str) -> tuple[int, ...]:
+def _seeds(value: int | tuple[int, ...], name: str) -> tuple[int, ...]:
     seeds = _list(value)
-    if not seeds or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds):
+    if not seeds or not all(0 <= seed < 2**32 for seed in seeds):
         raise ValueError(f"{name} must be whole numbers in 0..{2**32 - 1}, got {value!r}")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{name} holds a seed twice: {seeds}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from hooks.architectures import build_model
 from hooks.model import SequenceModel
-from interp.sweep.checkpoint import Checkpoint
-from interp.sweep.grid import Grid, ModelEntry
-from interp.sweep.training import TrainingCell
+from interp.study.checkpoint import Checkpoint
+from interp.study.grid import Grid, ModelEntry
+from interp.study.trainings import TrainingCell
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
 

@@ -9,14 +9,14 @@ import torch
 import xarray
 
 from hooks.model import SequenceModel
-from interp.sweep.analyses import Analysis
-from interp.sweep.checkpoint import Checkpoint
-from interp.sweep.store import hash_of
+from interp.study.analysis import Analysis
+from interp.study.checkpoint import Checkpoint
+from interp.study.store import hash_of
 from interp.tasks import Task
 
 
 @dataclass(frozen=True)
-class Cell:
+class AnalysisCell:
     """The smallest piece of a sweep: it is computed whole, kept whole and never again."""
 
     checkpoint: Checkpoint
@@ -40,7 +40,7 @@ class Cell:
         )
 
 
-def run_cell(cell: Cell) -> xarray.Dataset:
+def run_cell(cell: AnalysisCell) -> xarray.Dataset:
     """Computes a cell, on one thread, so that its digits are the same whatever runs beside it."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""A file on its way to the workers of a Dask cluster; needs the package `distributed`."""
+"""Files that the workers of a Dask cluster get; needs the package `distributed`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from distributed import Worker, WorkerPlugin
 FOLDER = "icl-interp-files"
 
 
-class Shipment(WorkerPlugin):
+class WorkerFile(WorkerPlugin):
     """Writes a file into every worker's own folder, also on workers that start later."""
 
     def __init__(self, file: str, content: bytes) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from hooks.atomic import atomic_write
-from interp.sweep.checkpoint import Checkpoint
-from interp.sweep.store import hash_of
+from interp.study.checkpoint import Checkpoint
+from interp.study.store import hash_of
 from interp.training.metrics import Metrics
 from interp.training.recipe import Recipe
 from interp.training.train import train
@@ -24,7 +24,7 @@ RESULT_FILES = ("metrics.csv", "training.log", "recipe.json", "model.safetensors
 
 @dataclass(frozen=True)
 class TrainingCell:
-    """A recipe that a sweep trains before it looks at the outcome."""
+    """A recipe that a sweep trains before its analyses run."""
 
     recipe: Recipe
 
@@ -64,6 +64,14 @@ class TrainingStore:
         for name, content in result.items():
             with atomic_write(self.path(key) / name) as temporary:
                 temporary.write_bytes(content)
+
+    def read(self, key: str) -> Checkpoint:
+        """The trained model.
+
+        Raises:
+            CheckpointError: There is none.
+        """
+        return Checkpoint.of(str(self.path(key)))
 
 
 def train_here(cell: TrainingCell, store: TrainingStore) -> dict[str, bytes]:
