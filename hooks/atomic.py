@@ -19,7 +19,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OSError: The folder cannot be written.
     """
-    target = Path(path)
+    target = Path(path).expanduser()
     target.parent.mkdir(parents=True, exist_ok=True)
     # Named before it exists, so that whatever interrupts its making cannot leave it behind.
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")

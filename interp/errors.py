@@ -9,8 +9,12 @@ EXPECTED_ERRORS = (ValueError, OSError, FloatingPointError)
 
 
 def describe_error(error: Exception) -> str:
-    """One line that says what went wrong, with the file where there is one."""
+    """One line that says what went wrong, with the file where there is one.
+
+    Lines of code that a message offers after an empty line are kept as they are.
+    """
     if isinstance(error, OSError) and error.strerror:
         reason = error.strerror[0].lower() + error.strerror[1:]
         return f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason
-    return " ".join(str(error).split()) or type(error).__name__
+    sentence, gap, code = str(error).partition("\n\n")
+    return (" ".join(sentence.split()) or type(error).__name__) + gap + code

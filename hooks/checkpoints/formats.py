@@ -37,7 +37,7 @@ def load_checkpoint(path: str | Path) -> SequenceModel:
     Raises:
         CheckpointError: Nothing is there, no format fits, or the one that does is damaged.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or folder")
     for format_ in FORMATS:

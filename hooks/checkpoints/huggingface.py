@@ -115,6 +115,7 @@ def save_huggingface(model: SequenceModel, directory: str | Path) -> None:
 
     from hooks.huggingface import HuggingFaceModel, wrap_huggingface
 
+    directory = Path(directory).expanduser()
     if not isinstance(model, HuggingFaceModel):
         raise ValueError(f"model is a {type(model).__name__}; only a Hugging Face one can be saved")
     bridged = model.bridge.original_model

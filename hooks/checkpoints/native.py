@@ -30,11 +30,20 @@ def save_checkpoint(
         provenance: JSON-compatible values to keep with it: recipe, step, metrics, versions.
 
     Raises:
+        ValueError: The model is of no registered architecture, such as an attached one.
         OSError: The file cannot be written; an existing one is left as it was.
     """
+    try:
+        architecture = architecture_of(model)
+    except ValueError:
+        raise ValueError(
+            f"model is a {type(model).__name__}, and only architectures of this toolkit can be "
+            "rebuilt from a file; keep its module's weights with torch.save(module.state_dict(), "
+            "…), and name a function that attaches to it as my_model.py:build to interp"
+        ) from None
     metadata = {
         "format": FORMAT,
-        "architecture": architecture_of(model),
+        "architecture": architecture,
         "config": json.dumps(model.describe()),
         "provenance": json.dumps(dict(provenance or {})),
     }
@@ -58,7 +67,7 @@ def load_native(path: str | Path) -> SequenceModel:
         CheckpointError: The file is missing, truncated, of another format, or its weights do not
             fit its configuration or are not finite.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

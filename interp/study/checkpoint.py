@@ -6,13 +6,15 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from hooks.architectures.built_in import BUILT_IN
 from hooks.checkpoints.huggingface import is_huggingface
 from hooks.checkpoints.native import is_native
 from hooks.model import SequenceModel
 from interp.jobs.cluster import shipped_file
 from interp.zoo.catalogue import model_file, names
-from interp.zoo.loading import load, split_loops
+from interp.zoo.loading import FUNCTION, load, split_loops
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Checkpoint:
         must lie where workers see them.
         """
         name, _ = split_loops(self.source)
-        native = _native_file(Path(name))
+        native = _native_file(Path(name).expanduser())
         return {self._shipped_name: native} if native else {}
 
     def load(self) -> SequenceModel:
@@ -62,7 +64,9 @@ class Checkpoint:
 
 
 def _digest(name: str) -> str:
-    path = Path(name)
+    path = Path(name).expanduser()
+    if FUNCTION.fullmatch(name) and not path.exists():
+        return _weights_digest(load(name))
     if not path.is_file() and name in names():
         return _file_digest(model_file(name))
     if not path.is_file() and name in BUILT_IN:
@@ -82,6 +86,15 @@ def _native_file(path: Path) -> Path | None:
 def _file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _weights_digest(model: SequenceModel) -> str:
+    """Of the weights that a user's function gives a model, and of the file of that function."""
+    whole = hashlib.sha256(Path(model.provenance["path"]).read_bytes())
+    for name, weight in sorted(model.state_dict().items()):
+        whole.update(f"{name}\0{weight.dtype}\0{tuple(weight.shape)}\0".encode())
+        whole.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return whole.hexdigest()
 
 
 def _joint_digest(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hooks.foreign import check_model
 from hooks.model import SequenceModel
 from interp.tasks import Task, build_task
 
@@ -10,16 +11,24 @@ def task_of(model: SequenceModel) -> Task:
     """The task a model was trained on.
 
     Raises:
-        ValueError: Its provenance does not say.
+        TypeError: It is no model; for a module, the message says how to attach to it.
+        ValueError: Its provenance does not say, or names a task that is none of ours.
     """
+    check_model(model)
     description = model.provenance.get("task")
     if description is None:
+        if foreign := model.provenance.get("foreign_task"):
+            raise ValueError(
+                f"the model was trained on {foreign}, which is none of the tasks here; give one "
+                "as `task`"
+            )
         raise ValueError("the model does not say what task it was trained on; give one as `task`")
     return build_task(description)
 
 
 def check_fit(model: SequenceModel, task: Task) -> None:
     """Raises a `ValueError` where a model cannot take a task's prompts."""
+    check_model(model)
     config = model.config
     if task.n_dims != config.n_dims:
         raise ValueError(

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from hooks.architectures.built_in import BUILT_IN
 from hooks.checkpoints import CheckpointError, load_checkpoint
+from hooks.foreign import attach_lines
 from hooks.model import SequenceModel
 from interp.zoo.catalogue import check_name, model_file, names, split_loops
+
+FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>\w*)")
 
 
 def load(name_or_path: str | Path, *, loops: int | None = None) -> SequenceModel:
@@ -15,15 +27,18 @@ def load(name_or_path: str | Path, *, loops: int | None = None) -> SequenceModel
 
     Args:
         name_or_path: A name that `interp zoo` lists, the name of a model built to run a known
-            algorithm (`hooks.architectures.built_in`), a file, or the folder of a training. With
-            `@` and a number at its end a looped model runs that many loops: "looped-d5@12".
+            algorithm (`hooks.architectures.built_in`), a file, or the folder of a training; or
+            "my_model.py:build", a function without arguments that returns a model, as
+            `hooks.attach` does: the file's code is run. With `@` and a number at its end a looped
+            model runs that many loops: "looped-d5@12".
         loops: The same number of loops, in place of that of the training.
 
     Returns:
         The model in evaluation mode, with its `provenance`.
 
     Raises:
-        CheckpointError: It is none of these, or the file cannot be read.
+        CheckpointError: It is none of these, the file cannot be read, or the function is missing,
+            fails or returns something else.
         ValueError: Loops are asked of a model that has none, twice, or fewer than one.
     """
     source, asked = split_loops(name_or_path)
@@ -42,7 +57,9 @@ def load(name_or_path: str | Path, *, loops: int | None = None) -> SequenceModel
 
 
 def _load(name: str) -> SequenceModel:
-    path = Path(name)
+    path = Path(name).expanduser()
+    if (built := FUNCTION.fullmatch(name)) and not path.exists():
+        return _build(Path(built["file"]).expanduser(), built["function"])
     if not path.is_file():
         if name in names():
             model = load_checkpoint(model_file(name))
@@ -57,3 +74,56 @@ def _load(name: str) -> SequenceModel:
     if path.is_dir() and (path / "model.safetensors").is_file():
         path = path / "model.safetensors"
     return load_checkpoint(path)
+
+
+def _build(file: Path, function: str) -> SequenceModel:
+    """Runs a file of the user's own and the function in it that makes a model."""
+    source = f"{file}:{function}"
+    if not file.is_file():
+        raise CheckpointError(f"{source}: there is no file {file}")
+    name = f"model_file_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickles look for it there
+    sys.path.insert(0, str(file.parent.absolute()))  # for the files beside it
+    try:
+        _run(source, file, lambda: spec.loader.exec_module(module))  # type: ignore[union-attr]
+        build = getattr(module, function, None)
+        if not inspect.isroutine(build):
+            known = ", ".join(key for key, _ in inspect.getmembers(module, inspect.isfunction))
+            raise CheckpointError(
+                f"{source}: {file} has no function {function!r}; it has {known or 'none'}"
+            )
+        if required := [
+            parameter.name
+            for parameter in inspect.signature(build).parameters.values()
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]:
+            raise CheckpointError(
+                f"{source}: {function} needs {', '.join(required)}, expected a function that can "
+                "be called without arguments"
+            )
+        model = _run(source, file, build)
+    finally:
+        sys.path.remove(str(file.parent.absolute()))
+    if isinstance(model, SequenceModel):
+        model.provenance = {"name": source, "path": str(file), **model.provenance}
+        return model.eval()
+    names = [key for key, _ in model.named_parameters()] if isinstance(model, nn.Module) else []
+    raise CheckpointError(
+        f"{source}: {function} returned a {type(model).__name__}, expected a model as hooks.attach "
+        f"returns; {attach_lines(names)}"
+    )
+
+
+def _run(source: str, file: Path, code: Callable[[], Any]) -> Any:
+    try:
+        return code()
+    except Exception as error:  # whatever it is, it is the user's
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
+        where = f" in line {lines[-1]}" if lines else ""
+        raise CheckpointError(f"{source}: raised {type(error).__name__}{where}: {error}") from error
