@@ -28,6 +28,8 @@ class LoopedConfig(AttentionConfig):
 
     input_injection: bool = True
     """Whether the embedding is added to the stream again before every loop."""
+    norm_in_loop: bool = False
+    """Whether every loop, not only the last, ends with the final norm, as in Yang et al.'s code."""
     tokens: TokenLayout = "interleaved"
     """Whether x and y are tokens of their own, or a query and the pair before it are one."""
 
@@ -103,6 +105,8 @@ class LoopedTransformer(SequenceModel):
         embedding = self.embed(xs.to(self.dtype), ys.to(self.dtype))  # [prompt, token, d_model]
         resid = embedding
         for index, loop in enumerate(self.blocks):
+            if index and self.config.norm_in_loop:
+                resid = self.ln_final(resid)
             if index and self.config.input_injection:
                 resid = resid + embedding
             resid = loop(resid, self.shared_block)

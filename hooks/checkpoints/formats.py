@@ -24,8 +24,21 @@ class Format(NamedTuple):
 FORMATS: tuple[Format, ...] = (
     Format("a directory of Hugging Face", is_huggingface, load_huggingface),
     Format("*.safetensors of this toolkit", is_native, load_native),
-    Format("config.yaml with state.pt or model_<step>.pt", is_fu_run, load_fu_run),
+    Format(
+        "config.yaml with state.pt or model_<step>.pt, *.pt, *.pth, *.ckpt, *.bin",
+        is_fu_run,
+        load_fu_run,
+    ),
 )
+
+
+def _one_folder_down(directory: Path) -> list[Path]:
+    """The checkpoints inside a folder that is none, such as the runs in a task's folder."""
+    return [
+        place
+        for place in directory.iterdir()
+        if any(format_.recognises(place) for format_ in FORMATS)
+    ]
 
 
 def load_checkpoint(path: str | Path) -> SequenceModel:
@@ -43,5 +56,10 @@ def load_checkpoint(path: str | Path) -> SequenceModel:
     for format_ in FORMATS:
         if format_.recognises(path):
             return format_.load(path)
+    if path.is_dir() and (below := _one_folder_down(path)):
+        if len(below) > 1:
+            names = ", ".join(sorted(place.name for place in below)[:10])
+            raise CheckpointError(f"{path}: holds {len(below)} checkpoints, name one: {names}")
+        return load_checkpoint(below[0])
     known = "; ".join(format_.description for format_ in FORMATS)
     raise CheckpointError(f"{path}: none of the known formats ({known})")

@@ -39,9 +39,19 @@ def to_huggingface(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 
 def from_huggingface(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The inverse of `to_huggingface`; names it does not know stay as they are."""
+    """The inverse of `to_huggingface`; names it does not know stay as they are.
+
+    nanoGPT has the same names and `Linear` layouts, which the shape of its joint queries, keys and
+    values tells.
+    """
+    is_linear = any(
+        name.endswith("c_attn.weight") and weight.ndim == 2 and weight.shape[0] > weight.shape[1]
+        for name, weight in weights.items()
+    )
     return {
-        _rename(name, _OURS): weight.T.contiguous() if _CONV1D.search(name) else weight
+        _rename(name, _OURS): weight.T.contiguous()
+        if _CONV1D.search(name) and not is_linear
+        else weight
         for name, weight in weights.items()
         if not _IGNORED.fullmatch(name)
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import save
 from hooks.architectures import architecture_of, build_model
 from hooks.atomic import atomic_write
 from hooks.checkpoints.error import CheckpointError
+from hooks.foreign import attach_lines, describe_weights
 from hooks.model import SequenceModel
 
 FORMAT = "icl-interp/1"
@@ -48,8 +50,20 @@ def save_checkpoint(
         "provenance": json.dumps(dict(provenance or {})),
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    metadata["sha256"] = _checksum(metadata, tensors)
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))
+
+
+def _checksum(metadata: Mapping[str, str], weights: Mapping[str, torch.Tensor]) -> str:
+    """Of everything in a file, which safetensors itself does not guard against flipped bits."""
+    whole = hashlib.sha256()
+    for key in ("format", "architecture", "config", "provenance"):
+        whole.update(f"{key}\0{metadata.get(key)}\0".encode())
+    for name, weight in sorted(weights.items()):
+        whole.update(f"{name}\0{weight.dtype}\0{tuple(weight.shape)}\0".encode())
+        whole.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return whole.hexdigest()
 
 
 def is_native(path: Path) -> bool:
@@ -78,16 +92,34 @@ def load_native(path: str | Path) -> SequenceModel:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path}: its metadata names format {metadata.get('format')!r}, expected {FORMAT!r}"
+            f"{path}: its metadata names format {metadata.get('format')!r}, expected {FORMAT!r}; "
+            f"it has {describe_weights(weights)}; {attach_lines(weights)}"
         )
+    if metadata.get("sha256", checksum := _checksum(metadata, weights)) != checksum:
+        raise CheckpointError(f"{path}: damaged, its content is not what its checksum says")
     try:
-        model = build_model(metadata["architecture"], json.loads(metadata["config"]))
+        config = json.loads(metadata["config"])
+        _check_sizes(config, weights)
+        model = build_model(metadata["architecture"], config)
         provenance = json.loads(metadata["provenance"])
-    except (KeyError, TypeError, ValueError) as error:
+        if not isinstance(provenance, dict):
+            raise ValueError(f"provenance is a {type(provenance).__name__}, expected an object")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its metadata does not describe a model ({error})") from None
     load_weights(model, weights, path)
     model.provenance = {**provenance, "path": str(path)}
     return model.eval()
+
+
+def _check_sizes(config: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    """Bounds what is built by the weights that are there, before it is built."""
+    if not isinstance(config, dict):
+        raise ValueError(f"config is a {type(config).__name__}, expected an object")
+    total = sum(weight.numel() for weight in weights.values())
+    for name, value in config.items():
+        most = {"n_layers": 10_000, "d_model": 1_000 + total}.get(name, 10**6)
+        if isinstance(value, int | float) and not abs(value) <= most:
+            raise ValueError(f"config.{name} is {value}, expected at most {most}")
 
 
 def load_weights(
@@ -113,6 +145,11 @@ def load_weights(
             raise CheckpointError(
                 f"{path}: {name} is {tuple(weight.shape)}, its configuration needs "
                 f"{tuple(expected[name].shape)}"
+            )
+        if weight.is_floating_point() != expected[name].is_floating_point() or weight.is_sparse:
+            raise CheckpointError(
+                f"{path}: {name} is {weight.dtype}, {weight.layout}; expected "
+                f"{expected[name].dtype}"
             )
         if weight.is_floating_point() and not weight.isfinite().all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinite values")

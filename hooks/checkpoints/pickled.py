@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -13,10 +14,11 @@ from typing import Any
 import torch
 
 from hooks.checkpoints.error import CheckpointError
+from hooks.checkpoints.harmless_types import HARMLESS
 
 
 def read_pickled(path: Path) -> Mapping[str, Any]:
-    """Reads what `torch.save` wrote, tensors and plain containers only.
+    """Reads what `torch.save` wrote: tensors, plain containers and `HARMLESS` types only.
 
     Raises:
         CheckpointError: The file is missing, damaged, no mapping, or needs more than
@@ -24,7 +26,8 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
     """
     check_archive(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(HARMLESS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except pickle.UnpicklingError as error:
@@ -34,7 +37,10 @@ def read_pickled(path: Path) -> Mapping[str, Any]:
             f"{path}: refused, because it {what} and opening it could run code that it carries; "
             "expected a state_dict saved with torch.save"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError):
+    except (
+        RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError,
+        AssertionError, OverflowError, MemoryError, RecursionError, struct.error,
+    ):  # fmt: skip  # whatever the unpickler of a damaged file comes to
         raise CheckpointError(f"{path}: not a file of torch.save, or truncated") from None
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a state_dict")
@@ -54,7 +60,10 @@ def check_archive(file: Path) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, zlib.error) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, NotImplementedError,
+        RuntimeError, ValueError, LookupError, OverflowError, MemoryError,
+    ) as error:  # fmt: skip  # whatever zipfile comes to
         raise CheckpointError(f"{file}: not a file of torch.save, or truncated ({error})") from None
     if damaged is not None:
         raise CheckpointError(f"{file}: damaged, {damaged} is not what its checksum says")
