@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from hooks.prompt_vocabulary import BridgedPrompts as BridgedPrompts
     from hooks.prompt_vocabulary import bridge_prompts as bridge_prompts
     from hooks.sites import Site as Site
+    from hooks.wiring import Wiring as Wiring
+    from hooks.wiring import WiringError as WiringError
+    from hooks.wiring import check_wiring as check_wiring
 
 _MODULES = {
     "ARCHITECTURES": "hooks.architectures",
@@ -53,10 +56,13 @@ _MODULES = {
     "SequenceModel": "hooks.model",
     "PatternError": "hooks.module_names",
     "Site": "hooks.sites",
+    "Wiring": "hooks.wiring",
+    "WiringError": "hooks.wiring",
     "attach": "hooks.attach",
     "bridge_prompts": "hooks.prompt_vocabulary",
     "build_model": "hooks.architectures",
     "capture": "hooks.capture",
+    "check_wiring": "hooks.wiring",
     "induce_weights": "hooks.induced_weights",
     "load_checkpoint": "hooks.checkpoints",
     "load_fu_run": "hooks.checkpoints",

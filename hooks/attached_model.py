@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,7 +19,9 @@ from hooks.layer_output import find_activation
 from hooks.model import ModelConfig, SequenceModel
 
 Predict = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""Runs a module on xs [prompt, point, dim] and ys [prompt, point]; returns [prompt, point]."""
+"""Runs a module on xs [prompt, point, dim] and ys [prompt, point]; returns [prompt, point].
+
+One that is run once for every prefix may return the last point's predictions alone, [prompt]."""
 
 Points = slice | Tensor | Callable[[int], slice | Tensor]
 """Where predictions are made on the layers' sequence axis; a callable is given n_points."""
@@ -29,6 +34,7 @@ class Layout:
     points: Points
     is_batch_first: bool = True
     is_causal: bool = True
+    first_point: int = 0
 
 
 class _Block(nn.Module):
@@ -46,10 +52,12 @@ class AttachedModel(SequenceModel):
     The module is touched only while this model runs, and only where a hook point is in use: a
     forward hook hands the layer's output to the hook point and takes back what comes out of it,
     so reading and intervening work as on our own models. The layers' arrays reach the hooks as
-    [prompt, token, …], whichever way round the module has them.
+    [prompt, token, …], whichever way round the module has them. A module that runs several times
+    in a pass has as many layers, in the order of the calls.
 
     A module that is not causal runs once for every prefix, with the y of its last point set to
-    zero, and every hook then fires once for every prefix.
+    zero, and every hook then fires once for every prefix. Prefixes that end before the first point
+    it can be read at are run as that point's, so that it is never given a shorter one.
     """
 
     def __init__(
@@ -64,12 +72,15 @@ class AttachedModel(SequenceModel):
         super().__init__(config)
         self.site_kinds = tuple(modules)
         self.is_causal = layout.is_causal  # type: ignore[misc]  # of the class where it is known
+        self.first_point = layout.first_point
+        self.provenance = {"format": "attached", "architecture": type(module).__name__}
         self.predict = predict
         self.layout = layout
         self.modules_of_kind = modules
         """Names of the modules whose output is read, for every kind of site, by layer."""
         self.final_norm_name = final_norm
         self._n_running_points = 0
+        self._n_calls: Counter[tuple[str, str]] = Counter()
         self.blocks = nn.ModuleList(_Block(self.site_kinds) for _ in range(config.n_layers))
         self.setup()  # before the module is added: its names and hook points are its own
         self.module = module
@@ -79,20 +90,37 @@ class AttachedModel(SequenceModel):
         self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
     ) -> Float[Tensor, "prompt point"]:
         self.check_prompts(xs, ys)
+        n_points = xs.shape[1]
+        if n_points <= self.first_point:
+            raise ValueError(
+                f"xs has {n_points} points, the model can be read from point {self.first_point} on"
+            )
         xs, ys = xs.to(self.dtype), ys.to(self.dtype)
         with ExitStack() as stack:
             for handle in self._connect():
                 stack.callback(handle.remove)
             if self.layout.is_causal:
-                return self._run(xs, ys)
-            return torch.stack(
-                [self._run_prefix(xs, ys, point) for point in range(xs.shape[1])], dim=1
-            )
+                predictions = self.run_module(xs, ys)
+                if predictions.ndim == 2:
+                    return predictions
+                raise ValueError(
+                    f"predict returned one prediction a prompt, expected {tuple(ys.shape)}; a "
+                    "module that answers one query is attached with causal=False"
+                )
+            ends = [max(point, self.first_point) for point in range(n_points)]
+            return torch.stack([self._run_prefix(xs, ys, end) for end in ends], dim=1)
 
-    def _run(self, xs: Tensor, ys: Tensor) -> Float[Tensor, "prompt point"]:
+    def run_module(
+        self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
+    ) -> Float[Tensor, "prompt *point"]:
+        """Runs the module once, as `predict` does, and checks what that returns."""
         self._n_running_points = ys.shape[1]
+        self._n_calls.clear()
         try:
-            predictions = self.predict(self.module, xs, ys)
+            with ExitStack() as stack:
+                if "torch._dynamo" in sys.modules:  # compiled code would not see the hooks
+                    stack.enter_context(torch.compiler.set_stance("force_eager"))
+                predictions = self.predict(self.module, xs, ys)
         except Exception as error:
             error.add_note(
                 f"predict was given xs of shape {tuple(xs.shape)} and ys of shape "
@@ -101,22 +129,23 @@ class AttachedModel(SequenceModel):
             raise
         finally:
             self._n_running_points = 0
-        if not isinstance(predictions, Tensor) or predictions.shape != ys.shape:
-            found = (
-                f"shape {tuple(predictions.shape)}"
-                if isinstance(predictions, Tensor)
-                else type(predictions).__name__
-            )
+        if not isinstance(predictions, Tensor):
+            raise ValueError(f"predict returned {type(predictions).__name__}, expected a tensor")
+        if predictions.shape not in (ys.shape, ys.shape[:1]):
+            hint = ""
+            if predictions.ndim > 2:
+                hint = "; reduce a distribution to one number a point within predict"
             raise ValueError(
-                f"predict returned {found}, expected a tensor [prompt, point] of shape "
-                f"{tuple(ys.shape)}"
+                f"predict returned shape {tuple(predictions.shape)}, expected [prompt, point] of "
+                f"shape {tuple(ys.shape)}{hint}"
             )
         return predictions
 
     def _run_prefix(self, xs: Tensor, ys: Tensor, point: int) -> Float[Tensor, " prompt"]:
         known = ys[:, : point + 1].clone()
         known[:, point] = 0
-        return self._run(xs[:, : point + 1], known)[:, -1]
+        predictions = self.run_module(xs[:, : point + 1], known)
+        return predictions if predictions.ndim == 1 else predictions[:, -1]
 
     def _connect(self) -> list[torch.utils.hooks.RemovableHandle]:
         handles = []
@@ -127,23 +156,37 @@ class AttachedModel(SequenceModel):
                 first.register_forward_pre_hook(self._input_router(entry), with_kwargs=True)
             )
         for kind, names in self.modules_of_kind.items():
+            points: dict[str, list[nn.Module]] = {}
             for block, name in zip(self.blocks, names, strict=True):
-                point = block.get_submodule(f"hook_{kind}")
-                if _is_used(point):
+                points.setdefault(name, []).append(block.get_submodule(f"hook_{kind}"))
+            for name, of_calls in points.items():
+                if any(map(_is_used, of_calls)):
                     layer = self.module.get_submodule(name)
-                    handles.append(layer.register_forward_hook(self._output_router(point, name)))
+                    router = self._output_router(of_calls, name, kind)
+                    handles.append(layer.register_forward_hook(router))
         return handles
 
-    def _output_router(self, point: nn.Module, name: str) -> Callable[..., Any]:
+    def _output_router(self, points: list[nn.Module], name: str, kind: str) -> Callable[..., Any]:
         def route(layer: nn.Module, inputs: Any, output: Any) -> Any:
             del layer, inputs
-            return self._through(point, output, f"layer {name} returned")
+            call = self._n_calls[kind, name]
+            self._n_calls[kind, name] += 1
+            if call >= len(points):
+                times = "once" if len(points) == 1 else f"{len(points)} times"
+                raise ValueError(
+                    f"layer {name} ran more than {times} in a pass; attach it with calls='each' "
+                    "to read every call as a layer"
+                )
+            return self._through(points[call], output, f"layer {name} returned")
 
         return route
 
     def _input_router(self, point: nn.Module) -> Callable[..., Any]:
         def route(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             del layer
+            self._n_calls["input", ""] += 1
+            if self._n_calls["input", ""] > 1:
+                return None
             if args:
                 changed = self._through(point, args, "the first layer was given")
                 return None if changed is None else (changed, kwargs)
@@ -164,6 +207,11 @@ class AttachedModel(SequenceModel):
         if changed is seen:
             return None
         return replace(changed if self.layout.is_batch_first else changed.transpose(0, 1))
+
+    def running_points(self) -> slice | Tensor:
+        """Positions of the points of the prompt, or prefix, that a hook is called for."""
+        points = self.prediction_tokens(self._n_running_points)
+        return points if isinstance(points, slice) else points.cpu()
 
     def prediction_tokens(self, n_points: int) -> slice | Tensor:
         points = self.layout.points
@@ -195,7 +243,8 @@ class AttachedModel(SequenceModel):
 
     @property
     def device(self) -> torch.device:
-        return next((part.device for part in self.module.parameters()), torch.device("cpu"))
+        parts = chain(self.module.parameters(), self.module.buffers())
+        return next((part.device for part in parts), torch.device("cpu"))
 
 
 def _is_used(point: nn.Module) -> bool:

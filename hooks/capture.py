@@ -28,6 +28,7 @@ def capture(
     *,
     final_norm: FinalNorm = "official",
     positions: Positions = "predictions",
+    batch_size: int | None = None,
 ) -> Iterator[Captured]:
     """Streams a model's predictions and its activations at some sites.
 
@@ -46,15 +47,17 @@ def capture(
             `resid_post` of the last layer only, as Hugging Face's hidden states have it and so the
             paper's code; "all": to every site of the residual stream; "none": to none.
         positions: "predictions" reads where the points are predicted, "tokens" everywhere.
+        batch_size: Most prompts to run at a time; larger batches are cut. None runs them as given.
 
     Returns:
-        An iterator of one `Captured` for every batch.
+        An iterator of one `Captured` for every batch that is run. Predictions and activations are
+        on the model's device; before `model.first_point` they are NaN.
 
     Raises:
         ValueError: Unknown option, no sites, a site twice, a site that the model does not have,
             sites of different widths, or prompts that do not fit the model.
         NonFiniteError: xs, ys, a prediction or an activation is NaN or infinite; the message
-            names the site, and the prompt by its index over all batches.
+            names the site, the point, and the prompt by its index over all batches.
     """
     for name, value, known in (
         ("final_norm", final_norm, get_args(FinalNorm)),
@@ -69,10 +72,12 @@ def capture(
         raise ValueError(f"sites holds {', '.join(map(str, sorted(repeated)))} more than once")
     for site in sites:
         model.hook_name(site)
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if isinstance(prompts, tuple) and isinstance(prompts[0], Tensor):
         prompts = [prompts]
     normed = {site for site in sites if _is_normed(site, model.n_layers, final_norm)}
-    return _stream(model, prompts, sites, normed, positions)
+    return _stream(model, _pieces(prompts, batch_size), sites, normed, positions)
 
 
 def _is_normed(site: Site, n_layers: int, final_norm: FinalNorm) -> bool:
@@ -81,14 +86,9 @@ def _is_normed(site: Site, n_layers: int, final_norm: FinalNorm) -> bool:
     return final_norm == "all" and site.kind.startswith("resid")
 
 
-def _stream(
-    model: SequenceModel,
-    prompts: Iterable[Any],
-    sites: tuple[Site, ...],
-    normed: set[Site],
-    positions: Positions,
-) -> Iterator[Captured]:
-    n_seen = 0
+def _pieces(
+    prompts: Iterable[Any], batch_size: int | None
+) -> Iterator[tuple[Float[Tensor, "prompt point dim"], Float[Tensor, "prompt point"]]]:
     for batch in prompts:
         xs, ys = batch[0], batch[1]
         if not (isinstance(xs, Tensor) and isinstance(ys, Tensor) and xs.ndim > 2):
@@ -96,19 +96,47 @@ def _stream(
                 "prompts must be batches of tensors (xs, ys), or one such batch as a tuple; got a "
                 f"{type(prompts).__name__} of {type(batch).__name__}"
             )
+        if batch_size is None:
+            yield xs, ys
+        else:
+            yield from zip(xs.split(batch_size), ys.split(batch_size), strict=True)
+
+
+def _on_device(values: Tensor, model: SequenceModel) -> Tensor:
+    """Casts before it moves where the device has no float64 (Apple's MPS)."""
+    if model.device.type == "mps" and values.dtype == torch.float64:
+        values = values.to(torch.float32)
+    return values.to(model.device)
+
+
+def _stream(
+    model: SequenceModel,
+    prompts: Iterable[tuple[Tensor, Tensor]],
+    sites: tuple[Site, ...],
+    normed: set[Site],
+    positions: Positions,
+) -> Iterator[Captured]:
+    n_seen = 0
+    first, axis = (model.first_point, "point") if positions == "predictions" else (0, "token")
+    for xs, ys in prompts:
         model.check_prompts(xs, ys)
         for name, values in (("xs", xs), ("ys", ys)):
             check_finite(values, name, n_seen)
         with ExitStack() as stack:
-            rows = _Rows(model, sites, ys.shape[0], ys.shape[1], normed, positions)
+            reader = _Rows(model, sites, ys.shape[0], ys.shape[1], normed, positions)
             stack.enter_context(inference(model))
-            stack.enter_context(model.hooks(fwd_hooks=rows.hooks()))
-            predictions = model(xs.to(model.device), ys.to(model.device))
+            stack.enter_context(model.hooks(fwd_hooks=reader.hooks()))
+            predictions = model(_on_device(xs, model), _on_device(ys, model))
         # Neither is an inference tensor, so read-outs can be trained on them with autograd.
-        captured = Captured(xs, ys, predictions.clone(), rows.finished(), sites)
-        for site, activations in zip(sites, captured.activations, strict=True):
-            check_finite(activations, f"site {site}", n_seen)
-        check_finite(captured.predictions, "predictions", n_seen)
+        captured = Captured(xs, ys, predictions.clone(), reader.finished(), sites)
+        if model.first_point:
+            captured.predictions[:, : model.first_point] = torch.nan
+            captured.activations[:, :, :first] = torch.nan
+        for site, values in zip(sites, captured.activations, strict=True):
+            place = f"site {site}"
+            check_finite(values, place, n_seen, first_point=first, axis=axis, skipping="attach")
+        said, start = captured.predictions, model.first_point
+        check_finite(said, "predictions", n_seen, first_point=start, skipping="attach")
         yield captured
         n_seen += xs.shape[0]
 

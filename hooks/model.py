@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -35,6 +37,10 @@ class ModelConfig:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
+_FILES_OF_FOLDERS = {"model", "state", "pytorch_model", "checkpoint"}
+"""Names of files that say nothing; the folder says which model it is."""
+
+
 class SequenceModel(HookedRootModule):
     """A model that reads prompts of (x, y) pairs and predicts each y from what precedes it.
 
@@ -51,6 +57,12 @@ class SequenceModel(HookedRootModule):
     takes_longer_prompts: ClassVar[bool] = False
     """Whether prompts may have more points than the model was built for: it has no weights of
     theirs, such as learned positions."""
+
+    first_point: int = 0
+    """First point that the model can be read at; before it predictions and activations are NaN."""
+
+    is_wiring_checked: bool = False
+    """Whether `check_wiring` has found that predictions see no answers but earlier ones."""
 
     def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -72,6 +84,21 @@ class SequenceModel(HookedRootModule):
         Returns:
             The prediction at each point, which has seen the pairs before it and its own x.
         """
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and messages: the one given, that of its file, or its class."""
+        for key in ("name", "built_in"):
+            if key in self.provenance:
+                return str(self.provenance[key])
+        if "path" not in self.provenance:
+            return str(self.provenance.get("architecture", type(self).__name__))
+        path = Path(self.provenance["path"])
+        return path.parent.name if path.stem in _FILES_OF_FOLDERS else path.stem or str(path)
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self.provenance["name"] = name
 
     @property
     def n_layers(self) -> int:
@@ -139,6 +166,11 @@ class SequenceModel(HookedRootModule):
             self.hook_name(site)
         return sites
 
+    def get_caching_hooks(self, *args: Any, **kwargs: Any) -> Any:
+        """Hooks that keep copies: a module that adds in place changes what it was given later."""
+        cache, forward, backward = super().get_caching_hooks(*args, **kwargs)
+        return cache, [(name, _of_a_copy(keep)) for name, keep in forward], backward
+
     def with_loops(self, n_loops: int) -> SequenceModel:
         """The same weights, their loop run another number of times; for looped models.
 
@@ -177,6 +209,10 @@ class SequenceModel(HookedRootModule):
     def describe(self) -> dict[str, Any]:
         """The configuration as plain values, as stored in a checkpoint."""
         return asdict(self.config)
+
+
+def _of_a_copy(keep: Callable[..., None]) -> Callable[..., None]:
+    return lambda activation, hook: keep(activation.clone(), hook=hook)
 
 
 def init_gpt2_weights(module: nn.Module, *, std: float, generator: torch.Generator | None) -> None:

@@ -18,6 +18,8 @@ def match_modules(
 ) -> list[str]:
     """Names of the modules that a pattern matches, in the order of the numbers in them.
 
+    What `torch.compile` wraps around modules (`_orig_mod`) may be left out of the pattern.
+
     Args:
         root: The model.
         pattern: A name as in `root.named_modules()`, in which `*` stands for any one part between
@@ -28,13 +30,17 @@ def match_modules(
     Raises:
         PatternError: It matches none, or not as many as it should.
     """
-    names = [name for name, _ in root.named_modules() if name]
+    names: dict[str, str] = {}
+    for name, _ in root.named_modules():
+        names.setdefault(without_wrappers(name), name)
+    del names[""]
     if isinstance(pattern, str):
-        parts = r"[^.]*".join(re.escape(part) for part in pattern.split("*"))
-        matched = sorted(filter(re.compile(parts).fullmatch, names), key=_natural_order)
+        parts = r"[^.]*".join(re.escape(part) for part in without_wrappers(pattern).split("*"))
+        found = sorted(filter(re.compile(parts).fullmatch, names), key=_natural_order)
     else:
-        matched = [name for name in pattern if name in names]
+        found = [name for name in map(without_wrappers, pattern) if name in names]
         count = len(pattern)
+    matched = [names[name] for name in found]
     if not matched or (count is not None and len(matched) != count):
         wanted = f"{count} of them" if count is not None else "at least one"
         raise PatternError(
@@ -62,6 +68,11 @@ def longest_module_list(root: nn.Module) -> list[str]:
         )
     name = max(lists, key=lambda name: len(lists[name]))
     return [f"{name}.{child}".lstrip(".") for child, _ in lists[name].named_children()]
+
+
+def without_wrappers(name: str) -> str:
+    """A module's name without the parts that `torch.compile` puts into it."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def module_tree(root: nn.Module, matched: Collection[str] = ()) -> str:

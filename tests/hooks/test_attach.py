@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from hooks import AttachedModel, PatternError, SequenceModel, Site, attach, build_model, capture
+from hooks import (
+    AttachedModel,
+    NonFiniteError,
+    PatternError,
+    SequenceModel,
+    Site,
+    WiringError,
+    attach,
+    build_model,
+    capture,
+)
 from hooks.module_names import module_tree
 
 N_DIMS, N_POINTS, WIDTH, N_LAYERS = 3, 5, 8, 3
@@ -98,6 +108,7 @@ def foreign(**options: Any) -> Foreign:
 
 def attached(module: nn.Module, **options: Any) -> AttachedModel:
     defaults: dict[str, Any] = {"n_dims": N_DIMS, "n_points": N_POINTS, "layers": "body.h.*"}
+    defaults["points"] = slice(0, None, 2)
     return attach(module, predict, **(defaults | options))
 
 
@@ -479,9 +490,13 @@ def test_what_does_not_fit_is_said_at_the_door(options: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("returns", "message"),
     [
-        (lambda out: out[:, ::2, None], r"predict returned shape \(3, 5, 1\)"),
+        (
+            lambda out: out[:, ::2, None],
+            r"predict returned shape \(3, 5, 1\).* reduce a distribution to one number",
+        ),
         (lambda out: (out,), "predict returned tuple"),
-        (lambda out: out, r"predict returned shape \(3, 10\), .* shape \(3, 5\)"),
+        (lambda out: out, r"predict returned shape \(3, 10\), .* shape \(3, 5\)$"),
+        (lambda out: out[:, 8], "one prediction a prompt.* attached with causal=False"),
     ],
 )
 def test_predict_that_returns_something_else(returns: Any, message: str) -> None:
@@ -531,3 +546,215 @@ def test_a_copy_of_an_attached_model_is_independent() -> None:
     [zeros] = capture(twin, prompts(), twin.sites())
     assert captured.activations.abs().max() > 0
     assert zeros.activations.abs().max() == 0
+
+
+def shifted(module: nn.Module, xs: torch.Tensor, ys: torch.Tensor) -> torch.Tensor:
+    return module(interleaved(xs, ys))[:, 1::2]
+
+
+class MaskDroppedInEval(Layer):
+    def forward(self, hidden: torch.Tensor) -> Any:
+        self.causal = self.training
+        return super().forward(hidden)
+
+
+def with_dropped_mask() -> Foreign:
+    module = foreign()
+    module.body.h[1] = MaskDroppedInEval("tensor", True, True)
+    return module.train()
+
+
+@pytest.mark.parametrize(
+    ("module", "run", "points", "message"),
+    [
+        (lambda: foreign(causal=False), predict, slice(0, None, 2), "after it.*causal=False"),
+        (with_dropped_mask, predict, slice(0, None, 2), "after it.*dropped in eval mode"),
+        (foreign, shifted, slice(1, None, 2), r"resid_post\[0\] .* own y.*slice\(0, None, 2\)"),
+    ],
+)
+def test_a_module_that_sees_its_answers_is_refused(
+    module: Any, run: Any, points: Any, message: str
+) -> None:
+    options: dict[str, Any] = {"n_dims": N_DIMS, "n_points": N_POINTS, "layers": "body.h.*"}
+    with pytest.raises(WiringError, match=message):
+        attach(module(), run, points=points, **options)
+    assert attach(module(), run, points=points, check=False, **options).is_wiring_checked
+
+
+@pytest.mark.parametrize(
+    ("causal", "points", "advice"),
+    [
+        (True, slice(1, None, 2), r"position 9 .* from position 8; pass points=slice\(0, None, 2"),
+        (False, None, r"position 9 .* from position 8; pass points=slice\(0, None, 2"),
+        (True, slice(0, N_POINTS), "position 4 .* from position 8"),
+    ],
+)
+def test_points_that_are_not_where_predictions_are_made(
+    causal: bool, points: Any, advice: str
+) -> None:
+    with pytest.raises(ValueError, match=advice):
+        attached(foreign(causal=causal), causal=causal, points=points)
+
+
+class SetModel(nn.Module):
+    """(x, y) tokens, the query's y zero; answers the last of them only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inp = nn.Linear(N_DIMS + 1, WIDTH)
+        self.h = nn.ModuleList([Layer("tensor", True, False) for _ in range(2)])
+        self.out = nn.Linear(WIDTH, 1)
+
+    def forward(self, xs: torch.Tensor, ys: torch.Tensor) -> torch.Tensor:
+        hidden = self.inp(torch.cat((xs, ys[..., None]), 2))
+        for layer in self.h:
+            hidden = layer(hidden)
+        return self.out(hidden[:, -1])[:, 0]
+
+
+def test_without_points_the_last_token_of_every_prefix_is_read() -> None:
+    torch.manual_seed(0)
+    module = SetModel().eval()
+    sizes = {"n_dims": N_DIMS, "n_points": N_POINTS, "layers": "h.*", "causal": False}
+    model = attach(module, lambda module, xs, ys: module(xs, ys), **sizes)
+    xs, ys = prompts()
+    [captured] = capture(model, (xs, ys), model.sites())
+    with torch.no_grad():
+        torch.testing.assert_close(module.out(captured.activations[-1])[..., 0], captured[2])
+        known = torch.cat((ys[:, :2], torch.zeros(4, 1)), 1)
+        torch.testing.assert_close(captured.predictions[:, 2], module(xs[:, :3], known))
+
+
+def test_points_that_cannot_be_asked() -> None:
+    def run(module: nn.Module, xs: torch.Tensor, ys: torch.Tensor) -> torch.Tensor:
+        if xs.shape[1] < 3:
+            raise ValueError("too few examples")
+        return predict(module, xs, ys)
+
+    def early(module: nn.Module, xs: torch.Tensor, ys: torch.Tensor) -> torch.Tensor:
+        predictions = predict(module, xs, ys)
+        return torch.where(torch.arange(N_POINTS) < 2, torch.nan, predictions)
+
+    options: dict[str, Any] = {"n_dims": N_DIMS, "n_points": N_POINTS, "layers": "body.h.*"}
+    message = r"prompt 0 and 2 more \(points 0 to 1\); attach\(…, points_from=2\)"
+    with pytest.raises(NonFiniteError, match=message):
+        attach(foreign(), early, **options)
+    models = [
+        attach(foreign(), early, points_from=2, **options),
+        attach(
+            foreign(causal=False),
+            run,
+            points_from=2,
+            causal=False,
+            points=slice(0, None, 2),
+            **options,
+        ),
+    ]
+    for model in models:
+        [captured] = capture(model, prompts(), model.sites())
+        assert captured.predictions[:, :2].isnan().all()
+        assert captured.activations[:, :, :2].isnan().all()
+        assert captured.predictions[:, 2:].isfinite().all()
+        assert captured.activations[:, :, 2:].isfinite().all()
+
+
+class InPlace(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        n = torch.arange(1, hidden.shape[1] + 1)[:, None]
+        hidden += self.mix(hidden.cumsum(1) / n)
+        return hidden
+
+
+def test_a_cache_keeps_each_layer_of_modules_that_add_in_place() -> None:
+    module = foreign()
+    module.body.h = nn.ModuleList([InPlace() for _ in range(N_LAYERS)])
+    model = attached(module.eval())
+    xs, ys = prompts()
+    [captured] = capture(model, (xs, ys), model.sites(), final_norm="none")
+    with torch.no_grad():
+        _, cache = model.run_with_cache(xs, ys)
+    for site, activations in zip(captured.sites, captured.activations, strict=True):
+        assert torch.equal(cache[model.hook_name(site)][:, ::2], activations)
+    assert not torch.equal(captured.activations[1], captured.activations[2])
+
+
+class Looped(Foreign):
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        hidden = self.inp(tokens)
+        for _ in range(3):
+            for layer in list(self.body.h)[:2]:
+                hidden = layer(hidden)
+        return self.out(hidden)[..., 0]
+
+
+def test_every_call_of_a_looped_block_is_a_layer() -> None:
+    torch.manual_seed(0)
+    module = Looped().eval()
+    with pytest.raises(ValueError, match=r"ran more than once in a pass.*calls='each'"):
+        attached(module, layers=["body.h.0", "body.h.1"])
+    model = attached(
+        module,
+        layers=["body.h.1", "body.h.0"],
+        mlp_out=["body.h.0.mlp", "body.h.1.mlp"],
+        calls="each",
+    )
+    assert model.modules_of_kind["resid_post"] == ("body.h.0", "body.h.1") * 3
+    xs, ys = prompts()
+    [captured] = capture(model, (xs, ys), [*model.sites(), *model.sites("mlp_out")])
+    with torch.no_grad():
+        hidden = module.inp(interleaved(xs, ys))
+        for call in range(6):
+            torch.testing.assert_close(captured.activations[call], hidden[:, ::2])
+            hidden = module.body.h[call % 2](hidden)
+        torch.testing.assert_close(captured.activations[6], hidden[:, ::2])
+        steered = model.run_with_hooks(
+            xs, ys, fwd_hooks=[(model.hook_name(Site(5)), lambda rows, hook: rows * 0)]
+        )
+        expected = module.out(module.body.h[1](torch.zeros_like(hidden)))[:, ::2, 0]
+    torch.testing.assert_close(steered, expected)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_compiled_modules_are_read_and_keep_their_names(whole: bool) -> None:
+    module = foreign().eval()
+    with torch.no_grad():
+        expected = predict(module, *prompts())
+    compiled = copy.deepcopy(module)
+    if whole:
+        compiled = torch.compile(compiled, backend="eager")
+        with torch.no_grad():
+            predict(compiled, *prompts())  # compiled before any hook is there
+    else:
+        compiled.body.h = nn.ModuleList(
+            [torch.compile(layer, backend="eager") for layer in compiled.body.h]
+        )
+    model = attached(compiled, mlp_out="body.h.*.mlp", final_norm="norm")
+    plain = attached(module, mlp_out="body.h.*.mlp", final_norm="norm")
+    for kind in ("resid_post", "mlp_out"):
+        [captured] = capture(model, prompts(), kind)
+        [uncompiled] = capture(plain, prompts(), kind)
+        assert torch.equal(captured.predictions, expected)
+        assert torch.equal(captured.activations, uncompiled.activations)
+
+
+def test_names_are_short() -> None:
+    assert attached(foreign()).name == "Foreign"
+    assert attached(foreign(), name="mine").name == "mine"
+    ours = build_model("gpt2", {"n_dims": 2, "n_points": 2, "n_layers": 1, "d_model": 8}, seed=0)
+    assert ours.name == "GPT2"
+    for path, name in (("a/run-3/state.pt", "run-3"), ("a/gpt2-d5.safetensors", "gpt2-d5")):
+        ours.provenance = {"path": path}
+        assert ours.name == name
+    ours.provenance["name"] = "looped-d5@12"
+    assert ours.name == "looped-d5@12"
+
+
+def test_a_model_that_ignores_its_examples_is_a_warning() -> None:
+    module = foreign()
+    nn.init.zeros_(module.out.weight)
+    with pytest.warns(UserWarning, match="do not change with the answers before them"):
+        attached(module)

@@ -184,7 +184,7 @@ def test_non_finite_activations_name_site_and_prompt(model: SequenceModel) -> No
     batches = [prompts(4), prompts(4)]
     with (
         model.hooks(fwd_hooks=[("blocks.0.hook_attn_out", spoil)]),
-        pytest.raises(NonFiniteError, match=r"site attn_out\[1\]: .* prompt 1$"),
+        pytest.raises(NonFiniteError, match=r"site attn_out\[1\]: .* prompt 1 \(point 1\)$"),
     ):
         list(capture(model, batches, [Site(0), Site(1, "attn_out"), Site(2)]))
 
@@ -193,7 +193,7 @@ def test_non_finite_prompts_are_counted_over_batches(model: SequenceModel) -> No
     bad = prompts(4)
     bad[1][2, 3] = torch.inf
     bad[1][3, 0] = torch.nan
-    with pytest.raises(NonFiniteError, match=r"ys: .* prompt 6 and 1 more$"):
+    with pytest.raises(NonFiniteError, match=r"ys: .* prompt 6 and 1 more \(point 3\)$"):
         list(capture(model, [prompts(4), bad], model.sites()))
 
 
