@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from interp import training as training
     from interp import zoo as zoo
     from interp.analyses.ablation import ablate as ablate
+    from interp.analyses.compare import compare as compare
+    from interp.analyses.comparison_result import ModelComparison as ModelComparison
+    from interp.analyses.comparison_result import open_comparison as open_comparison
+    from interp.analyses.condition_sweep import ConditionSweep as ConditionSweep
+    from interp.analyses.condition_sweep import open_conditions as open_conditions
     from interp.analyses.heads import read_heads as read_heads
     from interp.analyses.induced_weights import compare_induced_weights as compare_induced_weights
     from interp.analyses.match import match as match
     from interp.analyses.match_settings import MatchSettings as MatchSettings
     from interp.analyses.patterns import attention_patterns as attention_patterns
+    from interp.analyses.robustness import conditions as conditions
     from interp.analyses.separation import separate as separate
     from interp.analyses.steering import steer as steer
-    from interp.conditions.result import ConditionSweep as ConditionSweep
-    from interp.conditions.result import open_conditions as open_conditions
-    from interp.conditions.sweeping import conditions as conditions
     from interp.results.result import MatchResult as MatchResult
     from interp.results.result import open_result as open_result
-    from interp.side_by_side.comparing import compare as compare
-    from interp.side_by_side.result import ModelComparison as ModelComparison
-    from interp.side_by_side.result import open_comparison as open_comparison
     from interp.training.recipe import Recipe as Recipe
     from interp.training.train import train as train
     from interp.zoo.loading import load as load
@@ -45,22 +45,22 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "CheckpointError": "hooks.checkpoints",
-        "ConditionSweep": "interp.conditions.result",
+        "ConditionSweep": "interp.analyses.condition_sweep",
         "MatchResult": "interp.results.result",
         "MatchSettings": "interp.analyses.match_settings",
-        "ModelComparison": "interp.side_by_side.result",
+        "ModelComparison": "interp.analyses.comparison_result",
         "Recipe": "interp.training.recipe",
         "SequenceModel": "hooks.model",
         "Site": "hooks.sites",
         "ablate": "interp.analyses.ablation",
         "attention_patterns": "interp.analyses.patterns",
-        "compare": "interp.side_by_side.comparing",
+        "compare": "interp.analyses.compare",
         "compare_induced_weights": "interp.analyses.induced_weights",
-        "conditions": "interp.conditions.sweeping",
+        "conditions": "interp.analyses.robustness",
         "load": "interp.zoo.loading",
         "match": "interp.analyses.match",
-        "open_comparison": "interp.side_by_side.result",
-        "open_conditions": "interp.conditions.result",
+        "open_comparison": "interp.analyses.comparison_result",
+        "open_conditions": "interp.analyses.condition_sweep",
         "open_result": "interp.results.result",
         "plots": "interp.plots",
         "read_heads": "interp.analyses.heads",
@@ -77,8 +77,10 @@ __getattr__, __dir__ = lazy_names(
 register_accessor("MatchResult", "plot", "interp.plots.accessor:PlotAccessor")
 register_method("MatchResult", "_repr_html_", "interp.report.wording:verdict_html")
 register_method("MatchResult", "write_report", "interp.report.match:write_report")
-register_method("ModelComparison", "write_report", "interp.side_by_side.page:write_report")
-register_method("ConditionSweep", "write_report", "interp.conditions.page:write_report")
+register_method("ModelComparison", "write_report", "interp.report.compare:write_report")
+register_method("ModelComparison", "describe", "interp.report.compare:describe")
+register_accessor("ModelComparison", "tables", "interp.report.compare_tables:comparison_tables")
+register_method("ConditionSweep", "write_report", "interp.report.robustness:write_report")
 for _picture in (
     *("controls", "curve", "direct", "error", "halves", "heads"),
     *("heatmap", "patterns", "points", "sites", "weights"),

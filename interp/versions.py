@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 
 LIBRARIES = ("icl-interp", "torch", "transformer-lens", "numpy")
 
@@ -16,3 +19,9 @@ def library_versions() -> dict[str, str]:
 def versions_text(versions: Mapping[str, str]) -> str:
     """Names and numbers as a page lists them."""
     return ", ".join(f"{name} {number}" for name, number in versions.items())
+
+
+def command_line() -> str | None:
+    """The command that is running, None where it is not `interp`."""
+    is_command = Path(sys.argv[0]).name == "interp"
+    return shlex.join(["interp", *sys.argv[1:]]) if is_command else None

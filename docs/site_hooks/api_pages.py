@@ -12,11 +12,9 @@ ROOT = Path(__file__).parents[2]
 PARTS = {
     "interp": (
         "analyses",
-        "conditions",
         "jobs",
         "plots",
         "report",
-        "side_by_side",
         "sweep",
         "tasks",
         "training",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,13 +13,27 @@ from interp.commands.options import (
     Readout,
     ReadoutOption,
     SeedOption,
-    open_in_browser,
 )
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    from rich.console import Console
 
-    from interp.side_by_side.result import ModelComparison
+    from interp.analyses.comparison_result import ModelComparison
+
+COLUMNS = {
+    "model": "model",
+    "error": "error/d",
+    "excess": "excess",
+    "zero_error": "pred. 0",
+    "verdict": "verdict",
+    "steps_per_layer": "steps\na layer",
+    "rate_of": "",
+    "sime_newton": "SimE\nNewton",
+    "sime_gd": "SimE\nGD",
+    "sime_ogd": "SimE\nOGD",
+    "n_parameters": "weights",
+}
+"""Of the table of models, with their titles in a terminal."""
 
 
 def compare(
@@ -58,22 +72,13 @@ def compare(
     open_report: OpenOption = False,
 ) -> None:
     """Put models side by side: which algorithm each runs, how fast, and how well."""
-    import json
-
-    from rich.console import Console
-
-    from interp.commands.output_folder import claim
+    from interp.commands.emit import emit, working, write_files  # here for the speed of start-up
 
     out = out or (Path("interp-comparison") if open_report else None)
-    if out is not None:
-        claim(out)
-    from interp.commands.progress import prompt_progress
-
-    with prompt_progress(Console(stderr=True)) as progress:
-        progress("loading", 0, 1)
+    with working(out) as progress:
         import joblib
 
-        from interp.side_by_side.comparing import compare as run
+        from interp.analyses.compare import compare as run
         from interp.tasks.reading import read_task
 
         comparison = run(
@@ -87,68 +92,28 @@ def compare(
         )
         if out is not None:
             progress("writing the report", 0, 1)
-            _write(comparison, out)
-    if as_json:
-        print(json.dumps(comparison.describe(), indent=2))
-    else:
-        _show(comparison, out)
-    if open_report and out is not None:
-        open_in_browser(out)
+            files: dict[str, Any] = {
+                "comparison.nc": comparison.save,
+                "report.html": comparison.write_report,
+            }
+            for name, table in comparison.tables.items():
+                files[f"tables/{name}.csv"] = table.to_csv()
+                files[f"tables/{name}.tex"] = table.to_latex()
+            write_files(out, {**files, "summary.json": comparison.describe()})
+    emit(
+        comparison.describe(),
+        lambda console: _show(comparison, console),
+        as_json=as_json,
+        pages={"report": out and out / "report.html"},
+        open_page=open_report,
+    )
 
 
-def _write(comparison: ModelComparison, out: Path) -> None:
-    from hooks.atomic import write_text
-    from interp.commands.output_folder import write_summary
+def _show(comparison: ModelComparison, console: Console) -> None:
+    """The table of models without its widest columns, and what it was measured on."""
+    from interp.report.compare import calibration_words, headline, prompts_words
 
-    comparison.save(out / "comparison.nc")
-    comparison.write_report(out / "report.html")
-    for name, table in comparison.tables.items():
-        for ending, text in (("csv", table.to_csv()), ("tex", table.to_latex())):
-            write_text(out / "tables" / f"{name}.{ending}", text)
-    write_summary(out, comparison.describe())
-
-
-def _show(comparison: ModelComparison, out: Path | None) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    from interp.side_by_side.wording import calibration_words, prompts_words
-
-    console = Console()
-    console.print(_table(comparison))
-    console.print(prompts_words(comparison), style="dim", highlight=False)
-    console.print(calibration_words(comparison), style="dim", highlight=False)
-    if out is not None:
-        console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
-
-
-def _table(comparison: ModelComparison) -> RichTable:
-    """The table of models without its widest columns; intervals stand below their numbers."""
-    from rich.markup import escape
-    from rich.table import Table as RichTable
-
-    source = comparison.tables["models"]
-    shown = {
-        "model": "model",
-        "error": "error/d",
-        "excess": "excess",
-        "verdict": "verdict",
-        "steps_per_layer": "steps\na layer",
-        "sime_newton": "SimE\nNewton",
-        "sime_gd": "SimE\nGD",
-        "sime_ogd": "SimE\nOGD",
-        "n_parameters": "weights",
-    }
-    table = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    columns = [(index, item) for index, item in enumerate(source.columns) if item.key in shown]
-    for _, column in columns:
-        is_text = column.digits is None
-        table.add_column(
-            shown[column.key],
-            justify="left" if is_text else "right",
-            no_wrap=not is_text,
-            overflow="fold",
-        )
-    for row in source.rows:
-        table.add_row(*(escape(column.write(row[index])) for index, column in columns))
-    return table
+    console.print(comparison.tables["models"].to_terminal(COLUMNS))
+    console.print(headline(comparison), highlight=False, markup=False)
+    for words in (prompts_words(comparison), calibration_words(comparison)):
+        console.print(words, style="dim", highlight=False, markup=False)

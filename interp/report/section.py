@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -10,7 +10,7 @@ from typing import Any
 
 from plotly.graph_objects import Figure
 
-from interp.report.table import Table
+from interp.report.table import Column, Table
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ def written_section(
     anchor: str,
     pictures: Sequence[Figure] = (),
     *,
+    name: str | None = None,
     tables: Sequence[Table] = (),
     note: str | None = None,
     **values: Any,
@@ -45,10 +46,18 @@ def written_section(
     """A section whose title and guide stand in `interp/report/text/<text>.md`.
 
     The file has a part for each anchor: a line `## anchor: title`, a paragraph on what you see
-    and one on what it means. Words in braces are replaced by `values`.
+    and one on what it means. Words in braces are replaced by `values`; `name` replaces the anchor.
     """
     title, see, means = (part.format(**values) for part in _parts(text)[anchor])
-    return Section(anchor, title, tuple(pictures), see, means, note, tuple(tables))
+    return Section(name or anchor, title, tuple(pictures), see, means, note, tuple(tables))
+
+
+def written_table(
+    text: str, name: str, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]
+) -> Table:
+    """A table whose title and note stand in `interp/report/text/<text>.md`, as of a section."""
+    title, note, _ = _parts(text)[name]
+    return Table.of(name, title, columns, rows, note)
 
 
 @cache

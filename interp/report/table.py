@@ -140,7 +140,8 @@ class Table:
         from rich.table import Table as TerminalTable
 
         titles = {c.key: c.title for c in self.columns} if titles is None else titles
-        shown = [column for column in self.columns if column.key in titles]
+        shown = [column for column in self.columns if column.key in titles and not column.under]
+        below = [column for column in self.columns if column.key in titles and column.under]
         table = TerminalTable(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for column in shown:
             is_text = column.digits is None
@@ -149,7 +150,10 @@ class Table:
                 titles[column.key], justify=justify, no_wrap=not is_text, overflow=overflow
             )  # type: ignore[arg-type]
         for row in self._rows():
-            table.add_row(*(escape(column.value(row)) for column in shown))
+            cells = {column.key: [column.value(row)] for column in shown}
+            for column in below:
+                cells[str(column.under)] += [column.value(row)] if column.value(row) else []
+            table.add_row(*(escape("\n".join(lines)) for lines in cells.values()))
         return table
 
     def _rows(self) -> Iterator[dict[str, Any]]:

@@ -102,6 +102,17 @@ def word(result: MatchResult) -> Wording:
     )
 
 
+def verdict_words(result: MatchResult) -> str:
+    """The verdict in a few words."""
+    verdict = result.verdict
+    if verdict.answer == "none":
+        return "none"
+    names = [FAMILY_LABELS.get(name, name) for name in verdict.standing]
+    if len(names) == 1:
+        return f"nearest: {names[0]}" if verdict.is_nearest_only else names[0]
+    return f"undecided: {' or '.join(names)}"
+
+
 def verdict_html(result: MatchResult) -> str:
     """The verdict as a fragment of HTML, for notebooks."""
     template = environment().get_template("verdict.html")

@@ -19,8 +19,8 @@ from hooks.inference import inference
 from hooks.model import SequenceModel
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings
-from interp.conditions.sweeping import LEAST_PROMPTS, condition_tasks, conditions
-from interp.conditions.variations import VARIATIONS, choose_variations
+from interp.analyses.robustness import LEAST_PROMPTS, condition_tasks, conditions
+from interp.analyses.variations import VARIATIONS, choose_variations
 from interp.study.analysis import Analysis, at_least
 from interp.study.readouts import ReadoutAnalysis
 from interp.tasks import Task
@@ -130,7 +130,7 @@ class ConditionsAnalysis(Analysis):
     """`interp.conditions`, a property of the prompts in each part."""
 
     vary: tuple[str, ...] = tuple(VARIATIONS)
-    """What is varied, names of `interp.conditions.variations.VARIATIONS`."""
+    """What is varied, names of `interp.analyses.variations.VARIATIONS`."""
     values: tuple[float, ...] = ()
     """In place of the defaults, of a single property."""
     n_prompts: int = 512

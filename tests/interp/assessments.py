@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+import xarray
 from planted import planted_result
 
-from interp.side_by_side.assessment import Assessment
-from interp.side_by_side.forgetting import REMEMBERING
-from interp.side_by_side.result import ModelComparison
-from interp.side_by_side.settings import N_GROUPS
-from interp.side_by_side.summary import make_comparison
-from interp.side_by_side.yardstick import TABLE_REFERENCES, OutputScores
+from interp.analyses.assessment import Assessment
+from interp.analyses.benchmark_prompts import N_GROUPS, REMEMBERING, TABLE_REFERENCES
+from interp.analyses.comparison_result import ModelComparison, make_comparison
 from interp.tasks import LinearRegression, Task
-from probes.matching import StepGrid
 
 TASK = LinearRegression(n_dims=3, n_points=6)
-STEPS = StepGrid(tuple(map(float, range(6))))
+STEPS = torch.arange(6, dtype=torch.float64)
 BEST = 2
 """The index of the step that every model is most like."""
 
@@ -35,32 +33,38 @@ def assessment(
     hardness -= hardness.mean()
     own = torch.Generator().manual_seed(seed)
     noise = 1e-3 * torch.randn(N_GROUPS, 1, dtype=torch.float64, generator=own)
-    profile = -0.05 * (STEPS.tensor() - BEST).square()
+    profile = -0.05 * (STEPS - BEST).square()
     table = similarity + hardness + noise + profile
     error = torch.rand(N_GROUPS, task.n_points, dtype=torch.float64, generator=own)
-    n_gaps = task.n_dims
-    return Assessment(
-        name=name,
-        task=task,
-        match=planted_result(standing=standing, checkpoint=name, n_layers=n_layers),
-        outputs=OutputScores(
-            error=error,
-            baseline_error=error / 2,
-            similarity=dict.fromkeys(TABLE_REFERENCES, table),
-            grids=dict.fromkeys(TABLE_REFERENCES, STEPS),
-        ),
-        gaps=torch.arange(n_gaps),
-        n_examples=n_gaps,
-        forgetting=torch.rand(N_GROUPS, n_gaps, dtype=torch.float64, generator=own),
-        reference_forgetting={
-            key: torch.full((N_GROUPS, n_gaps), 0.1, dtype=torch.float64) for key in REMEMBERING
+    gaps = np.arange(task.n_dims, dtype=float)
+    steps = {
+        f"step_{key}": (f"step_{key}", STEPS, {"spacing": "linear"}) for key in TABLE_REFERENCES
+    }
+    forgetting = torch.rand(N_GROUPS, len(gaps), dtype=torch.float64, generator=own)
+    kappa_error = torch.rand(N_GROUPS, 2, dtype=torch.float64, generator=own)
+    scores = xarray.Dataset(
+        {
+            "error": (("group", "point"), error),
+            "baseline_error": (("group", "point"), error / 2),
+            "zero_error": 1.0,
+            **{f"similarity_{key}": (("group", f"step_{key}"), table) for key in TABLE_REFERENCES},
+            "gap": ("gap_index", gaps),
+            "n_examples": len(gaps),
+            "forgetting": (("group", "gap_index"), forgetting),
+            "reference_forgetting": (
+                ("remembering", "gap_index"),
+                np.full((len(REMEMBERING), len(gaps)), 0.1),
+            ),
+            "kappa": ("kappa_index", [1.0, 100.0]),
+            "kappa_error": (("group", "kappa_index"), kappa_error),
+            "kappa_baseline_error": (("group", "kappa_index"), np.full((N_GROUPS, 2), 0.2)),
+            "n_parameters": 1234,
+            "milliseconds_per_prompt": 0.5,
         },
-        kappas=(1.0, 100.0),
-        kappa_error=torch.rand(N_GROUPS, 2, dtype=torch.float64, generator=own),
-        kappa_baseline_error=torch.full((N_GROUPS, 2), 0.2, dtype=torch.float64),
-        n_parameters=1234,
-        milliseconds_per_prompt=0.5,
+        {"remembering": list(REMEMBERING), **steps},
     )
+    match = planted_result(standing=standing, checkpoint=name, n_layers=n_layers)
+    return Assessment(name, task, match, scores)
 
 
 def comparison(*models: Assessment) -> ModelComparison:

@@ -12,9 +12,9 @@ from test_cli import assert_one_sentence, run
 
 from hooks.architectures import build_model
 from hooks.architectures.planted import build_planted
-from interp.conditions.page import page_html
-from interp.conditions.result import ConditionSweep, open_conditions
-from interp.conditions.sweeping import conditions
+from interp.analyses.condition_sweep import ConditionSweep, open_conditions
+from interp.analyses.robustness import conditions
+from interp.report.robustness import sweep_page
 from interp.results.netcdf import ResultError
 from interp.tasks import LinearRegression, TwoLayerNetwork
 
@@ -75,6 +75,14 @@ def test_ill_conditioned_prompts_are_harder_and_the_scale_of_y_changes_nothing(n
     assert (kappa.error_interval.sel(bound="low") <= kappa.error).all()
 
 
+def test_it_says_where_the_model_breaks(newton: ConditionSweep):
+    """Six steps of Newton solve prompts up to some condition number, whatever the scale of y."""
+    assert newton.breaks("y-scale") == ()
+    assert newton.breaks("x-scale") == (30.0,)
+    assert set(newton.breaks("kappa")) <= set(KAPPAS[1:])
+    assert "Scale of x: the model breaks at 30." in sweep_page(newton).html()
+
+
 def test_a_condition_that_the_model_cannot_survive_is_told_and_not_averaged(newton):
     """At 30 times the x alpha lambda^2 exceeds 2 by far and the iteration blows up."""
     table = newton.table("x-scale")
@@ -95,7 +103,7 @@ def test_a_sweep_is_saved_and_reopened_whole(newton: ConditionSweep, tmp_path: P
 
 
 def test_the_page_has_a_section_for_every_property(newton: ConditionSweep):
-    page = page_html(newton)
+    page = sweep_page(newton).html()
     for name in newton.varied:
         assert f'<section id="{name}">' in page
     assert "http://" not in page.split("<script>")[0]
@@ -109,7 +117,9 @@ def test_noise_on_networks_and_what_cannot_be_varied():
     )
     assert table.varied == ("noise",)
     assert table.left_out == {"kappa": "the task two_layer_network has no condition_number"}
-    assert "left out, the task two_layer_network has no condition_number." in page_html(table)
+    assert (
+        "left out, the task two_layer_network has no condition_number." in sweep_page(table).html()
+    )
     with pytest.raises(ValueError, match="the task two_layer_network has no condition_number"):
         conditions(model, task, vary=["kappa"])
     with pytest.raises(ValueError, match="no longer prompts than the 7 points it was built for"):

@@ -26,7 +26,7 @@ from hooks.architectures import build_model
 from hooks.capture import capture
 from hooks.checkpoints import save_checkpoint
 from interp.analyses.match import match
-from interp.conditions.sweeping import conditions
+from interp.analyses.robustness import conditions
 from interp.study import Grid, Pool, run_sweep
 from interp.study.analyses import ConditionsAnalysis, ErrorAnalysis, MatchAnalysis
 from interp.study.cell import AnalysisCell

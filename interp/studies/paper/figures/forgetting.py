@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.analyses.algorithms import PAPER_TASK
+from interp.analyses.benchmark_prompts import Recall
 from interp.plots.panel import Panel
 from interp.plots.style import INK, Look
-from interp.side_by_side.forgetting import Recall
 from interp.studies.paper.claims import Claim, Estimate, Rule, bootstrap_means, not_shipped
 from interp.studies.paper.models import PaperModels
 from interp.studies.paper.plots import arranged, interval_line

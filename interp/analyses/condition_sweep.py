@@ -12,11 +12,13 @@ import numpy as np
 import pandas
 import xarray
 
-from interp.conditions.variations import VARIATIONS
+from interp.analyses.variations import VARIATIONS
 from interp.results.netcdf import read_tree, without_nan
 from interp.results.saved import SavedResult
 
 FORMAT = "icl-interp-conditions/1"
+BREAKING_EXCESS = 0.05
+"""Share of the error of predicting 0 by which a model may be further from the best answer."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class ConditionSweep(SavedResult):
     """Errors and matches of one model by condition.
 
     `data` is a tree with one table for each property that was varied, by `value`, `layer` and
-    `reference`; see `interp.conditions.condition.measure` for what it holds.
+    `reference`; see `interp.analyses.condition_scores.measure` for what it holds.
     """
 
     @property
@@ -79,6 +81,20 @@ class ConditionSweep(SavedResult):
                 laws.append(Law(str(name), float(exponent), float(slope), int(usable.sum())))
         return tuple(laws)
 
+    def breaks(self, name: str) -> tuple[float, ...]:
+        """Values of a property at which the model breaks, in rising order.
+
+        It breaks where its error exceeds that of the best answer by `BREAKING_EXCESS` more of the
+        error of predicting 0 than at the value nearest to training, by more than chance (95 %
+        intervals), and where it leaves the range of numbers.
+        """
+        table = self.table(name)
+        bounds = (table.model_error_interval - table.best_error) / table.zero_error
+        nearest = int(abs(table.value - table.attrs["own"]).argmin())
+        at_training = bounds.sel(bound="high").isel(value=nearest)
+        is_worse = bounds.sel(bound="low") > at_training + BREAKING_EXCESS
+        return tuple(table.value.values[is_worse.values | (table.failure.values != "")].tolist())
+
     def summary(self) -> dict[str, Any]:
         """The content of `summary.json`, in plain values."""
         provenance = self.provenance
@@ -89,6 +105,7 @@ class ConditionSweep(SavedResult):
             "prompts": provenance["prompts"],
             "varied": {name: self._plain(name) for name in self.varied},
             "left_out": dict(self.left_out),
+            "breaks": {name: list(self.breaks(name)) for name in self.varied},
             "laws": [vars(law) for law in self.laws()],
         }
 

@@ -12,9 +12,9 @@ from assessments import TASK, assessment, comparison
 from chromium import Visit, visit
 from playwright.sync_api import Browser
 
-from interp.side_by_side.page import report_html
-from interp.side_by_side.plots import plot_differences, plot_match_curves
-from interp.side_by_side.result import ModelComparison
+from interp.analyses.comparison_result import ModelComparison
+from interp.plots.compare import plot_differences, plot_match_curves
+from interp.report.compare import comparison_page
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp;"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -74,13 +74,13 @@ def test_models_are_hidden_and_sorted(browser: Browser, tmp_path: Path) -> None:
         assert seen.requests == []
 
 
-def test_tasks_are_numbers_in_the_table_and_words_above_it() -> None:
+def test_several_tasks_are_named_above_the_table_and_in_it() -> None:
     tasks = (TASK, replace(TASK, noise_std=0.5))
-    page = report_html(comparison(*(assessment(str(n), task=t) for n, t in enumerate(tasks))))
+    found = comparison(*(assessment(str(n), task=t) for n, t in enumerate(tasks)))
+    page = comparison_page(found).html()
     for number, words in enumerate(("6 points", "6 points, noise std 0.5"), 1):
         assert f"({number}) linear regression, d = 3, {words}" in page
-        assert f"<small>GPT2, task {number}</small>" in page
-    assert "task 1" not in report_html(comparison(assessment("alone")))
+        assert f"<small>GPT2, linear regression, d = 3, {words}</small>" in page
 
 
 def test_a_phone_and_hostile_names(browser: Browser, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_phone_and_hostile_names(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_one_model_alone() -> None:
-    page = report_html(models("alone"))
+    page = comparison_page(models("alone")).html()
     assert "<title>1 model side by side</title>" in page
     assert "Paired differences" not in page
 

@@ -16,14 +16,12 @@ from torch import nn
 
 from hooks.architectures import build_model
 from hooks.model import ModelConfig, SequenceModel
+from interp.analyses.assessment import count_parameters, milliseconds_per_prompt
+from interp.analyses.benchmark_prompts import N_GROUPS, IllConditioned, Recall, TaskPrompts, predict
+from interp.analyses.compare import _named as compare_names
+from interp.analyses.compare import compare
+from interp.analyses.comparison_result import open_comparison
 from interp.results.netcdf import ResultError
-from interp.side_by_side.comparing import compare
-from interp.side_by_side.conditioning import IllConditioned
-from interp.side_by_side.cost import count_parameters, milliseconds_per_prompt
-from interp.side_by_side.forgetting import Recall
-from interp.side_by_side.result import open_comparison
-from interp.side_by_side.settings import N_GROUPS
-from interp.side_by_side.yardstick import Yardstick
 from interp.tasks import LinearRegression, TwoLayerNetwork
 from probes.references import OLS, Newton, OnlineGD, Prefixes
 
@@ -48,33 +46,34 @@ def online_gd(xs: torch.Tensor, ys: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def yardstick() -> Yardstick:
-    return Yardstick.of(TASK, 2 * N_GROUPS, 0)
+def prompts() -> TaskPrompts:
+    return TaskPrompts.of(TASK, 2 * N_GROUPS, 0)
 
 
 @pytest.mark.parametrize("step", [1, 4.5])
-def test_a_model_that_says_what_newton_says_is_like_newton_at_that_step(
-    yardstick: Yardstick, step: float
+def test_predictions_of_newton_are_most_similar_to_newton_at_that_step(
+    prompts: TaskPrompts, step: float
 ) -> None:
-    model = Saying(lambda xs, ys: Newton().predictions(Prefixes(xs, ys), [step])[0])
-    scores = yardstick.measure(model)
-    mean = scores.similarity["newton"].mean(0)
-    assert scores.grids["newton"].steps[int(mean.argmax())] == step
+    said = Newton().predictions(Prefixes(prompts.xs, prompts.ys), [step])[0]
+    similarity = prompts.similarity(said)
+    mean = similarity["newton"].mean(0)
+    assert prompts.candidates["newton"].grid.steps[int(mean.argmax())] == step
     assert mean.max() == pytest.approx(1)
-    assert scores.similarity["ogd"].mean() < 0.99
+    assert similarity["ogd"].mean() < 0.99
 
 
-def test_errors_are_squares_over_dimensions(yardstick: Yardstick) -> None:
-    scores = yardstick.measure(Saying(lambda xs, ys: ys + 3))
-    assert scores.error == pytest.approx(np.full((N_GROUPS, TASK.n_points), 9 / TASK.n_dims))
-    xs, ys = yardstick.xs.numpy(), yardstick.ys.numpy()
+def test_errors_are_squares_over_dimensions(prompts: TaskPrompts) -> None:
+    model = Saying(lambda xs, ys: ys + 3)
+    error = prompts.error(predict(model, prompts.xs, prompts.ys))
+    assert error.numpy() == pytest.approx(np.full((N_GROUPS, TASK.n_points), 9 / TASK.n_dims))
+    xs, ys = prompts.xs.numpy(), prompts.ys.numpy()
     residuals = [
         ys[p, t] - xs[p, t] @ np.linalg.lstsq(xs[p, :t], ys[p, :t], rcond=None)[0]
         for p in range(len(xs))
         for t in range(1, TASK.n_points)
     ]
     expected = np.square(residuals).reshape(len(xs), -1).mean(0) / TASK.n_dims
-    assert scores.baseline_error.mean(0)[1:].numpy() == pytest.approx(expected, abs=1e-12)
+    assert prompts.baseline_error.mean(0)[1:].numpy() == pytest.approx(expected, abs=1e-12)
 
 
 def test_online_gd_forgets_and_least_squares_does_not() -> None:
@@ -104,7 +103,8 @@ def test_online_gd_forgets_and_least_squares_does_not() -> None:
 
 def test_the_excess_over_least_squares_is_paired_by_prompts() -> None:
     one = assessment("one")
-    shifted = replace(one, name="two", kappa_baseline_error=one.kappa_error - 0.05)
+    shifted = one.scores.assign(kappa_baseline_error=one.scores.kappa_error - 0.05)
+    shifted = replace(one, name="two", scores=shifted)
     found = comparison(one, shifted).summary
     excess = found.kappa_error - found.kappa_baseline_error
     assert found.kappa_excess.values == pytest.approx(excess.values)
@@ -174,7 +174,7 @@ def test_models_of_other_tasks_are_not_paired() -> None:
     assert apart.similarity_difference.isnull().all()
     assert apart.similarity_difference_interval.isnull().all()
     assert "differences" not in found.tables
-    tasks = [record["task"] for record in found.tables["models"].records()]
+    tasks = [record["task"] for record in found.tables["models"].records]
     assert "noise std 0.5" in tasks[1]
     assert "noise" not in tasks[0]
 
@@ -237,3 +237,37 @@ def test_bad_input_is_refused_before_anything_is_measured(
 def test_unknown_models_are_named() -> None:
     with pytest.raises(ValueError, match="model 'two' was not compared"):
         comparison(assessment("one")).match("two")
+
+
+def test_models_in_memory_are_named_by_class_and_number() -> None:
+    names = compare_names([Saying(online_gd), "gpt2-d5", Saying(online_gd)])
+    assert list(names) == ["Saying", "gpt2-d5", "Saying (3)"]
+
+
+def test_an_undecided_rate_says_of_what_it_is() -> None:
+    table = comparison(assessment("open", standing=("newton", "gd"))).tables["models"]
+    [row] = table.records
+    assert row["rate_of"] == "if Iterative Newton"
+
+
+def test_every_table_of_a_comparison() -> None:
+    models = [
+        assessment("one", n_layers=5),
+        assessment("two", standing=(), n_layers=3, seed=1),
+        assessment("three", standing=("newton", "gd"), seed=2),
+    ]
+    tables = comparison(*models).tables
+    names = ["models", "similarity", "differences", "layers", "forgetting", "kappa"]
+    assert list(tables) == names
+    assert [record["verdict"] for record in tables["models"].records] == [
+        "Iterative Newton",
+        "none",
+        "undecided: Iterative Newton or gradient descent",
+    ]
+    assert len(tables["layers"].frame) == 6 + 4 + 6
+    assert len(tables["differences"].frame) == 3
+    assert len(tables["forgetting"].frame) == 3 * 3
+    for table in tables.values():
+        keys = table.to_csv().splitlines()[0].split(",")
+        assert len(set(keys)) == len(keys)
+        assert all(list(record) == keys for record in table.records)

@@ -8,7 +8,7 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Scatter
 
-from interp.conditions.variations import VARIATIONS
+from interp.analyses.variations import VARIATIONS
 from interp.plots.marks import error_bars
 from interp.plots.panel import Panel, draw
 from interp.plots.style import MUTED, Look, ordered_looks, reference_look

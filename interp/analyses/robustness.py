@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import xarray
 
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import own_parameters
-from interp.conditions.condition import N_GROUPS, measure, references_for
-from interp.conditions.result import ConditionSweep, make_sweep
-from interp.conditions.variations import VARIATIONS, Variation, choose_variations, lacks
+from interp.analyses.condition_scores import N_GROUPS, measure, references_for
+from interp.analyses.condition_sweep import ConditionSweep, make_sweep
+from interp.analyses.variations import VARIATIONS, Variation, choose_variations, lacks
 from interp.scoring.stream import Progress
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
-from interp.versions import library_versions
+from interp.versions import command_line, library_versions
 from probes.references import DivergenceWarning
 
 LEAST_PROMPTS = 4 * N_GROUPS
@@ -35,7 +32,7 @@ def conditions(
     seed: int = 0,
     progress: Progress = lambda stage, done, total: None,
 ) -> ConditionSweep:
-    """Asks a model about prompts of other condition numbers, noise, scales and lengths.
+    """Errors and matching steps of a model by condition number, noise, scale and length of prompts.
 
     The model stays as it is; under every condition its layers get fresh read-outs, their errors
     are measured and they are matched with Newton, gradient descent and conjugate gradients. How
@@ -51,7 +48,10 @@ def conditions(
         n_prompts: Prompts to evaluate on under each condition, rounded up to a multiple of 64; as
             many more fit read-outs.
         seed: Of all prompts.
-        progress: Told of every condition.
+        progress: Called after every condition.
+
+    Returns:
+        One table for each property; see `interp.analyses.condition_scores.measure`.
 
     Raises:
         ValueError: An unknown property, a value that it cannot take, too few prompts, a task that
@@ -143,7 +143,6 @@ def _tasks(
 
 
 def _provenance(model: SequenceModel, task: Task, n_prompts: int, seed: int) -> dict[str, Any]:
-    is_command = Path(sys.argv[0]).name == "interp"
     keys = ("name", "built_in", "path")
     named = (str(model.provenance[key]) for key in keys if model.provenance.get(key))
     return {
@@ -154,5 +153,5 @@ def _provenance(model: SequenceModel, task: Task, n_prompts: int, seed: int) -> 
         "seed": seed,
         "prompts": n_prompts,
         "versions": library_versions(),
-        "command": shlex.join(["interp", *sys.argv[1:]]) if is_command else None,
+        "command": command_line(),
     }

@@ -1,1 +1,0 @@
-"""One model away from its training: `interp conditions` and `interp.conditions`."""

@@ -1,0 +1,136 @@
+"""The report of a comparison of models: its sentences, tables and page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from interp.analyses.comparison_result import ModelComparison
+from interp.plots.compare import (
+    model_looks,
+    plot_conditioned_excess,
+    plot_conditioning,
+    plot_differences,
+    plot_examples,
+    plot_forgetting,
+    plot_layer_errors,
+    plot_match_curves,
+    plot_similarities,
+    swatch,
+)
+from interp.report.compare_tables import comparison_tables
+from interp.report.page import Lead, Page
+from interp.report.section import Section, written_section
+from interp.report.task_text import task_words
+from interp.report.wording import verdict_words
+from interp.versions import versions_text
+
+
+def write_report(comparison: ModelComparison, path: str | Path) -> None:
+    """Writes the page, one HTML file that opens offline, atomically.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is left as it was.
+    """
+    comparison_page(comparison).write(path)
+
+
+def describe(comparison: ModelComparison) -> dict[str, Any]:
+    """The content of `summary.json`: what was compared, and every table in plain values."""
+    return {
+        **comparison.provenance,
+        "models": list(comparison.names),
+        "tables": {name: table.records for name, table in comparison_tables(comparison).items()},
+    }
+
+
+def comparison_page(comparison: ModelComparison) -> Page:
+    """The page of a comparison."""
+    n = len(comparison.names)
+    heading = f"{n} model{'' if n == 1 else 's'} side by side"
+    provenance = comparison.provenance
+    return Page(
+        title=heading,
+        kicker="Which algorithm does each model run, and how fast?",
+        heading=heading,
+        lead=Lead(
+            paragraphs=(headline(comparison), prompts_words(comparison)),
+            notes=(("How often such verdicts are right", calibration_words(comparison)),),
+        ),
+        sections=_sections(comparison),
+        facts=(
+            ("Tasks", "; ".join(map(task_words, provenance["tasks"]))),
+            ("Prompts", f"{provenance['prompts']:,} to evaluate on, as many to fit read-outs"),
+            ("Seed", provenance["seed"]),
+            ("Read-outs of iterates", provenance["readout"]),
+            ("Versions", versions_text(provenance["versions"])),
+            ("Command", provenance["command"]),
+        ),
+        details=(("Everything, as stored", json.dumps(provenance, indent=2, ensure_ascii=False)),),
+        models=[(name, swatch(look)) for name, look in model_looks(comparison.names).items()],
+    )
+
+
+def _sections(comparison: ModelComparison) -> tuple[Section, ...]:
+    tables = comparison_tables(comparison)
+    pictures = {
+        "curves": [plot_match_curves(comparison, name) for name in ("newton", "gd")],
+        "similarity": [plot_similarities(comparison)],
+        "errors": [plot_layer_errors(comparison), plot_examples(comparison)],
+        "forgetting": [plot_forgetting(comparison)],
+    }
+    if "differences" in tables:
+        pictures["similarity"].append(plot_differences(comparison))
+    if "kappa" in tables:
+        pictures["kappa"] = [plot_conditioning(comparison), plot_conditioned_excess(comparison)]
+    below = {"curves": ("layers",), "similarity": ("similarity", "differences"), "errors": ()}
+    return (
+        Section("models", tables["models"].title, tables=(tables["models"],)),
+        *(
+            written_section(
+                "compare",
+                anchor,
+                figures,
+                tables=[tables[n] for n in below.get(anchor, (anchor,)) if n in tables],
+            )
+            for anchor, figures in pictures.items()
+        ),
+    )
+
+
+def headline(comparison: ModelComparison) -> str:
+    """Which models run what, the commonest answer first."""
+    by_verdict: dict[str, list[str]] = {}
+    for name in comparison.names:
+        by_verdict.setdefault(verdict_words(comparison.match(name)), []).append(name)
+    groups = sorted(by_verdict.items(), key=lambda group: -len(group[1]))
+    text = "; ".join(f"{_subject(verdict)}: {', '.join(names)}" for verdict, names in groups)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _subject(verdict: str) -> str:
+    if verdict == "none":
+        return "none of the references"
+    return verdict.replace("nearest: ", "nearest to ")
+
+
+def prompts_words(comparison: ModelComparison) -> str:
+    """What the models were measured on."""
+    tasks = comparison.provenance["tasks"]
+    if len(tasks) == 1:
+        where = f"the same for all, of {task_words(tasks[0])}"
+    else:
+        numbered = (f"({number}) {task_words(task)}" for number, task in enumerate(tasks, 1))
+        where = f"of the task it was trained on: {'; '.join(numbered)}"
+    return (
+        f"{comparison.provenance['prompts']:,} prompts for each model, {where}. Errors are of the "
+        "models' own predictions."
+    )
+
+
+def calibration_words(comparison: ModelComparison) -> str:
+    """How often such verdicts are right where the truth is known, as the verdicts quote it."""
+    quoted = (comparison.match(name).verdict.error_rate for name in comparison.names)
+    sentences = list(dict.fromkeys(sentence for sentence in quoted if sentence))
+    return " ".join(sentences)

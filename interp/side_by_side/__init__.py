@@ -1,1 +1,0 @@
-"""Several models beside each other: `interp compare` and `interp.compare`."""
