@@ -12,7 +12,6 @@ from interp.commands.emit import emit, working, write_files
 if TYPE_CHECKING:
     import xarray
     from rich.console import Console
-    from rich.table import Table
 
 
 def algorithms(
@@ -68,44 +67,21 @@ def algorithms(
         )
         summary = summarise(comparison)
         if out is not None:
-            from interp.plots.algorithms import plot_algorithms
+            from interp.report.algorithms import algorithms_page
 
-            progress("writing the heatmap", 0, 1)
-            page = plot_algorithms(comparison).to_html(include_plotlyjs=True)
+            progress("writing the report", 0, 1)
+            page = algorithms_page(comparison).html()
             files = {"algorithms.nc": comparison, "heatmap.html": page, "summary.json": summary}
             write_files(out, files)
-    pages = {"heatmap": out and out / "heatmap.html"}
+    pages = {"report": out and out / "heatmap.html"}
     emit(summary, lambda console: _show(comparison, console), as_json=as_json, pages=pages)
 
 
 def _show(comparison: xarray.Dataset, console: Console) -> None:
     from interp.analyses.algorithms import describe_growth
+    from interp.report.algorithms import algorithms_table
 
-    a, b, n_prompts = (comparison.attrs[name] for name in ("a", "b", "prompts"))
-    console.print(f"Every step of {a}, its best-matching step of {b} and their SimE on ", end="")
-    console.print(f"{n_prompts:,} prompts", highlight=False)
-    console.print(_table(comparison))
+    table, n_prompts = algorithms_table(comparison), comparison.attrs["prompts"]
+    console.print(f"{table.title} on {n_prompts:,} prompts", highlight=False)
+    console.print(table.to_terminal(intervals="to"))
     console.print(describe_growth(comparison), highlight=False)
-
-
-def _table(comparison: xarray.Dataset) -> Table:
-    from rich.table import Table
-
-    a, b = comparison.attrs["a"], comparison.attrs["b"]
-    table = Table(box=None, pad_edge=False)
-    for column in (a, b, "95 % interval", "SimE"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in range(comparison.sizes["step_a"]):
-        item = comparison.isel(step_a=row)
-        low, high = (_steps(bound) for bound in item.best_step_interval.values)
-        table.add_row(
-            f"{item.step_a.item():,.0f}",
-            _steps(item.best_step.item()),
-            f"{low} – {high}",
-            f"{item.best_similarity.item():.3f}",
-        )
-    return table
-
-
-def _steps(count: float) -> str:
-    return f"{count:,.1f}" if count < 100 else f"{count:,.0f}"

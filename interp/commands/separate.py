@@ -11,9 +11,7 @@ from interp.commands.emit import emit, working, write_files
 from interp.commands.options import CheckpointArgument, SeedOption, TaskOption
 
 if TYPE_CHECKING:
-    import xarray
     from rich.console import Console
-    from rich.table import Table
 
 
 def separate(
@@ -48,51 +46,18 @@ def separate(
             seed=seed,
         )
         if out is not None:
-            from interp.plots.separation import plot_separation
+            from interp.report.separation import separation_page
 
-            progress("writing the picture", 0, 1)
-            page = plot_separation(found).to_html(include_plotlyjs=True)
+            progress("writing the report", 0, 1)
+            page = separation_page(found, checkpoint).html()
             write_files(out, {"separation.nc": found, "separation.html": page})
 
     def show(console: Console) -> None:
-        console.print(_table(found))
-        console.print(_words(found), highlight=False)
+        from interp.report.separation import context, finding, separation_table
 
-    emit(None, show, pages={"picture": out and out / "separation.html"})
+        table = separation_table(found)
+        console.print(table.title, table.to_terminal(intervals="±"), sep="\n")
+        console.print(f"{finding(found)}.", highlight=False)
+        console.print(context(found), highlight=False)
 
-
-def _table(found: xarray.Dataset) -> Table:
-    from rich.table import Table
-
-    a, b = found.attrs["a"], found.attrs["b"]
-    table = Table(
-        title="SimE with the best step of each reference, and its margin",
-        box=None,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("layer", no_wrap=True)
-    for kind in found.prompts.values:
-        for column in (a, b, "margin"):
-            table.add_column(f"{kind}\n{column}", justify="right", no_wrap=True)
-    for layer in found.layer.values:
-        cells = []
-        for kind in found.prompts.values:
-            row = found.sel(layer=layer, prompts=kind)
-            cells += [f"{row.similarity.sel(reference=name).item():.3f}" for name in (a, b)]
-            low, high = row.margin_interval.values
-            cells.append(f"{row.margin.item():+.3f}±{(high - low) / 2:.3f}")
-        table.add_row(str(layer), *cells)
-    return table
-
-
-def _words(found: xarray.Dataset) -> str:
-    a, b = found.attrs["a"], found.attrs["b"]
-    built, usual = (found.separation.sel(prompts=kind).mean().item() for kind in found.prompts)
-    row = found.sel(prompts="separating")
-    return (
-        f"The references themselves, {a} and the most similar step of {b}, are {built:.2f} apart "
-        f"on these prompts and {usual:.3f} on ordinary ones (1 - SimE). The model's error there is "
-        f"{row.model_error.item():.3g} of that of predicting 0, that of OLS "
-        f"{row.best_error.item():.3g}."
-    )
+    emit(None, show, pages={"report": out and out / "separation.html"})

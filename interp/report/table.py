@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import xarray
@@ -130,11 +130,15 @@ class Table:
         ]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
-    def to_terminal(self, titles: Mapping[str, str] | None = None) -> TerminalTable:
+    def to_terminal(
+        self, titles: Mapping[str, str] | None = None, intervals: Literal["", "to", "±"] = ""
+    ) -> TerminalTable:
         """The table for a terminal.
 
         Args:
             titles: Keys of the columns to show with their titles there; by default all.
+            intervals: Whether intervals stand beside their numbers as bounds, as half their
+                width, or not at all.
         """
         from rich.markup import escape  # for the speed of start-up: pages have no terminal
         from rich.table import Table as TerminalTable
@@ -150,7 +154,7 @@ class Table:
                 titles[column.key], justify=justify, no_wrap=not is_text, overflow=overflow
             )  # type: ignore[arg-type]
         for row in self._rows():
-            cells = {column.key: [column.value(row)] for column in shown}
+            cells = {c.key: [c.value(row) + _beside(c, row, intervals)] for c in shown}
             for column in below:
                 cells[str(column.under)] += [column.value(row)] if column.value(row) else []
             table.add_row(*(escape("\n".join(lines)) for lines in cells.values()))
@@ -158,6 +162,17 @@ class Table:
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         yield from ({str(k): v for k, v in row.items()} for row in self.frame.to_dict("records"))
+
+
+def _beside(column: Column, row: Mapping[str, Any], form: str) -> str:
+    """The interval of a cell as it stands beside the number in a terminal."""
+    interval = column.interval(row) if form else ""
+    if not interval:
+        return ""
+    if form == "to":
+        return f" ({interval})"
+    low, high = (_number(row[key]) for key in column.keys[1:])
+    return f" ± {format_number((high - low) / 2, column.digits or 0)}"
 
 
 def scores(table: xarray.Dataset, name: str, key: str | None = None) -> dict[str, float]:

@@ -91,7 +91,7 @@ def test_a_phone_and_hostile_names(browser: Browser, tmp_path: Path) -> None:
     with visit(browser, file, 390, is_phone=True) as seen:
         open_page(seen)
         assert seen.page.evaluate(OVERFLOW) <= 0
-        assert seen.page.locator(".models label").first.inner_text() == HOSTILE
+        assert seen.page.locator(".models label span").first.inner_text() == HOSTILE
         names = seen.page.locator("#models tbody tr").first.get_attribute("data-models")
         assert names is not None
         assert json.loads(names) == [HOSTILE]

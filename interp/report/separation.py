@@ -1,0 +1,98 @@
+"""The report of layers on prompts that separate two references."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import xarray
+
+from interp.plots.separation import plot_separation
+from interp.plots.style import reference_label
+from interp.report.page import Lead, Page
+from interp.report.section import written_section
+from interp.report.table import Column, Table, scores
+from interp.versions import command_line, versions_text
+
+
+def separation_page(found: xarray.Dataset, checkpoint: str) -> Page:
+    """The page on what `interp.separate` found."""
+    attrs = found.attrs
+    a, b = (reference_label(attrs[name]) for name in ("a", "b"))
+    return Page(
+        title=f"{checkpoint}: {a} or {b}?",
+        kicker=f"{a} or {b}?",
+        heading=checkpoint,
+        lead=Lead(headline=finding(found), paragraphs=(context(found),)),
+        sections=(
+            written_section(
+                "separation",
+                "layers",
+                (plot_separation(found),),
+                tables=(separation_table(found),),
+                a=a,
+                b=b,
+            ),
+        ),
+        facts=(
+            ("Checkpoint", checkpoint),
+            ("Task", ", ".join(f"{k} = {v}" for k, v in json.loads(attrs["task"]).items())),
+            ("Prompts", f"{attrs['n_prompts']:,} of each kind"),
+            ("Seed", attrs["seed"]),
+            ("Command", command_line()),
+            ("Versions", versions_text(json.loads(attrs["versions"]))),
+        ),
+    )
+
+
+def finding(found: xarray.Dataset) -> str:
+    """Which reference the layers resemble more where the two separate, in a sentence."""
+    row = found.sel(prompts="separating")
+    bounds = row.margin_interval
+    nearer = {
+        "a": row.layer.values[(bounds.sel(bound="low") > 0).values],
+        "b": row.layer.values[(bounds.sel(bound="high") < 0).values],
+    }
+    parts = [
+        f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))} "
+        f"{'are' if len(layers) > 1 else 'is'} more like "
+        f"{reference_label(found.attrs[key])}"
+        for key, layers in nearer.items()
+        if len(layers)
+    ]
+    if not parts:
+        return "Where the two separate, no layer is more like one of them beyond chance"
+    return f"Where the two separate, {' and '.join(parts)}"
+
+
+def context(found: xarray.Dataset) -> str:
+    """How far apart the references are, and the model's error beside two others."""
+    a, b = found.attrs["a"], found.attrs["b"]
+    built, usual = (found.separation.sel(prompts=kind).mean().item() for kind in found.prompts)
+    row = found.sel(prompts="separating")
+    return (
+        f"The references themselves, {a} and the most similar step of {b}, are {built:.2f} apart "
+        f"on these prompts and {usual:.3f} on ordinary ones (1 - SimE). The model's error there is "
+        f"{row.model_error.item():.3g} of that of predicting 0, that of OLS "
+        f"{row.best_error.item():.3g}."
+    )
+
+
+def separation_table(found: xarray.Dataset) -> Table:
+    """SimE of every layer with both references and its margin, by kind of prompts."""
+    a, b = found.attrs["a"], found.attrs["b"]
+    columns = [Column("layer", "layer", 0)]
+    for kind in found.prompts.values:
+        columns += [Column(f"{kind}_{name}", f"{kind}\n{name}", 3) for name in (a, b)]
+        columns.append(Column(f"{kind}_margin", f"{kind}\nmargin", 3, has_interval=True))
+    rows = []
+    for layer in found.layer.values:
+        cells: dict[str, Any] = {"layer": int(layer)}
+        for kind in found.prompts.values:
+            row = found.sel(layer=layer, prompts=kind)
+            for name in (a, b):
+                cells[f"{kind}_{name}"] = row.similarity.sel(reference=name).item()
+            cells |= scores(row, "margin", f"{kind}_margin")
+        rows.append(cells)
+    title = "SimE with the best step of each reference, and its margin"
+    return Table.of("separation", title, columns, rows)
