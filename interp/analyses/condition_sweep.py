@@ -90,7 +90,7 @@ class ConditionSweep(SavedResult):
         """
         table = self.table(name)
         bounds = (table.model_error_interval - table.best_error) / table.zero_error
-        nearest = int(abs(table.value - table.attrs["own"]).argmin())
+        nearest = int(np.abs(table.value.values - table.attrs["own"]).argmin())
         at_training = bounds.sel(bound="high").isel(value=nearest)
         is_worse = bounds.sel(bound="low") > at_training + BREAKING_EXCESS
         return tuple(table.value.values[is_worse.values | (table.failure.values != "")].tolist())

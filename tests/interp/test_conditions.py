@@ -90,7 +90,7 @@ def test_a_condition_that_the_model_cannot_survive_is_told_and_not_averaged(newt
     assert "NaN or infinite values at prompt" in broken.failure.item()
     assert np.isnan(broken.error).all()
     assert table.sel(value=1.0).failure.item() == ""
-    assert "at 30 it leaves the range of numbers" in page_html(newton)
+    assert "at 30 it leaves the range of numbers" in sweep_page(newton).html()
 
 
 def test_a_sweep_is_saved_and_reopened_whole(newton: ConditionSweep, tmp_path: Path):
