@@ -74,10 +74,14 @@ def intervene(
     if as_json:
         print(json.dumps(summary, indent=2, allow_nan=False))
         return
+    from interp.report.interventions import findings
+
     console = Console()
     console.print(_ablation_table(ablation), "")
     for table in _steering_tables(steering):
         console.print(table, "")
+    for sentence in findings(ablation, steering):
+        console.print(sentence, highlight=False, markup=False)
     if out is not None:
         console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
         if open_report:
@@ -90,8 +94,7 @@ def _write(
     import shlex
     import sys
 
-    from hooks.atomic import write_text
-    from interp.report.intervention_page import intervention_html
+    from interp.report.interventions import intervention_page
     from interp.results.netcdf import save_netcdf
 
     for name, table in {"ablation.nc": ablation, "steering.nc": steering}.items():
@@ -99,7 +102,7 @@ def _write(
     known = ("checkpoint", "task", "prompts", "seed", "versions")
     provenance = {key: summary[key] for key in known}
     provenance["command"] = shlex.join(["interp", *sys.argv[1:]])
-    write_text(out / "report.html", intervention_html(ablation, steering, provenance))
+    intervention_page(ablation, steering, provenance).write(out / "report.html")
     write_summary(out, summary)
 
 

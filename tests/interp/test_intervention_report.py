@@ -16,7 +16,7 @@ from interp.analyses.ablation import ablate
 from interp.analyses.steering import steer
 from interp.plots.ablation import preferred_method
 from interp.plots.steering import steered_pairs
-from interp.report.intervention_page import intervention_html
+from interp.report.interventions import intervention_page
 from interp.tasks import LinearRegression
 
 TASK = LinearRegression(n_dims=3, n_points=6)
@@ -79,7 +79,7 @@ def test_the_report_opens_without_errors_or_requests(
     browser: Browser, ablation: xarray.Dataset, steering: xarray.Dataset, tmp_path: Path
 ):
     file = tmp_path / "report.html"
-    file.write_text(intervention_html(ablation, steering, {"checkpoint": HOSTILE, "seed": 0}))
+    intervention_page(ablation, steering, {"checkpoint": HOSTILE, "seed": 0}).write(file)
     n_figures = file.read_text().count('<script type="application/json">')
     with visit(browser, file, 390, is_phone=True) as seen:
         seen.page.wait_for_selector("html[data-drawn]")
@@ -89,4 +89,4 @@ def test_the_report_opens_without_errors_or_requests(
         assert seen.console == []
         assert seen.requests == []
         assert seen.page.inner_text("h1") == HOSTILE
-        assert "the model goes on from there:" in seen.page.inner_text("#summary")
+        assert "the model goes on from there:" in seen.page.inner_text("#verdict")
