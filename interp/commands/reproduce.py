@@ -58,9 +58,9 @@ def reproduce(
         _list(rows)
         return
     with working(out, document and document.parent) as progress:
-        from interp.studies.paper.markdown import write_document
+        from interp.report.markdown import write_markdown
         from interp.studies.paper.models import PaperModels
-        from interp.studies.paper.page import reproduction_html
+        from interp.studies.paper.page import introduction, reproduction_page
         from interp.studies.paper.paper_setup import Settings
         from interp.studies.paper.reproduction import reproduce as run
 
@@ -70,13 +70,13 @@ def reproduce(
         progress("writing the report", 0, 1)
         command = _command(figures or (), checkpoint or (), document, prompts, seed)
         facts = f"{settings.n_scored:,} prompts to score on, seed {seed}"
+        page = reproduction_page(results, command, facts)
         if out is not None:
             files = {f"{result.row.key}.nc": result.data for result in results if result.data}
-            page = reproduction_html(results, command, facts)
             listed = {"command": command, "rows": summary}
-            write_files(out, {"report.html": page, **files, "summary.json": listed})
+            write_files(out, {"report.html": page.write, **files, "summary.json": listed})
         if document is not None:
-            write_document(document, results, command=command, facts=facts)
+            write_markdown(page, document, "reproduction", introduction())
     pages = {"report": out and out / "report.html", "page": document}
     emit(summary, lambda console: _show(results, console), as_json=as_json, pages=pages)
 

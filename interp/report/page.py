@@ -106,21 +106,23 @@ def drawn(figure: Figure, is_keyed: bool = False) -> dict[str, Any]:
     """A figure as a page holds it, its title apart.
 
     Args:
-        figure: Its `meta` may say `{"wide": True}`: it takes a row of its own.
+        figure: Its `meta` may say `{"wide": True}`: it takes a row of its own, and how many pixels
+            its captions need above the panels, `{"top": 64}`; where a title was, 16 are left.
         is_keyed: Whether the page names the models, whose traces then need no entry in a legend.
     """
     plain = figure.to_plotly_json()
     layout = plain["layout"]
     title = (layout.pop("title", None) or {}).get("text") or ""
+    meta = layout.get("meta") or {}
     if "margin" in layout:
-        layout["margin"]["t"] = min(layout["margin"].get("t", 16), 16)
+        layout["margin"]["t"] = meta.get("top", min(layout["margin"].get("t", 16), 16))
     if is_keyed:
         plain["data"] = [
             {**trace, "showlegend": not (trace.get("meta") or {}).get("model")}
             for trace in plain["data"]
         ]
-    is_wide = bool((layout.get("meta") or {}).get("wide"))
-    return {"title": Markup(title), "json": script_json(to_json_plotly(plain)), "is_wide": is_wide}
+    json = script_json(to_json_plotly(plain))
+    return {"title": Markup(title), "json": json, "is_wide": bool(meta.get("wide"))}
 
 
 def script_json(text: str) -> Markup:

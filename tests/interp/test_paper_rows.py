@@ -14,9 +14,9 @@ from playwright.sync_api import Browser
 
 from hooks.architectures import build_model
 from interp.commands.emit import write_files
-from interp.studies.paper.markdown import write_document
+from interp.report.markdown import write_markdown
 from interp.studies.paper.models import PaperModel, PaperModels
-from interp.studies.paper.page import reproduction_html
+from interp.studies.paper.page import reproduction_page
 from interp.studies.paper.paper_setup import Settings
 from interp.studies.paper.reproduction import RowResult, reproduce
 from interp.studies.paper.rows import ROLES, ROWS, find_rows
@@ -75,7 +75,7 @@ def test_a_row_with_all_its_models(findings: dict[str, RowResult], row: object):
     for name, values in finding.data.data_vars.items():
         assert np.isfinite(values).all(), name
     for table in finding.tables:
-        assert {len(cells) for cells in table.rows} == {len(table.header)}
+        assert table.frame.notna().all(axis=None)
 
 
 def test_heatmaps_have_a_row_a_layer_and_mark_the_best_step(findings: dict[str, RowResult]):
@@ -126,10 +126,11 @@ def test_report_and_page_hold_every_claim(
     findings: dict[str, RowResult], tmp_path: Path, browser: Browser
 ):
     parts = [findings[key] for key in ("fig3", "fig5", "table1", "zero")]
-    report = reproduction_html(parts, "interp reproduce <x>", "32 prompts")
+    report = reproduction_page(parts, "interp reproduce <x>", "32 prompts").html()
     data = {f"{finding.row.key}.nc": finding.data for finding in parts}
     write_files(tmp_path, {"report.html": report, **data})
-    write_document(tmp_path / "page.md", parts[1:2], command="interp", facts="32 prompts")
+    page_of_one = reproduction_page(parts[1:2], "interp", "32 prompts")
+    write_markdown(page_of_one, tmp_path / "page.md", "reproduction")
     page = (tmp_path / "page.md").read_text()
     for finding in parts[1:2]:
         assert f"## {finding.row.label}: {finding.row.title}" in page
@@ -145,7 +146,7 @@ def test_report_and_page_hold_every_claim(
         assert int(n_drawn) == sum(len(finding.drawings) for finding in parts)
         assert seen.console == []
         assert seen.requests == []
-        claims = seen.page.locator("td.claim").all_inner_texts()
+        claims = seen.page.locator("[aria-label^='Claims of'] tbody th").all_inner_texts()
         assert len(claims) == sum(len(finding.claims) for finding in parts)
 
 

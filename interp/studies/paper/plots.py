@@ -189,9 +189,11 @@ def arranged(*panels: Panel, legend_rows: int = 1) -> Figure:
     """Panels side by side with room above for captions and for a legend of so many rows."""
     figure = draw(*panels)
     captions = 28 if len(panels) > 1 else 0
+    top = 16 + 24 * legend_rows + captions
     return figure.update_layout(
         legend={"y": 1.1 if captions else 1.02},
-        margin={"t": 16 + 24 * legend_rows + captions},
+        margin={"t": top},
+        meta={"wide": True, "top": top},
         height=figure.layout.height + 24 * (legend_rows - 1),
         title=None,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import xarray
 from plotly.graph_objects import Figure
 
-from interp.report.text_table import TextTable
+from interp.report.table import Table
 from interp.studies.paper.claims import Claim, describe_outcomes, not_shipped
 from interp.studies.paper.models import PaperModels
 from interp.studies.paper.rows import Row
@@ -36,7 +36,7 @@ class RowResult:
     row: Row
     claims: tuple[Claim, ...]
     drawings: tuple[Drawing, ...] = ()
-    tables: tuple[TextTable, ...] = ()
+    tables: tuple[Table, ...] = ()
     data: xarray.Dataset = field(default_factory=xarray.Dataset)
     """Every number that is drawn."""
     missing: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ import xarray
 from interp.analyses.algorithms import describe_growth
 from interp.plots.panel import Panel
 from interp.plots.style import reference_label
-from interp.report.text_table import TextTable
+from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches
 from interp.studies.paper.claims import Claim, Estimate, Rule
 from interp.studies.paper.growth_claims import law_claim
@@ -119,7 +119,7 @@ def _square_root(found: xarray.Dataset) -> Claim:
     return Claim(claim, text, rule, Estimate.of(power), "1/2", ABOUT)
 
 
-def _table(found: dict[tuple[str, str], xarray.Dataset]) -> TextTable:
+def _table(found: dict[tuple[str, str], xarray.Dataset]) -> Table:
     rows = tuple(
         (
             str(step),
@@ -133,4 +133,4 @@ def _table(found: dict[tuple[str, str], xarray.Dataset]) -> TextTable:
     )
     header = ("Newton step", *(reference_label(b) for _, b in found))
     note = " ".join(describe_growth(item) for item in found.values())
-    return TextTable("Most similar step, and SimE there", header, rows, note)
+    return Table.of_text("steps", "Most similar step, and SimE there", header, rows, note)

@@ -13,7 +13,7 @@ import xarray
 from interp.plots.panel import Panel
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import MUTED, Look, reference_look
-from interp.report.text_table import TextTable
+from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches
 from interp.studies.paper.claims import Claim, Estimate, number_claim
 from interp.studies.paper.growth_claims import law_claim, law_of_layers, laws_of_layers
@@ -200,7 +200,7 @@ def _powers_to(largest: float) -> StepGrid:
     return StepGrid((0.0, *(2.0**power for power in range(last + 1))), "log")
 
 
-def _table(newton: LayerMatches, matched: LayerMatches, gd: LayerMatches) -> TextTable:
+def _table(newton: LayerMatches, matched: LayerMatches, gd: LayerMatches) -> Table:
     header = (
         "layer", "Newton step, published", "ours", "ours, matched", "SimE, published", "ours",
         "GD step, ours", "SimE",
@@ -215,8 +215,6 @@ def _table(newton: LayerMatches, matched: LayerMatches, gd: LayerMatches) -> Tex
         [f"{value:.3f}" for value in gd.best],
     ]
     rows = zip_longest(*columns, fillvalue="–")
-    return TextTable(
-        "Best-matching step of every layer",
-        header,
-        tuple((str(layer), *cells) for layer, cells in enumerate(rows)),
-    )
+    title = "Best-matching step of every layer"
+    lines = [(str(layer), *cells) for layer, cells in enumerate(rows)]
+    return Table.of_text("best-steps", title, header, lines, "")

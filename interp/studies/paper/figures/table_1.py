@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
-from interp.report.text_table import TextTable
+from interp.report.table import Table
 from interp.studies.paper.claims import Claim, Estimate, apart, not_shipped, number_claim
 from interp.studies.paper.figures.heatmaps import GD_GRID, NEWTON_GRID
 from interp.studies.paper.models import PaperModel, PaperModels, match_official
@@ -162,7 +162,7 @@ def _panel(scores: Mapping[str, Scores], zero: Scores) -> Panel:
     )
 
 
-def _table(scores: Mapping[str, Scores], zero: Scores) -> TextTable:
+def _table(scores: Mapping[str, Scores], zero: Scores) -> Table:
     rows = []
     for name, title in NAMES.items():
         cells = [title]
@@ -174,4 +174,4 @@ def _table(scores: Mapping[str, Scores], zero: Scores) -> TextTable:
         "SimE with", "transformer, published", "ours", "LSTM, published", "ours", "always 0, d = 20"
     )  # fmt: skip
     note = "At each algorithm's best step; 95 % intervals."
-    return TextTable("Table 1", header, tuple(rows), note)
+    return Table.of_text("table-1", "Table 1", header, rows, note)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
-from interp.report.text_table import TextTable
+from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches
 from interp.studies.paper.claims import Claim, Estimate, Rule
 from interp.studies.paper.models import PaperModels, match_official
@@ -95,7 +95,8 @@ def zero_predictor(row: Row, models: PaperModels) -> RowResult:
         },
         {"reference": names},
     )
-    table = TextTable("SimE of 0 and of OLS with every reference", header, rows)
+    title = "SimE of 0 and of OLS with every reference"
+    table = Table.of_text("zero", title, header, rows, "")
     return RowResult(row, claims, (drawing,), (table,), data)
 
 
