@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 import xarray
-from einops import einsum, rearrange
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -24,7 +24,8 @@ from interp.analyses.comparisons import (
     own_parameters,
     stepping_comparisons,
 )
-from interp.analyses.moments import moments
+from interp.analyses.empty_table import empty_table
+from interp.analyses.head_targets import FORMS, HeadTargets, head_targets
 from interp.scoring.stream import Progress
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
@@ -32,11 +33,6 @@ from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes
 from probes.validation import sum_squared_errors
 
-FORMS: dict[str, str] = {
-    "prediction": "as a prediction, x·v",
-    "vector": "the vector v itself",
-}
-"""How a weight vector or moment v could be held at the token of a query x."""
 SHARES = {"fit": 2, "choose": 1, "score": 1}
 """Of the prompts: to fit on, to choose ridge strengths on, to score on."""
 BATCH_SIZE = 256
@@ -118,105 +114,56 @@ def read_heads(
     chosen = stepping_comparisons(model, comparisons, settings.references)
     if settings.per_example is None:
         settings = replace(settings, per_example=isinstance(model, GPT2))
-    blocks = _blocks(chosen, settings, task.n_dims)
-    return _dataset(*_fit(model, task, settings, blocks, progress), blocks, settings)
+    targets = head_targets(
+        chosen, task.n_dims, settings.n_moments, per_example=bool(settings.per_example)
+    )
+    return _dataset(_fit(model, task, settings, targets, progress), targets, settings)
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Columns of the target matrix that belong together: steps or moments, of some width each."""
-
-    comparison: Comparison | None
-    """None for the moments."""
-    form: str
-    n: int
-    width: int
-    per_example: bool = False
-    """For the moments."""
-
-    @property
-    def steps(self) -> tuple[float, ...]:
-        assert self.comparison is not None
-        is_prediction = self.form == "prediction"
-        return self.comparison.grid_of("prediction" if is_prediction else "weights").steps
-
-    def compute(self, prefixes: Prefixes) -> Float[Tensor, "prompt seen_point column"]:
-        if self.comparison is None:
-            vectors = moments(prefixes, self.n, per_example=self.per_example)
-        else:
-            vectors = self.comparison.reference.weights(prefixes, self.steps)
-        if self.form == "prediction":
-            vectors = einsum(
-                vectors, prefixes.xs, "v prompt point dim, prompt point dim -> v prompt point"
-            )[..., None]
-        return rearrange(vectors[:, :, 1:], "v prompt point dim -> prompt point (v dim)")
-
-
-def _blocks(
-    comparisons: Sequence[Comparison], settings: HeadSettings, n_dims: int
-) -> tuple[_Block, ...]:
-    blocks = []
-    for form in FORMS:
-        width = 1 if form == "prediction" else n_dims
-        for item in comparisons:
-            steps = _Block(item, form, 0, width).steps
-            blocks.append(_Block(item, form, len(steps), width))
-        blocks.append(_Block(None, form, settings.n_moments, width, bool(settings.per_example)))
-    return tuple(blocks)
-
-
-class _Layer:
-    """Statistics of all heads of one layer, for each of `SHARES`."""
-
-    def __init__(self, n_heads: int, d_head: int, n_columns: int) -> None:
-        self.fitters = {share: ReadoutFitter(n_heads, d_head, n_columns) for share in SHARES}
-
-    def r2(self, blocks: Sequence[_Block]) -> list[Float[Tensor, "head _v"]]:
-        """Held-out R^2 of every step or moment, block by block; 0 for what never varies."""
-        score = self.fitters["score"].statistics
-        readout = self.fitters["fit"].select(self.fitters["choose"].statistics, per_target=True)
-        error = sum_squared_errors(readout.weight, readout.bias, score)[0]
-        sizes = [block.n * block.width for block in blocks]
-        found = []
-        for block, wrong, scatter in zip(
-            blocks, error.split(sizes, 1), score.target_scatter[0].split(sizes, 1), strict=True
-        ):
-            lost, spread = (
-                part.unflatten(1, (block.n, block.width)).sum(-1) for part in (wrong, scatter)
-            )
-            found.append(torch.where(spread > 0, 1 - lost / torch.where(spread > 0, spread, 1), 0))
-        return found
+def _r2(
+    layer: Mapping[str, ReadoutFitter], targets: Sequence[HeadTargets]
+) -> list[Float[Tensor, "head _v"]]:
+    """Held-out R^2 of every step or moment, target by target; 0 for what never varies."""
+    score = layer["score"].statistics
+    readout = layer["fit"].select(layer["choose"].statistics, per_target=True)
+    errors = sum_squared_errors(readout.weight, readout.bias, score)[0]
+    sizes = [target.n_columns for target in targets]
+    found = []
+    for target, error, scatter in zip(
+        targets, errors.split(sizes, 1), score.target_scatter[0].split(sizes, 1), strict=True
+    ):
+        lost, spread = (part.unflatten(1, (-1, target.width)).sum(-1) for part in (error, scatter))
+        found.append(torch.where(spread > 0, 1 - lost / torch.where(spread > 0, spread, 1), 0))
+    return found
 
 
 def _fit(
     model: SequenceModel,
     task: Task,
     settings: HeadSettings,
-    blocks: Sequence[_Block],
+    targets: Sequence[HeadTargets],
     progress: Progress,
-) -> tuple[list[_Layer], list[_Layer]]:
-    """Every layer's statistics, and those onto the targets of other prompts."""
+) -> list[dict[str, ReadoutFitter]]:
+    """Statistics of every layer's heads for each of `SHARES`.
+
+    Their columns are all targets, and after them the same of other prompts.
+    """
     sites = model.sites("z")
-    n_columns = sum(block.n * block.width for block in blocks)
     seeds = np.random.SeedSequence(settings.seed).generate_state(len(SHARES))
-    layers: list[_Layer] = []
-    shuffled: list[_Layer] = []
+    layers: list[dict[str, ReadoutFitter]] = [{} for _ in sites]
     done = 0
     for seed, (share, parts) in zip(seeds, SHARES.items(), strict=True):
         n_prompts = settings.n_prompts * parts // sum(SHARES.values())
         for xs, ys, _ in task.stream(n_prompts, seed=int(seed), batch_size=BATCH_SIZE):
-            outputs = _outputs(model, xs, ys, sites, done)
-            if not layers:
-                sizes = [(len(heads), heads.shape[-1], n_columns) for heads in outputs]
-                layers, shuffled = ([_Layer(*each) for each in sizes] for _ in range(2))
             prefixes = Prefixes(xs, ys)
-            values = torch.cat([block.compute(prefixes) for block in blocks], -1)
-            for group, targets in ((layers, values), (shuffled, values.roll(1, 0))):
-                for layer, heads in zip(group, outputs, strict=True):
-                    layer.fitters[share].update(heads, targets.flatten(0, 1))
+            values = torch.cat([target.compute(prefixes) for target in targets], -1)
+            columns = torch.cat([values, values.roll(1, 0)], -1).flatten(0, 1)
+            for layer, heads in zip(layers, _outputs(model, xs, ys, sites, done), strict=True):
+                sizes = (len(heads), heads.shape[-1], columns.shape[-1])
+                layer.setdefault(share, ReadoutFitter(*sizes)).update(heads, columns)
             done += len(xs)
             progress("reading heads", done, settings.n_prompts)
-    return layers, shuffled
+    return layers
 
 
 def _outputs(
@@ -237,19 +184,18 @@ def _outputs(
 
 
 def _dataset(
-    layers: Sequence[_Layer],
-    shuffled: Sequence[_Layer],
-    blocks: Sequence[_Block],
+    layers: Sequence[Mapping[str, ReadoutFitter]],
+    targets: Sequence[HeadTargets],
     settings: HeadSettings,
 ) -> xarray.Dataset:
-    comparisons = list(dict.fromkeys(b.comparison.name for b in blocks if b.comparison))
-    n_heads = max(len(layer.fitters["fit"].statistics.feature_mean[0]) for layer in layers)
+    names = [target.comparison.name for target in targets if target.comparison]
+    scores = [_r2(layer, (*targets, *targets)) for layer in layers]
     coords: dict[str, Any] = {
-        "reference": comparisons,
+        "reference": list(dict.fromkeys(names)),
         "form": list(FORMS),
         "moment": np.arange(settings.n_moments),
         "layer": np.arange(1, len(layers) + 1),
-        "head": np.arange(n_heads),
+        "head": np.arange(max(len(parts[0]) for parts in scores)),
     }
     axes = {
         "iterate_r2": ("reference", "form", "layer", "head"),
@@ -257,30 +203,22 @@ def _dataset(
         "moment_r2": ("form", "moment", "layer", "head"),
         "shuffled_r2": ("layer", "head"),
     }
-    table = xarray.Dataset(
-        {
-            name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
-            for name, dims in axes.items()
-        },
-        coords,
-        {
-            "n_prompts": settings.n_prompts,
-            "seed": settings.seed,
-            "per_example": int(bool(settings.per_example)),
-        },
-    )
-    for number, (layer, other) in enumerate(zip(layers, shuffled, strict=True), start=1):
-        for block, r2 in zip(blocks, layer.r2(blocks), strict=True):
-            where = {"form": block.form, "layer": number, "head": coords["head"][: len(r2)]}
-            if block.comparison is None:
+    attrs = {
+        "n_prompts": settings.n_prompts,
+        "seed": settings.seed,
+        "per_example": int(bool(settings.per_example)),
+    }
+    table = empty_table(axes, coords, attrs)
+    for number, parts in enumerate(scores, start=1):
+        place = {"layer": number, "head": coords["head"][: len(parts[0])]}
+        shuffled = torch.cat(parts[len(targets) :], 1)
+        table["shuffled_r2"].loc[place] = shuffled.amax(1).numpy()
+        for target, r2 in zip(targets, parts, strict=False):
+            where = {**place, "form": target.form}
+            if target.comparison is None:
                 table["moment_r2"].loc[where] = r2.T.numpy()
                 continue
-            where["reference"] = block.comparison.name
-            best = r2.argmax(1)
+            where["reference"] = target.comparison.name
             table["iterate_r2"].loc[where] = r2.amax(1).numpy()
-            table["iterate_step"].loc[where] = np.array(block.steps)[best.numpy()]
-        chance = torch.cat(other.r2(blocks), 1).amax(1)
-        table["shuffled_r2"].loc[{"layer": number, "head": coords["head"][: len(chance)]}] = (
-            chance.numpy()
-        )
+            table["iterate_step"].loc[where] = np.array(target.steps)[r2.argmax(1).numpy()]
     return table

@@ -18,6 +18,7 @@ from interp.analyses.comparisons import (
     own_parameters,
     stepping_comparisons,
 )
+from interp.analyses.empty_table import empty_table
 from interp.analyses.iterate_readouts import IterateKind, fit_readings
 from interp.analyses.steering_trial import DIRECTIONS, SteeringTrial
 from interp.analyses.token_roles import STEERED, token_roles
@@ -162,6 +163,7 @@ def _empty_table(
         "role": list(ROLES),
         "bound": ["low", "high"],
     }
+    attrs = {name: getattr(settings, name) for name in ("n_prompts", "seed", "level", "min_r2")}
     held = ("reference", "target", "layer")
     moved = (*held, "jump")
     scored = (*moved, "direction")
@@ -177,16 +179,4 @@ def _empty_table(
         "carried": scored,
         "reached_step": scored,
     }
-    return xarray.Dataset(
-        {
-            name: (dims, np.full([len(coords[dim]) for dim in dims], np.nan))
-            for name, dims in axes.items()
-        },
-        coords=coords,
-        attrs={
-            "n_prompts": settings.n_prompts,
-            "seed": settings.seed,
-            "level": settings.level,
-            "min_r2": settings.min_r2,
-        },
-    )
+    return empty_table(axes, coords, attrs)
