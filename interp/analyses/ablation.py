@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from interp.analyses.comparisons import (
     own_parameters,
     stepping_comparisons,
 )
+from interp.analyses.empty_table import empty_table
 from interp.scoring.layer_matches import CurveReader
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import Progress
@@ -128,26 +130,21 @@ def ablate(
         model, default_comparisons(task, own_parameters(model)), settings.references
     )
     parts = list(_parts(model, task))
+    fit_seed = int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
     readout = fit_layer_readouts(
-        model, task, n_prompts=settings.n_fit_prompts, seed=_fit_seed(settings), progress=progress
+        model, task, n_prompts=settings.n_fit_prompts, seed=fit_seed, progress=progress
     )
     reader = CurveReader(readout, comparisons)
     changes: list[tuple[Intervention, ...]] = [()]
-    for part in parts:
-        changes += [(part.ablation(method, settings.seed),) for method in settings.methods]
+    for part, method in product(parts, settings.methods):
+        changes.append((part.ablation(method, settings.seed),))
     prompts = task.stream(settings.n_prompts, seed=settings.seed, batch_size=settings.batch_size)
     resampled = bootstrap_weights(settings.n_prompts, N_CURVE_REPLICATES, settings.seed)
-    batches = -(-settings.n_prompts // settings.batch_size)
-    total = batches * len(changes)
+    total = -(-settings.n_prompts // settings.batch_size) * len(changes)
     measured = measure(
         model, prompts, changes, reader, resampled, lambda done: progress("ablating", done, total)
     )
     return _dataset(model, settings, parts, reader, measured)
-
-
-def _fit_seed(settings: AblationSettings) -> int:
-    """Of prompts that are not those under ablation."""
-    return int(np.random.SeedSequence(settings.seed).generate_state(1)[0])
 
 
 def _parts(model: SequenceModel, task: Task) -> Iterator[_Part]:
@@ -164,9 +161,9 @@ def _head_counts(model: SequenceModel, task: Task) -> list[int]:
     """Heads of every layer; 0 where there are none to tell apart."""
     if "z" not in model.site_kinds:
         return [0] * model.n_layers
-    prompts = task.sample(1, torch.Generator().manual_seed(0))
+    xs, ys, _ = task.sample(1, torch.Generator().manual_seed(0))
     sites = model.sites("z")
-    seen = record(model, prompts.xs, prompts.ys, sites)
+    seen = record(model, xs, ys, sites)
     return [seen[site].shape[2] if seen[site].ndim == 4 else 0 for site in sites]
 
 
@@ -185,40 +182,34 @@ def _dataset(
         "reference": [item.name for item in reader.comparisons],
         "read_layer": np.arange(model.n_layers + 1),
     }
-    n_heads = 1 + max((part.head for part in parts if part.head is not None), default=-1)
-    if n_heads:
-        coords["head"] = np.arange(n_heads)
+    if heads := [part.head for part in parts if part.head is not None]:
+        coords["head"] = np.arange(1 + max(heads))
     columns = _error_columns(measured, settings) | _curve_columns(measured, reader, settings)
-    axes = {"": ("part", "layer")} | ({"head_": ("layer", "head")} if n_heads else {})
-    table: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    for prefix, own in axes.items():
-        for name, (extra, _) in columns.items():
-            dims = (*own, "ablation", *extra)
-            table[prefix + name] = dims, np.full([len(coords[axis]) for axis in dims], np.nan)
+    axes = {"": ("part", "layer")} | ({"head_": ("layer", "head")} if heads else {})
+    dims = {
+        prefix + name: (*own, "ablation", *extra)
+        for prefix, own in axes.items()
+        for name, (extra, _) in columns.items()
+    }
+    attrs = {name: getattr(settings, name) for name in ("n_prompts", "seed", "level")}
+    table = empty_table(dims, coords, attrs)
     n_methods = len(settings.methods)
     for index, part in enumerate(parts):
         rows = slice(1 + index * n_methods, 1 + (index + 1) * n_methods)
-        prefix, place = (
-            ("", (list(PARTS).index(part.name), part.layer - 1))
-            if part.head is None
-            else ("head_", (part.layer - 1, part.head))
-        )
+        prefix, place = "head_", (part.layer - 1, part.head)
+        if part.head is None:
+            prefix, place = "", (list(PARTS).index(part.name), part.layer - 1)
         for name, (_, values) in columns.items():
-            table[prefix + name][1][place] = values[rows]
+            table[prefix + name].values[place] = values[rows]
     whole = {f"model_{name}": (columns[name][0], columns[name][1][0]) for name in OF_MODEL}
-    bounds = _bounds(measured.error[:1], settings)[0]
-    return xarray.Dataset(
-        {**table, **whole, "model_error_interval": (("bound",), bounds)},
-        coords,
-        {"n_prompts": settings.n_prompts, "seed": settings.seed, "level": settings.level},
-    )
+    whole["model_error_interval"] = (("bound",), _bounds(measured.error[:1], settings)[0])
+    return table.assign(whole)
 
 
-Column = tuple[tuple[str, ...], np.ndarray]
-"""Axes, and values with one more axis before them: the change."""
-
-
-def _error_columns(measured: Measured, settings: AblationSettings) -> dict[str, Column]:
+def _error_columns(
+    measured: Measured, settings: AblationSettings
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Axes of every variable, and values with one more axis before them: the change."""
     effects = measured.error - measured.error[:1]
     return {
         "error": ((), measured.error.mean(1).numpy()),
@@ -239,7 +230,7 @@ def _bounds(values: Float[Tensor, "row prompt"], settings: AblationSettings) -> 
 
 def _curve_columns(
     measured: Measured, reader: CurveReader, settings: AblationSettings
-) -> dict[str, Column]:
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     steps, similarities, shifts, bounds = [], [], [], []
     for name, similarity in measured.similarity.items():
         found = reader.match(name, similarity)

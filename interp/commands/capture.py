@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from interp.commands.emit import working
 from interp.commands.options import CheckpointArgument
 
 if TYPE_CHECKING:
@@ -54,12 +55,7 @@ def capture(
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts in memory at a time.")] = 512,
 ) -> None:
     """Save predictions and activations on given prompts: one array per kind of site."""
-    from rich.console import Console
-
-    from interp.commands.progress import prompt_progress
-
-    with prompt_progress(Console(stderr=True)) as progress:
-        progress("loading", 0, 1)
+    with working() as progress:
         from hooks.activation_files import write_activations
         from hooks.capture import capture as run
         from interp.tasks.prompt_file import read_prompts
