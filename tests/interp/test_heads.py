@@ -8,8 +8,8 @@ from sklearn.linear_model import LinearRegression as LeastSquares
 
 from hooks import Site, build_model
 from hooks.architectures.gd_exact import GDExact, GDExactConfig
-from interp.analyses.heads import HeadSettings, read_heads
 from interp.analyses.head_targets import moments
+from interp.analyses.heads import HeadSettings, read_heads
 from interp.tasks import LinearRegression
 from probes.references import Prefixes
 
