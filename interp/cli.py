@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _print_in_any_encoding()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    arguments = [_at_home(argument) for argument in arguments if argument != "--debug"]
     try:
         build_app()(arguments, prog_name="interp")
     except SystemExit as ending:
@@ -67,6 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         print(f"interp: {describe_error(error)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+
+
+def _at_home(argument: str) -> str:
+    """An argument with its `~`, which shells leave as it is in `--out=~/run`, expanded."""
+    option, equals, value = argument.rpartition("=") if argument[:2] == "--" else ("", "", argument)
+    return f"{option}{equals}{Path(value).expanduser()}" if value.startswith("~/") else argument
 
 
 def _wait_asleep() -> None:

@@ -125,7 +125,7 @@ def open_activations(path: str | Path) -> ActivationFile:
         ActivationFileError: The file is missing, damaged or in another format; an array is
             missing or does not fit the prompts.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix not in _READERS:
         raise ActivationFileError(f"{path}: must end in {', '.join(_READERS)}")
     if not path.exists():

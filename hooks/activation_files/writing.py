@@ -52,7 +52,7 @@ def write_activations(
         FileExistsError: A Zarr folder that exists.
         OSError: The file cannot be written.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.suffix not in _CREATE:
         raise ValueError(f"{path}: must end in {', '.join(_CREATE)}, to say which format to write")
     stream = iter(batches)

@@ -8,7 +8,7 @@ from typing import Any
 _SKEWED = {"condition_number": 100.0, "normalisation": "trace"}
 """`data: skew` scales half of a random basis's directions by 10 and divides by the mean square."""
 
-_FIXED = {
+_FIXED: dict[str, dict[str, Any]] = {
     "noisy_linear_regression": {"noise_std": 0.1},
     "relu_2nn_regression": {"hidden_layer_size": 100},
 }

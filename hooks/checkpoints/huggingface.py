@@ -14,10 +14,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hooks.atomic import atomic_write
+from hooks.checkpoints.checksum import CHECKSUM, check_checksum, checksum
 from hooks.checkpoints.error import CheckpointError
 from hooks.model import SequenceModel
 
 ENDS_FILE = "read_in_out.safetensors"
+_FIELDS = ("n_points", "provenance")
 
 
 def is_huggingface(path: Path) -> bool:
@@ -91,6 +93,7 @@ def save_ends(model: SequenceModel, directory: str | Path) -> None:
         "n_points": str(model.config.n_points),
         "provenance": json.dumps(model.provenance),
     }
+    metadata[CHECKSUM] = checksum(tensors, metadata, _FIELDS)
     with atomic_write(Path(directory) / ENDS_FILE) as temporary:
         temporary.write_bytes(save(tensors, metadata))
 
@@ -163,10 +166,15 @@ def _with_saved_ends(backbone: Any, file: Path) -> SequenceModel:
         with safe_open(file, framework="pt") as content:
             metadata: dict[str, Any] = content.metadata() or {}
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+        check_checksum(file, tensors, metadata, _FIELDS)
         n_points = int(metadata["n_points"])
-        provenance = json.loads(metadata["provenance"])
+        provenance = dict(json.loads(metadata["provenance"]))
         ends = {name: _linear(tensors, name) for name in ("read_in", "read_out")}
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (
+        SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError, RecursionError
+    ) as error:  # fmt: skip
+        if isinstance(error, CheckpointError):
+            raise
         raise CheckpointError(f"{file}: not a read-in and read-out ({error})") from None
     try:
         model = wrap_huggingface(
@@ -184,6 +192,8 @@ def _with_saved_ends(backbone: Any, file: Path) -> SequenceModel:
 
 def _linear(tensors: dict[str, Tensor], name: str) -> nn.Linear:
     weight, bias = tensors[f"{name}.weight"], tensors.get(f"{name}.bias")
+    if not all(part.isfinite().all() for part in (weight, bias) if part is not None):
+        raise ValueError(f"{name} holds NaN or infinite values")
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None).to(weight)
     linear.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}))
     return linear

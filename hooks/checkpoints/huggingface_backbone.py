@@ -128,13 +128,15 @@ def _check_sizes(directory: Path) -> None:
 
 
 def _load(directory: Path, prefix: str = "") -> tuple[PreTrainedModel, dict[str, Any]]:
-    return AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         directory,
         local_files_only=True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are in the report then, one by one
         key_mapping={r"_orig_mod\.": ""} | ({f"^{re.escape(prefix)}": ""} if prefix else {}),
     )
+    model, report = loaded
+    return model, report
 
 
 def _wrapper_prefixes(names: Iterable[str]) -> Iterator[str]:

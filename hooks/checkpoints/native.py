@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +13,13 @@ from safetensors.torch import save
 
 from hooks.architectures import architecture_of, build_model
 from hooks.atomic import atomic_write
+from hooks.checkpoints.checksum import CHECKSUM, check_checksum, checksum
 from hooks.checkpoints.error import CheckpointError
 from hooks.foreign import attach_lines, describe_weights
 from hooks.model import SequenceModel
 
 FORMAT = "icl-interp/1"
+_FIELDS = ("format", "architecture", "config", "provenance")
 
 
 def save_checkpoint(
@@ -50,20 +51,9 @@ def save_checkpoint(
         "provenance": json.dumps(dict(provenance or {})),
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    metadata["sha256"] = _checksum(metadata, tensors)
+    metadata[CHECKSUM] = checksum(tensors, metadata, _FIELDS)
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(tensors, metadata))
-
-
-def _checksum(metadata: Mapping[str, str], weights: Mapping[str, torch.Tensor]) -> str:
-    """Of everything in a file, which safetensors itself does not guard against flipped bits."""
-    whole = hashlib.sha256()
-    for key in ("format", "architecture", "config", "provenance"):
-        whole.update(f"{key}\0{metadata.get(key)}\0".encode())
-    for name, weight in sorted(weights.items()):
-        whole.update(f"{name}\0{weight.dtype}\0{tuple(weight.shape)}\0".encode())
-        whole.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return whole.hexdigest()
 
 
 def is_native(path: Path) -> bool:
@@ -95,8 +85,7 @@ def load_native(path: str | Path) -> SequenceModel:
             f"{path}: its metadata names format {metadata.get('format')!r}, expected {FORMAT!r}; "
             f"it has {describe_weights(weights)}; {attach_lines(weights)}"
         )
-    if metadata.get("sha256", checksum := _checksum(metadata, weights)) != checksum:
-        raise CheckpointError(f"{path}: damaged, its content is not what its checksum says")
+    check_checksum(path, weights, metadata, _FIELDS)
     try:
         config = json.loads(metadata["config"])
         _check_sizes(config, weights)

@@ -73,7 +73,7 @@ def read_tree(path: str | Path, format_name: str) -> xarray.DataTree:
         ResultError: The file is missing, damaged, or its attribute `format` is another.
     """
     try:
-        with xarray.open_datatree(path, engine="netcdf4") as tree:
+        with xarray.open_datatree(Path(path).expanduser(), engine="netcdf4") as tree:
             data = tree.load()
     except FileNotFoundError:
         raise ResultError(f"{path}: no such file") from None

@@ -6,15 +6,14 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from hooks.architectures.built_in import BUILT_IN
+from hooks.checkpoints.checksum import checksum
 from hooks.checkpoints.huggingface import is_huggingface
 from hooks.checkpoints.native import is_native
 from hooks.model import SequenceModel
 from interp.jobs.cluster import shipped_file
-from interp.zoo.catalogue import model_file, names
-from interp.zoo.loading import FUNCTION, load, split_loops
+from interp.zoo.catalogue import model_file, names, split_loops
+from interp.zoo.loading import FUNCTION, load
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,8 @@ def _file_digest(path: Path) -> str:
 
 def _weights_digest(model: SequenceModel) -> str:
     """Of the weights that a user's function gives a model, and of the file of that function."""
-    whole = hashlib.sha256(Path(model.provenance["path"]).read_bytes())
-    for name, weight in sorted(model.state_dict().items()):
-        whole.update(f"{name}\0{weight.dtype}\0{tuple(weight.shape)}\0".encode())
-        whole.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return whole.hexdigest()
+    code = Path(model.provenance["path"]).read_text(encoding="utf-8")
+    return checksum(model.state_dict(), {"code": code}, ["code"])
 
 
 def _joint_digest(path: Path) -> str:

@@ -55,7 +55,7 @@ def read_prompts(path: str | Path) -> PromptFile:
             numbers or does not fit the other.
         NonFiniteError: Values are NaN or infinite; the message names the prompt.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     try:
         with np.load(path, allow_pickle=False) as content:
             if not isinstance(content, np.lib.npyio.NpzFile):

@@ -15,7 +15,7 @@ def read_task(path: str | Path) -> Task:
         ValueError: The file is missing, is not TOML or holds no such task; the message names it.
     """
     try:
-        entries = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        entries = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
         if not isinstance(entries.get("task"), dict):
             raise ValueError("has no [task] table")
         return build_task(entries["task"])

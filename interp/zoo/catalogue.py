@@ -76,7 +76,7 @@ def check_name(name: str) -> None:
 def split_loops(name_or_path: str | Path) -> tuple[str, int | None]:
     """A checkpoint's name or path, and how many loops are asked for behind its `@`."""
     found = LOOPS.fullmatch(str(name_or_path))
-    if found is None or Path(name_or_path).exists():
+    if found is None or Path(name_or_path).expanduser().exists():
         return str(name_or_path), None
     return found["name"], int(found["loops"])
 

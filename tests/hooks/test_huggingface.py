@@ -444,3 +444,39 @@ def test_weights_that_the_bridge_copies_are_named_at_once() -> None:
         wrap_huggingface(language_model("GPTNeoX"), n_dims=N_DIMS, n_points=N_POINTS)
     for kind in ("GPT2", "Llama", "Mamba"):
         wrap_huggingface(language_model(kind), n_dims=N_DIMS, n_points=N_POINTS)
+
+
+@pytest.mark.parametrize(
+    ("weights", "metadata", "message"),
+    [
+        ({"read_in.bias": torch.full((WIDTH,), math.nan)}, {}, "read_in holds NaN"),
+        ({"read_in.weight": torch.ones(3)}, {}, "not a read-in and read-out"),
+        ({"read_in.bias": torch.ones(3)}, {}, "not a read-in and read-out"),
+        ({}, {"n_points": "many"}, "not a read-in and read-out"),
+        ({}, {"n_points": "9"}, "does not fit .*needs 18 positions, the model has 16"),
+        ({}, {"provenance": "3"}, "not a read-in and read-out"),
+        ({}, {"sha256": "0"}, "damaged, its content is not what its checksum says"),
+    ],
+)
+def test_ends_that_are_damaged(
+    weights: dict[str, torch.Tensor], metadata: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    saved(tmp_path)
+    file = tmp_path / "read_in_out.safetensors"
+    plain = {"n_points": str(N_POINTS), "provenance": "{}"}
+    save_file({**load_file(file), **weights}, file, plain | metadata)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path)
+
+
+def test_home_folders_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    model = wrap_huggingface(language_model("GPT2"), n_dims=N_DIMS, n_points=N_POINTS)
+    save_huggingface(model, "~/model")
+    assert (tmp_path / "model" / "config.json").is_file()
+    assert not (tmp_path / "~").exists()
+    with torch.no_grad():
+        expected = model(*prompts())
+        for place in ("~/model", "~/model/model.safetensors"):
+            torch.testing.assert_close(load_checkpoint(place)(*prompts()), expected)

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from hooks import AttachedModel, CheckpointError, build_model, save_checkpoint
+from hooks import AttachedModel, CheckpointError, build_model, open_activations, save_checkpoint
 from hooks.foreign import attach_lines, check_model, likely_layers
 from interp.cli import main
 from interp.errors import describe_error
@@ -174,3 +175,9 @@ def test_home_folders_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "~").exists()
     assert load("~/model.safetensors").n_layers == 1
     assert Checkpoint.of("~/model.safetensors").load().n_layers == 1
+    np.savez(tmp_path / "prompts.npz", xs=np.ones((3, 4, 5)), ys=np.ones((3, 4)))
+    options = ["--prompts", "~/prompts.npz", "--out=~/acts.npz"]
+    with pytest.raises(SystemExit) as ending:
+        main(["capture", "~/model.safetensors", *options])
+    assert not ending.value.code
+    assert open_activations("~/acts.npz").path == tmp_path / "acts.npz"
