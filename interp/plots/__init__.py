@@ -1,4 +1,4 @@
-"""Pictures, one kind a file: plotly figures that compute no score of their own.
+"""Pictures, one question a file: plotly figures that compute no score of their own.
 
 Most show a `MatchResult`; those of views and interventions show the data of these.
 """
@@ -8,30 +8,25 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from interp.plots.ablation import plot_ablation as ablation
-from interp.plots.ablation import plot_head_ablation as head_ablation
-from interp.plots.ablation import plot_shift as shift
-from interp.plots.controls import plot_controls as controls
-from interp.plots.curve import plot_curve as curve
-from interp.plots.direct import plot_direct as direct
-from interp.plots.error import plot_error as error
-from interp.plots.halves import plot_halves as halves
-from interp.plots.heads import plot_heads as heads
-from interp.plots.heatmap import plot_heatmap as heatmap
-from interp.plots.induced_weights import plot_span as span
-from interp.plots.induced_weights import plot_weights as weights
-from interp.plots.induced_weights import plot_weights_by_examples as weights_by_examples
-from interp.plots.patterns import plot_looked_at as looked_at
-from interp.plots.patterns import plot_patterns as patterns
-from interp.plots.points import plot_points as points
-from interp.plots.sites import plot_sites as sites
-from interp.plots.steering import plot_steering as steering
+from interp.plots.ablation import ablation, head_ablation, shift
+from interp.plots.algorithms import algorithms, separation
+from interp.plots.curve import curve
+from interp.plots.direct import direct, disagreement, selectivity, unique_variance
+from interp.plots.errors import controls, error
+from interp.plots.heads import heads
+from interp.plots.heatmap import heatmap, points
+from interp.plots.induced_weights import span, weights, weights_by_examples
+from interp.plots.patterns import looked_at, patterns
+from interp.plots.sites import halves, sites
+from interp.plots.steering import steering
 
 __all__ = [
     "ablation",
+    "algorithms",
     "controls",
     "curve",
     "direct",
+    "disagreement",
     "error",
     "halves",
     "head_ablation",
@@ -40,10 +35,13 @@ __all__ = [
     "looked_at",
     "patterns",
     "points",
+    "selectivity",
+    "separation",
     "shift",
     "sites",
     "span",
     "steering",
+    "unique_variance",
     "weights",
     "weights_by_examples",
 ]

@@ -6,11 +6,18 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray
-from plotly.graph_objects import Figure, Heatmap
+from plotly.graph_objects import Figure
 
-from interp.plots.marks import line_with_intervals
-from interp.plots.panel import HEAD_HEIGHT, Panel, axis_of_heads, axis_of_layers, draw
-from interp.plots.style import INK, SEQUENTIAL, Look, reference_look
+from interp.plots.marks import cells, line_with_intervals
+from interp.plots.panel import (
+    HEAD_HEIGHT,
+    Panel,
+    axis_of_heads,
+    axis_of_layers,
+    draw,
+    head_names,
+)
+from interp.plots.style import INK, Look, reference_look
 
 PART_LOOKS: dict[str, Look] = {
     "layer": Look("whole layer", INK, "solid", "circle"),
@@ -38,7 +45,7 @@ def preferred_method(ablation: xarray.Dataset) -> str:
     return str(ablation.ablation.values[int(np.argmin(effect.values))])
 
 
-def plot_ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure:
+def ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure:
     """By how much the error rises without each layer, its attention or its MLP.
 
     Args:
@@ -75,7 +82,7 @@ def plot_ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure
     return draw(panel)
 
 
-def plot_head_ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure:
+def head_ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure:
     """By how much the error rises without each attention head.
 
     Args:
@@ -90,22 +97,22 @@ def plot_head_ablation(ablation: xarray.Dataset, method: str | None = None) -> F
     table = _with_method(ablation, method)
     values = table.head_effect.transpose("layer", "head").values
     finite = np.where(np.isfinite(values), values, np.nan)
-    cells = Heatmap(
-        x=table["head"].values.tolist(),
-        y=table.layer.values,
-        z=np.log10(np.maximum(finite, LOWEST)),
-        colorscale=SEQUENTIAL,
-        colorbar=_log_bar("rise", finite),
+    shown = cells(
+        table["head"].values.tolist(),
+        table.layer.values,
+        np.log10(np.maximum(finite, LOWEST)),
+        "rise",
+        "layer %{y}, head %{x}: %{customdata:+.4f}",
+        colorbar=_log_ticks(finite),
         text=[[_effect(value) for value in row] for row in values],
         texttemplate="%{text}",
         customdata=values,
-        hovertemplate="layer %{y}, head %{x}: %{customdata:+.4f}<extra></extra>",
         xgap=1,
         ygap=1,
     )
     panel = Panel(
         title=f"Rise of squared error / d without a head, replaced {_words(table)}",
-        traces=(cells,),
+        traces=(shown,),
         x={"title": {"text": "head"}, "dtick": 1, "showgrid": False},
         y={**axis_of_layers(table.layer.values), "showgrid": False, "autorange": "reversed"},
     )
@@ -113,7 +120,7 @@ def plot_head_ablation(ablation: xarray.Dataset, method: str | None = None) -> F
     return draw(panel)
 
 
-def plot_shift(
+def shift(
     ablation: xarray.Dataset,
     reference: str | None = None,
     method: str | None = None,
@@ -144,30 +151,28 @@ def plot_shift(
     before = table.model_step.values
     shift = steps - before
     largest = max(1.0, float(np.nanmax(np.abs(shift), initial=0)))
-    cells = Heatmap(
-        x=table.read_layer.values.tolist(),
-        y=labels,
-        z=np.sign(shift) * np.log1p(np.abs(shift)),
+    shown = cells(
+        table.read_layer.values.tolist(),
+        labels,
+        np.sign(shift) * np.log1p(np.abs(shift)),
+        "steps",
+        "without %{y}, layer %{x} is most like step %{customdata[0]:,.2~f} "
+        "(SimE %{customdata[2]:.3f}),<br>in the whole model %{customdata[1]:,.2~f}",
         zmin=-np.log1p(largest),
         zmax=np.log1p(largest),
         colorscale=DIVERGING,
-        colorbar=_shift_bar(largest),
+        colorbar=_shift_ticks(largest),
         text=[[_steps(value) for value in row] for row in shift],
         texttemplate="%{text}",
         textfont={"size": 10 if steps.shape[1] < 12 else 8},
         customdata=np.stack([steps, np.broadcast_to(before, steps.shape), similarity], -1),
-        hovertemplate=(
-            "without %{y}, layer %{x} is most like step %{customdata[0]:,.2~f} "
-            "(SimE %{customdata[2]:.3f}),<br>in the whole model %{customdata[1]:,.2~f}"
-            "<extra></extra>"
-        ),
         xgap=1,
         ygap=1,
     )
     label = reference_look(name).label
     panel = Panel(
         title=f"Steps of {label} lost without a part, replaced {_words(table)}",
-        traces=(cells,),
+        traces=(shown,),
         x={
             **axis_of_layers(table.read_layer.values),
             "title": {"text": "layer that is read (0 = embedding)"},
@@ -187,27 +192,19 @@ def _rows(
     table: xarray.Dataset, what: Literal["parts", "heads"]
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Labels, steps and similarities [row, read_layer] of the parts that there are."""
-    labels: list[str] = []
-    rows: list[xarray.Dataset] = []
     if what == "heads":
-        is_there = table.head_error.notnull()
-        for layer in table.layer.values:
-            for head in table["head"].values:
-                where = {"layer": layer, "head": head}
-                if bool(is_there.sel(where)):
-                    labels.append(f"{layer}.{head}")
-                    rows.append(table[["head_step", "head_similarity"]].sel(where))
-        names = ("head_step", "head_similarity")
+        names = ("head_error", "head_step", "head_similarity")
+        labels = head_names(table.layer.values, table["head"].values)
+        axes = ["layer", "head"]
     else:
-        for part, word in (("layer", "layer"), ("attention", "attention"), ("mlp", "MLP")):
-            for layer in table.layer.values:
-                where = {"part": part, "layer": layer}
-                if bool(table.error.sel(where).notnull()):
-                    labels.append(f"{word} {layer}")
-                    rows.append(table[["step", "similarity"]].sel(where))
-        names = ("step", "similarity")
-    steps, similarity = (np.stack([row[name].values for row in rows]) for name in names)
-    return labels, steps, similarity
+        names = ("error", "step", "similarity")
+        words = {"layer": "layer", "attention": "attention", "mlp": "MLP"}
+        table = table.sel(part=list(words))
+        labels = np.array([f"{w} {layer}" for w in words.values() for layer in table.layer.values])
+        axes = ["part", "layer"]
+    error, steps, similarity = (table[name].transpose(*axes, ...).values for name in names)
+    is_there = ~np.isnan(error)
+    return labels[is_there.ravel()].tolist(), steps[is_there], similarity[is_there]
 
 
 def _with_method(ablation: xarray.Dataset, method: str | None) -> xarray.Dataset:
@@ -243,25 +240,19 @@ def _steps(value: float) -> str:
     return "" if size == "0" else f"{'−' if value < 0 else '+'}{size}"
 
 
-def _log_bar(title: str, values: np.ndarray) -> dict[str, Any]:
+def _log_ticks(values: np.ndarray) -> dict[str, Any]:
     largest = np.nanmax(values, initial=LOWEST * 10)
     exponents = range(int(np.log10(LOWEST)), int(np.ceil(np.log10(largest))) + 1)
     return {
-        "title": {"text": title},
-        "thickness": 12,
-        "outlinewidth": 0,
         "tickvals": list(exponents),
         "ticktext": [f"{10.0**e:g}" for e in exponents],
     }
 
 
-def _shift_bar(largest: float) -> dict[str, Any]:
+def _shift_ticks(largest: float) -> dict[str, Any]:
     marks = [m for m in (1, 3, 10, 30, 100, 1_000, 10_000) if m <= largest]
     values = [-m for m in reversed(marks)] + [0, *marks]
     return {
-        "title": {"text": "steps"},
-        "thickness": 12,
-        "outlinewidth": 0,
         "tickvals": [float(np.sign(v) * np.log1p(abs(v))) for v in values],
         "ticktext": [f"{v:+,}".replace("-", "−") if v else "0" for v in values],
     }

@@ -13,7 +13,10 @@ from plotly.graph_objects import Figure
 from interp import plots
 from interp.results.result import MatchResult
 
-OF_RESULT = ("controls", "curve", "direct", "error", "halves", "heatmap", "points", "sites")
+OF_RESULT = (
+    *("controls", "curve", "direct", "disagreement", "error", "halves"),
+    *("heatmap", "points", "selectivity", "sites", "unique_variance"),
+)
 OF_VIEW = {
     "heads": "heads",
     "looked_at": "patterns",

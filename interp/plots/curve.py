@@ -30,7 +30,7 @@ UNCHANGED = 1e-4
 """A layer that changes the residual stream by less, relatively, does nothing."""
 
 
-def plot_curve(
+def curve(
     result: MatchResult,
     references: Sequence[str] | None = None,
     *,
@@ -55,7 +55,7 @@ def plot_curve(
     kind = choose_site(result, site)
     chosen = measure or leading_measure(result)
     is_judged = kind == choose_site(result, None)
-    curve = _Curve(result, chosen, kind, evidence_by(result, chosen) if is_judged else {})
+    drawn = _Curve(result, chosen, kind, evidence_by(result, chosen) if is_judged else {})
     names = [
         name
         for name in choose_stepping(result, references)
@@ -63,7 +63,7 @@ def plot_curve(
     ]
     axes = {name: StepAxis.of(result, name) for name in names}
     groups = [[name for name in names if axes[name].is_log is is_log] for is_log in (False, True)]
-    return draw(*(curve.panel(group, axes) for group in groups if group))
+    return draw(*(drawn.panel(group, axes) for group in groups if group))
 
 
 @dataclass(frozen=True)

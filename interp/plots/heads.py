@@ -6,16 +6,24 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray
-from plotly.graph_objects import Figure, Heatmap
+from plotly.graph_objects import Figure
 
-from interp.plots.panel import HEAD_HEIGHT, Panel, axis_of_heads, draw
-from interp.plots.style import SEQUENTIAL, reference_look
+from interp.plots.marks import cells
+from interp.plots.panel import (
+    HEAD_HEIGHT,
+    Panel,
+    axis_of_heads,
+    draw,
+    head_names,
+    lens_name,
+)
+from interp.plots.style import reference_look
 
 LEGIBLE = 0.3
 """Steps are written where they are read at least this well."""
 
 
-def plot_heads(
+def heads(
     heads: xarray.DataTree | xarray.Dataset, what: Literal["iterates", "moments"] = "iterates"
 ) -> Figure:
     """Held-out R^2 of every head, one a row, onto iterates or onto moments of the prompt.
@@ -38,33 +46,34 @@ def plot_heads(
     else:
         raise ValueError(f"what must be 'iterates' or 'moments', got {what!r}")
     names, rows = _rows(table)
-    shown = np.maximum(values[rows], 0)
     text = [["" if label is None else label for label in row] for row in steps[rows]]
-    cells = Heatmap(
-        x=columns,
-        y=names,
-        z=shown,
+    lens = [[lens_name(name)] * len(columns) for name in names]
+    table_of_r2 = cells(
+        columns,
+        names,
+        np.maximum(values[rows], 0),
+        "R²",
+        "%{y} (TransformerLens %{customdata[1]}), %{x}: R² %{customdata[0]:.3f}",
         zmin=0,
         zmax=1,
-        colorscale=SEQUENTIAL,
-        colorbar={"title": {"text": "R²"}, "thickness": 12, "outlinewidth": 0},
         text=text,
         texttemplate="%{text}",
         textfont={"size": 10},
-        customdata=values[rows],
-        hovertemplate="%{y}, %{x}: R² %{customdata:.3f}<extra></extra>",
+        customdata=np.stack([values[rows].astype(object), np.array(lens, dtype=object)], -1),
         xgap=1,
     )
     panel = Panel(
         title=title,
-        traces=(cells,),
+        traces=(table_of_r2,),
         x={
             "title": {"text": "regressed onto"},
             "type": "category",
             "showgrid": False,
             "tickangle": -40,
         },
-        y=axis_of_heads(names),
+        y=axis_of_heads(
+            names, f"layer.head ({names[0]} is {lens_name(names[0])} in TransformerLens)"
+        ),
         layout={"height": 150 + HEAD_HEIGHT * len(names), "shapes": _rules(names)},
     )
     return draw(panel)
@@ -99,9 +108,7 @@ def _moments(table: xarray.Dataset) -> tuple[list[str], np.ndarray, np.ndarray]:
 def _rows(table: xarray.Dataset) -> tuple[list[str], np.ndarray]:
     """Names of the heads that there are, and their rows in the flattened table."""
     is_there = np.isfinite(table.moment_r2.isel(form=0, moment=0).values).reshape(-1)
-    names = np.array(
-        [f"{layer}.{head}" for layer in table.layer.values for head in table["head"].values]
-    )
+    names = head_names(table.layer.values, table["head"].values)
     return names[is_there].tolist(), is_there
 
 

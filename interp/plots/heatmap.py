@@ -1,4 +1,4 @@
-"""SimE of every layer with every step of a reference, best match marked."""
+"""Similarity as colours: of layers with steps of a reference, by number of examples."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from plotly.graph_objects import Figure, Heatmap, Scatter
 
-from interp.plots.marks import BEST_MARK, button_row
-from interp.plots.panel import Panel, draw, layer_axis
+from interp.plots.marks import best_marks, button_row, cells
+from interp.plots.panel import EXAMPLES_AXIS, Panel, draw, layer_axis
 from interp.plots.step_axis import StepAxis
-from interp.plots.style import SEQUENTIAL, reference_look
+from interp.plots.style import reference_look
 from interp.results.result import MatchResult
-from interp.results.selection import AT_LEAST, choose_site, choose_stepping
+from interp.results.selection import AT_LEAST, choose_reference, choose_site, choose_stepping
 
 TREATMENTS = {
     "matched/paper": "matched",
@@ -22,7 +22,7 @@ TREATMENTS = {
 """What the buttons that switch between treatments of the iterates say."""
 
 
-def plot_heatmap(
+def heatmap(
     result: MatchResult,
     reference: str = "newton",
     *,
@@ -51,16 +51,11 @@ def plot_heatmap(
     axis = StepAxis.of(result, name)
     steps, layers = scores.step.values, scores.layer.values
     places = axis.place(steps)
-
-    def best(which: str) -> np.ndarray:
-        return scores.best_step_by_treatment.sel(treatment=which).values
-
-    def table(which: str) -> np.ndarray:
-        return scores.similarity.sel(treatment=which).values
-
-    cells, marks = similarity_cells(
-        axis, steps, layers, table(treatment), best(treatment), unit="SimE"
-    )
+    best = {
+        which: scores.best_step_by_treatment.sel(treatment=which).values for which in treatments
+    }
+    tables = {which: scores.similarity.sel(treatment=which).values for which in treatments}
+    shown = similarity_cells(axis, steps, layers, tables[treatment], best[treatment], unit="SimE")
     layout: dict[str, Any] = {}
     if switch and len(treatments) > 1:
         buttons = [
@@ -69,10 +64,10 @@ def plot_heatmap(
                 "method": "restyle",
                 "args": [
                     {
-                        "z": [table(which), None],
-                        "x": [places, axis.place(best(which))],
-                        "customdata": [cells.customdata, best(which)],
-                        "text": [None, at_least(best(which), steps)],
+                        "z": [tables[which], None],
+                        "x": [places, axis.place(best[which])],
+                        "customdata": [shown[0].customdata, best[which]],
+                        "text": [None, at_least(best[which], steps)],
                     }
                 ],
             }
@@ -81,10 +76,44 @@ def plot_heatmap(
         layout["updatemenus"] = [button_row(buttons, treatments.index(treatment), 1.02)]
     panel = Panel(
         title=f"{reference_look(name).label}: similarity of errors (SimE)",
-        traces=(cells, marks),
+        traces=shown,
         x={**axis.properties("step"), "showgrid": False, "range": step_range(places)},
-        y={**layer_axis(result), "showgrid": False, "range": [layers[0] - 0.5, layers[-1] + 0.5]},
+        y={**layer_axis(result), "showgrid": False},
         layout=layout,
+    )
+    return draw(panel)
+
+
+def points(result: MatchResult, reference: str | None = None, *, site: str | None = None) -> Figure:
+    """Cosine of errors over prompts at each layer's best step, by number of examples and layer.
+
+    Args:
+        result: What `match` found.
+        reference: Name of a reference with steps; by default the one that the verdict quotes.
+        site: Kind of site; by default the first.
+
+    Raises:
+        ValueError: A reference or site that the result does not hold.
+    """
+    name = choose_reference(result, reference)
+    axis = StepAxis.of(result, name)
+    scores = result.reference(name).sel(site=choose_site(result, site))
+    table = scores.point_similarity.transpose("layer", "step", "point").values
+    best = np.nan_to_num(axis.place(scores.best_step.values))
+    nearest = np.abs(axis.place(scores.step.values) - best[:, None]).argmin(1)
+    shown = cells(
+        scores.point.values,
+        scores.layer.values,
+        table[np.arange(len(nearest)), nearest],
+        "cosine",
+        "layer %{y}, %{x} examples: %{z:.3f}",
+        zmax=1,
+    )
+    panel = Panel(
+        title=f"{reference_look(name).label}: similarity for each number of examples",
+        traces=(shown,),
+        x={**EXAMPLES_AXIS, "showgrid": False},
+        y={**layer_axis(result), "showgrid": False},
     )
     return draw(panel)
 
@@ -99,27 +128,23 @@ def similarity_cells(
     unit: str,
 ) -> tuple[Heatmap, Scatter]:
     """A heatmap of similarity by layer and step, and a mark on each layer's best step."""
-    cells = Heatmap(
-        x=axis.place(steps),
-        y=layers,
-        z=similarity,
-        colorscale=SEQUENTIAL,
-        colorbar={"title": {"text": unit}, "thickness": 12, "outlinewidth": 0},
-        customdata=np.broadcast_to(steps, (len(layers), len(steps))),
-        hovertemplate=f"layer %{{y}}, step %{{customdata:,.4~r}}: {unit} %{{z:.3f}}<extra></extra>",
+    return (
+        cells(
+            axis.place(steps),
+            layers,
+            similarity,
+            unit,
+            f"layer %{{y}}, step %{{customdata:,.4~r}}: {unit} %{{z:.3f}}",
+            customdata=np.broadcast_to(steps, (len(layers), len(steps))),
+        ),
+        best_marks(
+            axis.place(best),
+            layers,
+            "layer %{y}: best at step %{text}%{customdata:,.3~f}",
+            customdata=best,
+            text=at_least(best, steps),
+        ),
     )
-    marks = Scatter(
-        x=axis.place(best),
-        y=layers,
-        mode="markers",
-        marker=BEST_MARK,
-        customdata=best,
-        text=at_least(best, steps),
-        hovertemplate="layer %{y}: best at step %{text}%{customdata:,.3~f}<extra></extra>",
-        showlegend=False,
-        cliponaxis=False,
-    )
-    return cells, marks
 
 
 def at_least(best: np.ndarray, steps: np.ndarray) -> np.ndarray:

@@ -9,15 +9,15 @@ import xarray
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.heatmap import similarity_cells, step_range
-from interp.plots.marks import error_bars
-from interp.plots.panel import Panel, axis_of_layers, draw
+from interp.plots.marks import error_bars, line
+from interp.plots.panel import EXAMPLES_AXIS, Panel, axis_of_layers, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import MUTED, ordered_looks, reference_look
 
 N_SHOWN_LAYERS = 6
 
 
-def plot_weights(weights: xarray.DataTree, reference: str = "newton") -> Figure:
+def weights(weights: xarray.DataTree, reference: str = "newton") -> Figure:
     """SimW by step and layer, best match marked, as in Fig. 9 of Fu et al. 2024.
 
     Args:
@@ -41,7 +41,7 @@ def plot_weights(weights: xarray.DataTree, reference: str = "newton") -> Figure:
     return draw(panel)
 
 
-def plot_weights_by_examples(weights: xarray.DataTree, reference: str = "newton") -> Figure:
+def weights_by_examples(weights: xarray.DataTree, reference: str = "newton") -> Figure:
     """SimW at each layer's best step against the number of examples (Fig. 13 and 14).
 
     Args:
@@ -60,27 +60,24 @@ def plot_weights_by_examples(weights: xarray.DataTree, reference: str = "newton"
         index = int(np.abs(places - best[layer]).argmin())
         step = scores.step.values[index]
         traces.append(
-            Scatter(
-                x=scores.point.values,
-                y=scores.point_similarity.sel(layer=layer).values[index],
-                mode="lines+markers",
-                line=look.line,
-                marker=look.marker,
-                name=look.label,
-                hovertemplate=f"%{{x}} examples, step {step:,.4g}: SimW %{{y:.3f}}",
+            line(
+                scores.point.values,
+                scores.point_similarity.sel(layer=layer).values[index],
+                look,
+                f"%{{x}} examples, step {step:,.4g}: SimW %{{y:.3f}}",
             )
         )
     at = "" if len(places) == 1 else ", each layer at its best step"
     panel = Panel(
         title=f"{reference_look(reference).label}: SimW by number of examples{at}",
         traces=traces,
-        x={"title": {"text": "number of examples seen"}},
+        x=EXAMPLES_AXIS,
         y={"title": {"text": "SimW (mean cosine)"}, "range": [min(-0.05, _lowest(traces)), 1.05]},
     )
     return draw(panel)
 
 
-def plot_span(weights: xarray.DataTree) -> Figure:
+def span(weights: xarray.DataTree) -> Figure:
     """How much of the induced weights the examples span, as in Fig. 27 of Fu et al. 2024.
 
     Args:
@@ -100,23 +97,15 @@ def plot_span(weights: xarray.DataTree) -> Figure:
     ]
     for layer, look in zip(shown, ordered_looks([f"layer {i}" for i in shown]), strict=True):
         values = root.in_span.sel(layer=layer).values
-        bounds = root.in_span_interval.sel(layer=layer).values
+        low, high = root.in_span_interval.sel(layer=layer).values.T
+        bars = error_bars(values, low, high, is_thin=True)
         traces.append(
-            Scatter(
-                x=root.point.values,
-                y=values,
-                error_y=error_bars(values, bounds[:, 0], bounds[:, 1], is_thin=True),
-                mode="lines+markers",
-                line=look.line,
-                marker=look.marker,
-                name=look.label,
-                hovertemplate="%{x} examples: %{y:.3f}",
-            )
+            line(root.point.values, values, look, "%{x} examples: %{y:.3f}", error_y=bars)
         )
     panel = Panel(
         title="Share of the induced weights that lies in the span of the examples",
         traces=traces,
-        x={"title": {"text": "number of examples seen"}},
+        x=EXAMPLES_AXIS,
         y={"title": {"text": "share of squared length"}, "range": [0, 1.05]},
     )
     return draw(panel)

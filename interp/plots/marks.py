@@ -1,4 +1,4 @@
-"""Parts that traces and layouts of several pictures share."""
+"""Traces that several pictures share: lines with intervals, cells, best matches, buttons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from plotly.graph_objects import Scatter
+import xarray
+from plotly.graph_objects import Heatmap, Scatter
 
 from interp.plots.style import Look
 
@@ -17,6 +18,36 @@ BEST_MARK: dict[str, Any] = {
     "line": {"color": "black", "width": 2},
 }
 """On a heatmap, the step that a layer is most like."""
+
+
+def line(x: Any, y: Any, look: Look, hover: str, **more: Any) -> Scatter:
+    """A line with markers.
+
+    Args:
+        x: Places of the markers.
+        y: Their values.
+        look: How the series is drawn and called.
+        hover: What is shown where it is pointed at.
+        more: Further properties of the trace.
+    """
+    common = {"name": look.label, "line": look.line, "marker": look.marker, "mode": "lines+markers"}
+    return Scatter(x=x, y=y, hovertemplate=hover, **{**common, **more})
+
+
+def cells(x: Any, y: Any, z: Any, unit: str, hover: str, **more: Any) -> Heatmap:
+    """Coloured cells and the bar that gives colours their meaning.
+
+    Args:
+        x: Places of the columns.
+        y: Places of the rows.
+        z: Values `[row, column]`.
+        unit: Above the bar.
+        hover: What is shown where a cell is pointed at.
+        more: Further properties of the trace.
+    """
+    bar = {"title": {"text": unit}, **more.pop("colorbar", {})}
+    text = f"{hover}<extra></extra>"
+    return Heatmap(x=x, y=y, z=z, colorbar=bar, hovertemplate=text, **more)
 
 
 def error_bars(
@@ -39,6 +70,23 @@ def error_bars(
     return bars if colour is None else {**bars, "color": colour}
 
 
+def layer_line(
+    values: xarray.DataArray, interval: xarray.DataArray, look: Look, digits: str = "+.3f"
+) -> Scatter:
+    """Values by `layer` with the whiskers that an interval by `layer` and `bound` gives.
+
+    Args:
+        values: The values.
+        interval: Their bounds, "low" and "high".
+        look: How the series is drawn and called.
+        digits: How a value is written when it is pointed at.
+    """
+    low, high = (interval.sel(bound=name).values for name in ("low", "high"))
+    bars = error_bars(values.values, low, high, is_thin=True)
+    hover = f"layer %{{x}}: %{{y:{digits}}}"
+    return line(values.layer.values, values.values, look, hover, error_y=bars)
+
+
 def line_with_intervals(
     layers: np.ndarray,
     values: np.ndarray,
@@ -48,7 +96,7 @@ def line_with_intervals(
     place: Callable[[np.ndarray], np.ndarray],
     digits: str,
 ) -> Scatter:
-    """A score against layer.
+    """A score against layer, with its interval where it is pointed at.
 
     Args:
         layers: The layers.
@@ -59,17 +107,23 @@ def line_with_intervals(
         digits: Format of values in d3's language.
     """
     middle, low, high = (place(part) for part in (values, bounds[:, 0], bounds[:, 1]))
-    numbers = [f"%{{customdata[{index}]:{digits}}}" for index in range(3)]
-    return Scatter(
-        x=layers,
-        y=middle,
+    number, *ends = (f"%{{customdata[{index}]:{digits}}}" for index in range(3))
+    return line(
+        layers,
+        middle,
+        look,
+        f"layer %{{x}}: {number} ({' to '.join(ends)})",
         error_y=error_bars(middle, low, high),
-        mode="lines+markers",
-        line=look.line,
-        marker=look.marker,
-        name=look.label,
         customdata=np.column_stack([values, bounds]),
-        hovertemplate=f"layer %{{x}}: {numbers[0]} ({numbers[1]} to {numbers[2]})",
+    )
+
+
+def best_marks(x: Any, y: Any, hover: str, **more: Any) -> Scatter:
+    """Marks on the best matches of a heatmap."""
+    return Scatter(
+        **{"x": x, "y": y, "mode": "markers", "marker": BEST_MARK, "showlegend": False, **more},
+        hovertemplate=f"{hover}<extra></extra>",
+        cliponaxis=False,
     )
 
 
@@ -85,7 +139,5 @@ def button_row(buttons: Sequence[dict[str, Any]], active: int, height: float) ->
         "y": height,
         "yanchor": "bottom",
         "pad": {"b": 6, "l": 0, "t": 0, "r": 0},
-        "font": {"size": 11},
-        "bgcolor": "white",
         "showactive": True,
     }

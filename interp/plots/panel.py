@@ -1,4 +1,4 @@
-"""One panel of a picture, and panels side by side."""
+"""One panel of a picture, panels side by side, and the axes that pictures share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from plotly.basedatatypes import BaseTraceType
 from plotly.graph_objects import Figure
+from plotly.subplots import make_subplots
 
-from interp.plots.style import FONT, GRID, INK, MUTED, SHADE
+from interp.plots import template
+from interp.plots.style import MUTED, SHADE
 from interp.results.result import MatchResult
 
-HEIGHT = 420
+HEIGHT = template.HEIGHT
 GAP = 0.12
 """Between panels, as a share of the width."""
 MOST_LAYER_TICKS = 13
@@ -25,15 +27,7 @@ R2_AXIS: dict[str, Any] = {
     "range": [-0.04, 1.06],
     "dtick": 0.2,
 }
-AXIS: dict[str, Any] = {
-    "automargin": True,
-    "gridcolor": GRID,
-    "linecolor": MUTED,
-    "showline": True,
-    "ticks": "outside",
-    "tickcolor": MUTED,
-    "zeroline": False,
-}
+EXAMPLES_AXIS: dict[str, Any] = {"title": {"text": "number of examples seen"}}
 
 
 @dataclass(frozen=True)
@@ -59,53 +53,42 @@ def draw(*panels: Panel) -> Figure:
     """
     if not panels:
         raise ValueError("the result holds nothing of what was asked for")
-    width = (1 - GAP * (len(panels) - 1)) / len(panels)
-    layout: dict[str, Any] = {
-        "font": {"family": FONT, "size": 13, "color": INK},
-        "height": HEIGHT,
-        "legend": {
-            "orientation": "h",
-            "x": 0,
-            "y": 1.02 if len(panels) == 1 else 1.1,
-            "yanchor": "bottom",
-            "font": {"size": 12},
-        },
-        "margin": {"l": 56, "r": 12, "t": 16, "b": 48},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "shapes": [],
-        "annotations": [],
-        "template": None,
-    }
-    if len(panels) == 1:
-        layout["title"] = {
-            "text": panels[0].title,
-            "x": 0,
-            "xref": "paper",
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 12, "b": 6},
-            "automargin": True,  # above the buttons or the legend, however high they are
-        }
-    traces = []
+    is_single = len(panels) == 1
+    titles = None if is_single else [panel.title for panel in panels]
+    figure = make_subplots(cols=len(panels), horizontal_spacing=GAP, subplot_titles=titles)
+    figure.update_layout(template=template.NAME)
+    if is_single:
+        figure.update_layout(title_text=panels[0].title)
+    else:
+        figure.update_layout(legend_y=1.1)
     for index, panel in enumerate(panels):
-        number = str(index + 1) if index else ""
-        start = index * (width + GAP)
-        layout[f"xaxis{number}"] = {
-            **AXIS,
-            **panel.x,
-            "domain": [start, start + width],
-            "anchor": f"y{number}",
-        }
-        layout[f"yaxis{number}"] = {**AXIS, **panel.y, "anchor": f"x{number}"}
-        for band in panel.bands:
-            _shade(layout, number, *band)
-        if len(panels) > 1:
-            _caption(layout, panel.title, start)
-        traces += [trace.update(xaxis=f"x{number}", yaxis=f"y{number}") for trace in panel.traces]
-        layout |= panel.layout
-    return Figure(traces, layout)
+        place = {"row": 1, "col": index + 1}
+        figure.add_traces(list(panel.traces), 1, index + 1)
+        figure.update_xaxes(panel.x, **place)
+        figure.update_yaxes(panel.y, **place)
+        if not is_single:
+            start = next(figure.select_xaxes(**place)).domain[0]
+            figure.layout.annotations[index].update(
+                x=start, xanchor="left", y=1.02, font={"size": 14}
+            )
+        for start, end, what in panel.bands:
+            figure.add_vrect(
+                start,
+                end,
+                fillcolor=SHADE,
+                line={"width": 0},
+                layer="below",
+                annotation={
+                    "text": what,
+                    "textangle": 0 if end - start > 1 else -90,
+                    "font": {"size": 11, "color": MUTED},
+                },
+                annotation_position="inside top",
+                exclude_empty_subplots=False,
+                **place,
+            )
+        figure.update_layout(panel.layout)
+    return figure
 
 
 def layer_axis(result: MatchResult) -> dict[str, Any]:
@@ -123,10 +106,10 @@ def axis_of_layers(layers: np.ndarray) -> dict[str, Any]:
     }
 
 
-def axis_of_heads(names: Sequence[str]) -> dict[str, Any]:
+def axis_of_heads(names: Sequence[str], title: str = "layer.head") -> dict[str, Any]:
     """The axis of attention heads, or what else has a row each, from the first layer down."""
     return {
-        "title": {"text": "layer.head"},
+        "title": {"text": title},
         "type": "category",
         "autorange": "reversed",
         "showgrid": False,
@@ -134,46 +117,16 @@ def axis_of_heads(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _shade(layout: dict[str, Any], number: str, start: float, end: float, what: str) -> None:
-    axes = {"xref": f"x{number}", "yref": f"y{number} domain"}
-    layout["shapes"].append(
-        {
-            "type": "rect",
-            "x0": start,
-            "x1": end,
-            "y0": 0,
-            "y1": 1,
-            "fillcolor": SHADE,
-            "line": {"width": 0},
-            "layer": "below",
-            **axes,
-        }
-    )
-    layout["annotations"].append(
-        {
-            "x": (start + end) / 2,
-            "y": 1,
-            "yanchor": "top",
-            "text": what,
-            "textangle": 0 if end - start > 1 else -90,
-            "showarrow": False,
-            "font": {"size": 11, "color": MUTED},
-            **axes,
-        }
-    )
+def head_names(layers: np.ndarray, heads: np.ndarray) -> np.ndarray:
+    """Names such as "1.0" for head 0 of layer 1, layers outermost.
+
+    Layers count from 1, as in every picture, where 0 is the embedding; `lens_name` gives the name
+    in TransformerLens, whose first block is 0.
+    """
+    return np.array([f"{layer}.{head}" for layer in layers for head in heads])
 
 
-def _caption(layout: dict[str, Any], title: str, start: float) -> None:
-    layout["annotations"].append(
-        {
-            "x": start,
-            "y": 1.02,
-            "xref": "paper",
-            "yref": "paper",
-            "xanchor": "left",
-            "yanchor": "bottom",
-            "text": title,
-            "showarrow": False,
-            "font": {"size": 14},
-        }
-    )
+def lens_name(name: str) -> str:
+    """The name that TransformerLens gives a head: "L0H2" for "1.2"."""
+    layer, head = name.split(".")
+    return f"L{int(layer) - 1}H{head}"

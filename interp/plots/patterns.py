@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import xarray
 from plotly.colors import sample_colorscale  # type: ignore[attr-defined]
-from plotly.graph_objects import Figure, Heatmap
+from plotly.graph_objects import Figure
 
-from interp.plots.marks import button_row
-from interp.plots.panel import HEAD_HEIGHT, Panel, axis_of_heads, draw
+from interp.plots.marks import button_row, cells
+from interp.plots.panel import HEAD_HEIGHT, Panel, axis_of_heads, draw, head_names
 from interp.plots.style import SEQUENTIAL
 
 GAP = 2
@@ -21,7 +21,7 @@ TILE = 150
 """Pixels of a tile's height."""
 
 
-def plot_patterns(
+def patterns(
     patterns: xarray.DataTree | xarray.Dataset, prompt: int | None = None, *, switch: bool = True
 ) -> Figure:
     """Attention of every head, layers from top to bottom, queries down and keys across each tile.
@@ -47,18 +47,18 @@ def plot_patterns(
     tiles = {
         name: _tiled(np.where(never, np.nan, values), is_share) for name, values in shown.items()
     }
-    cells = Heatmap(
-        z=tiles[first],
+    hover, text = _hover(table, n_layers, n_heads, n_tokens, is_share)
+    shown_cells = cells(
+        None,
+        None,
+        tiles[first],
+        "%" if is_share else "weight",
+        hover,
         zmin=0 if is_share else None,
         zmax=100 if is_share else None,
         colorscale=_brighter() if is_share else SEQUENTIAL,
-        colorbar={
-            "title": {"text": "%" if is_share else "weight"},
-            "thickness": 12,
-            "outlinewidth": 0,
-        },
         hoverongaps=False,
-        **_hover(table, n_layers, n_heads, n_tokens, is_share),
+        text=text,
     )
     step = n_tokens + GAP
     middle = (n_tokens - 1) / 2
@@ -69,7 +69,7 @@ def plot_patterns(
         layout["updatemenus"] = [_buttons(tiles, first)]
     panel = Panel(
         title="Attention of every head: from token (down) to token (across)",
-        traces=(cells,),
+        traces=(shown_cells,),
         x={
             "title": {"text": "head"},
             "tickvals": [middle + step * head for head in range(n_heads)],
@@ -89,7 +89,7 @@ def plot_patterns(
     return draw(panel)
 
 
-def plot_looked_at(patterns: xarray.DataTree | xarray.Dataset) -> Figure:
+def looked_at(patterns: xarray.DataTree | xarray.Dataset) -> Figure:
     """What predicting tokens attend to, by head and kind of token.
 
     Args:
@@ -98,27 +98,24 @@ def plot_looked_at(patterns: xarray.DataTree | xarray.Dataset) -> Figure:
     table = patterns.to_dataset() if isinstance(patterns, xarray.DataTree) else patterns
     values = table.looked_at.values.reshape(-1, table.sizes["kind"])
     is_there = np.isfinite(values).all(1)
-    names = np.array(
-        [f"{layer}.{head}" for layer in table.layer.values for head in table["head"].values]
-    )[is_there].tolist()
+    names = head_names(table.layer.values, table["head"].values)[is_there].tolist()
     is_share = values[is_there].min() >= 0 and values[is_there].max() <= 1.001
     factor, unit = (100, "%") if is_share else (1, "weight")
-    cells = Heatmap(
-        x=[str(kind) for kind in table.kind.values],
-        y=names,
-        z=factor * values[is_there],
+    shown = cells(
+        [str(kind) for kind in table.kind.values],
+        names,
+        factor * values[is_there],
+        unit,
+        "%{y}, %{x}: %{z:.1f}",
         zmin=0 if is_share else None,
         zmax=100 if is_share else None,
-        colorscale=SEQUENTIAL,
-        colorbar={"title": {"text": unit}, "thickness": 12, "outlinewidth": 0},
         texttemplate="%{z:.0f}" if is_share else None,
         textfont={"size": 10},
-        hovertemplate="%{y}, %{x}: %{z:.1f}<extra></extra>",
         xgap=1,
     )
     panel = Panel(
         title="What the predicting tokens attend to",
-        traces=(cells,),
+        traces=(shown,),
         x={"title": {"text": "attended to"}, "type": "category", "showgrid": False},
         y=axis_of_heads(names),
         layout={"height": 130 + HEAD_HEIGHT * len(names)},
@@ -146,12 +143,13 @@ def _tiled(pattern: np.ndarray, is_share: bool) -> np.ndarray:
 
 def _hover(
     table: xarray.Dataset, n_layers: int, n_heads: int, n_tokens: int, is_share: bool
-) -> dict[str, Any]:
+) -> tuple[str, list[list[str]] | None]:
+    """What is shown where a cell is pointed at, and the text of each cell if they have one."""
     value = "%{z:.0f} %" if is_share else "%{z:.3g}"
     step = n_tokens + GAP
     n_cells = (n_layers * step - GAP) * (n_heads * step - GAP)
     if n_cells > MOST_LABELLED:
-        return {"hovertemplate": f"{value}<extra></extra>"}
+        return value, None
     queries, keys = table.query_label.values, table.key_label.values
     text = [
         [
@@ -163,7 +161,7 @@ def _hover(
         ]
         for r in range(n_layers * step - GAP)
     ]
-    return {"text": text, "hovertemplate": f"%{{text}}: {value}<extra></extra>"}
+    return f"%{{text}}: {value}", text
 
 
 def _buttons(tiles: dict[str, np.ndarray], first: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Scatter
 
-from interp.plots.marks import error_bars
+from interp.plots.marks import error_bars, line
 from interp.plots.panel import Panel, draw
 from interp.plots.style import INK, MUTED, Look, reference_look
 
@@ -33,7 +33,7 @@ def steered_pairs(steering: xarray.Dataset) -> list[tuple[str, str]]:
     ]
 
 
-def plot_steering(
+def steering(
     steering: xarray.Dataset,
     reference: str,
     target: str,
@@ -99,19 +99,14 @@ def _line(part: xarray.Dataset, look: Look, value: Literal["cosine", "share"]) -
     names = ("step", "steered_to", "predicted_step", "reached_step", "cosine", "continuation")
     moves = np.column_stack([part[name].values for name in names])
     shown = part["cosine" if value == "cosine" else "continuation"].values
-    trace = Scatter(
-        x=part.layer.values,
-        y=np.where(np.abs(shown) < 20 * WIDEST, shown, np.nan),
-        mode="lines+markers",
-        line=look.line,
-        marker=look.marker,
-        name=look.label,
+    trace = line(
+        part.layer.values,
+        np.where(np.abs(shown) < 20 * WIDEST, shown, np.nan),
+        look,
+        "layer %{x}, step %{customdata[0]:,.3~r} moved to %{customdata[1]:,.3~r}: "
+        "cosine %{customdata[4]:+.2f}, share %{customdata[5]:.3g}<br>expected to end at step "
+        "%{customdata[2]:,.3~r}, most like %{customdata[3]:,.3~r}",
         customdata=moves,
-        hovertemplate=(
-            "layer %{x}, step %{customdata[0]:,.3~r} moved to %{customdata[1]:,.3~r}: "
-            "cosine %{customdata[4]:+.2f}, share %{customdata[5]:.3g}<br>expected to end at step "
-            "%{customdata[2]:,.3~r}, most like %{customdata[3]:,.3~r}"
-        ),
     )
     if value == "share" and part.direction.item() == "read-out":
         bounds = part.continuation_interval.values

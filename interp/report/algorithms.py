@@ -6,8 +6,8 @@ import json
 
 import xarray
 
+from interp import plots
 from interp.analyses.algorithms import describe_growth
-from interp.plots.algorithms import plot_algorithms
 from interp.plots.style import reference_label
 from interp.report.page import Lead, Page
 from interp.report.section import written_section
@@ -28,7 +28,7 @@ def algorithms_page(comparison: xarray.Dataset) -> Page:
             written_section(
                 "separation",
                 "algorithms",
-                (plot_algorithms(comparison),),
+                (plots.algorithms(comparison),),
                 tables=(algorithms_table(comparison),),
                 a=a,
                 b=b,

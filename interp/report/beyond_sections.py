@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from interp.plots.rivals import plot_rivals
-from interp.plots.selectivity import plot_selectivity
+from interp import plots
 from interp.plots.style import reference_label
-from interp.plots.unique_variance import plot_unique_variance
 from interp.report.section import Section
 from interp.results.result import MatchResult
 from interp.results.selection import choose_site
@@ -43,9 +41,9 @@ def _rivals(result: MatchResult) -> Section | None:
     if "rival_margin" not in root:
         return None
     first, second = (reference_label(str(name)) for name in root.rival.values)
-    pictures = [plot_rivals(result)]
+    pictures = [plots.disagreement(result)]
     if any("unique_r2" in result.reference(name) for name in result.references):
-        pictures.append(plot_unique_variance(result))
+        pictures.append(plots.unique_variance(result))
     return Section(
         anchor="rivals",
         title="What tells the best two families apart",
@@ -67,9 +65,9 @@ def _rivals(result: MatchResult) -> Section | None:
 def _selectivity(result: MatchResult) -> Section | None:
     if not any("selectivity" in result.reference(name) for name in result.references):
         return None
-    pictures = [plot_selectivity(result, "similarity")]
+    pictures = [plots.selectivity(result, "similarity")]
     if any("prediction_selectivity" in result.reference(name) for name in result.references):
-        pictures.append(plot_selectivity(result, "prediction"))
+        pictures.append(plots.selectivity(result, "prediction"))
     return Section(
         anchor="selectivity",
         title="What remains of every score without its control's",

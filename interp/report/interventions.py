@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import xarray
 
-from interp.plots.ablation import plot_ablation, plot_head_ablation, plot_shift, preferred_method
-from interp.plots.steering import TARGETS, plot_steering, steered_pairs
+from interp import plots
+from interp.plots.ablation import preferred_method
+from interp.plots.steering import TARGETS, steered_pairs
 from interp.plots.style import reference_label
 from interp.report.page import Lead, Page
 from interp.report.section import Section, written_section
@@ -104,11 +105,11 @@ def _steered(steering: xarray.Dataset, reference: str, target: str) -> str:
 
 
 def _error(ablation: xarray.Dataset) -> Section:
-    pictures = [plot_ablation(ablation)]
+    pictures = [plots.ablation(ablation)]
     if "head_effect" in ablation:
-        pictures.append(plot_head_ablation(ablation))
+        pictures.append(plots.head_ablation(ablation))
     others = (name for name in _skipping(ablation) if name != preferred_method(ablation))
-    pictures += [plot_ablation(ablation, name) for name in others]
+    pictures += [plots.ablation(ablation, name) for name in others]
     lost = np.isposinf(ablation.error).any(["part", "ablation"])
     layers = [str(layer) for layer in ablation.layer.values[lost.values]]
     note = (
@@ -121,9 +122,9 @@ def _error(ablation: xarray.Dataset) -> Section:
 def _curve(ablation: xarray.Dataset) -> Section:
     reference = str(ablation.reference.values[0])
     methods = dict.fromkeys([preferred_method(ablation), *_skipping(ablation)])
-    pictures = [plot_shift(ablation, reference, method) for method in methods]
+    pictures = [plots.shift(ablation, reference, method) for method in methods]
     if "head_step" in ablation:
-        pictures.append(plot_shift(ablation, reference, what="heads"))
+        pictures.append(plots.shift(ablation, reference, what="heads"))
     return written_section(
         "interventions",
         "curve",
@@ -160,7 +161,7 @@ def _last_layer_shift(ablation: xarray.Dataset, reference: str) -> str | None:
 
 def _steering(steering: xarray.Dataset) -> Section:
     pictures = [
-        plot_steering(steering, reference, target, int(jump), value=value)
+        plots.steering(steering, reference, target, int(jump), value=value)
         for reference, target in steered_pairs(steering)
         for jump in steering.jump.values
         if _is_moved(steering, reference, target, int(jump))

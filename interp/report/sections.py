@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from interp.plots.controls import plot_controls
-from interp.plots.curve import plot_curve
-from interp.plots.direct import plot_direct
-from interp.plots.error import plot_error
-from interp.plots.halves import has_halves, plot_halves
-from interp.plots.heatmap import plot_heatmap
-from interp.plots.points import plot_points
-from interp.plots.sites import plot_sites
+from interp import plots
+from interp.plots.sites import has_halves
 from interp.report.beyond_sections import beyond_sections, order_note
 from interp.report.last_steps import last_steps_note
 from interp.report.section import Section
@@ -47,7 +41,7 @@ def _curve(result: MatchResult) -> Section:
     leading = leading_measure(result)
     other: Measure = "prediction" if leading == "similarity" else "similarity"
     pictures = [
-        plot_curve(result, group, measure=measure)
+        plots.curve(result, group, measure=measure)
         for measure in (leading, other)
         for group in _by_spacing(result, measure)
     ]
@@ -84,7 +78,7 @@ def _heatmaps(result: MatchResult) -> Section:
     return Section(
         anchor="heatmaps",
         title="Similarity of every layer with every step",
-        pictures=tuple(plot_heatmap(result, name) for name in stepping(result)),
+        pictures=tuple(plots.heatmap(result, name) for name in stepping(result)),
         see=(
             "Each cell is the mean cosine, over prompts, of two error vectors: that of a layer's "
             "read-out and that of a reference after so many steps (SimE). Bright is similar. "
@@ -101,11 +95,11 @@ def _heatmaps(result: MatchResult) -> Section:
 
 
 def _errors(result: MatchResult) -> Section:
-    pictures = [plot_error(result, "layer")]
+    pictures = [plots.error(result, "layer")]
     quoted = quoted_reference(result)
     names = dict.fromkeys(name for name in (quoted, "newton", "gd") if name in stepping(result))
-    pictures += [plot_error(result, "step", reference=str(name)) for name in names]
-    pictures.append(plot_error(result, "examples"))
+    pictures += [plots.error(result, "step", reference=str(name)) for name in names]
+    pictures.append(plots.error(result, "examples"))
     return Section(
         anchor="errors",
         title="Error of layers and references",
@@ -130,7 +124,7 @@ def _direct(result: MatchResult) -> Section | None:
     if not names:
         return None
     pairs = [name for name in ("newton", "gd") if name in names] or names[:2]
-    pictures = [plot_direct(result, [name]) for name in pairs]
+    pictures = [plots.direct(result, [name]) for name in pairs]
     return Section(
         anchor="direct",
         title="What can be read from the activations directly",
@@ -156,7 +150,7 @@ def _points(result: MatchResult) -> Section:
     return Section(
         anchor="points",
         title="Where in the prompt they agree",
-        pictures=tuple(plot_points(result, name) for name in shown),
+        pictures=tuple(plots.points(result, name) for name in shown),
         see=(
             "The cosine of the errors of each layer and of the reference at the layer's best step, "
             "separately for each number of examples seen."
@@ -173,11 +167,15 @@ def _sites(result: MatchResult) -> Section | None:
     if result.layers.sizes["site"] < 2:
         return None
     name = quoted_reference(result)
-    pictures = [plot_sites(result, "error")]
+    pictures = [plots.sites(result, "error")]
     if name is not None:
-        pictures = [plot_sites(result, value, name) for value in ("step", "similarity", "error")]
+        pictures = [plots.sites(result, value, name) for value in ("step", "similarity", "error")]
         if has_halves(result):
-            pictures = [plot_halves(result, "step", name), plot_halves(result, "error"), *pictures]
+            pictures = [
+                plots.halves(result, "step", name),
+                plots.halves(result, "error"),
+                *pictures,
+            ]
     return Section(
         anchor="sites",
         title="Residual stream, attention and MLP",
@@ -198,12 +196,12 @@ def _sites(result: MatchResult) -> Section | None:
 def _controls(result: MatchResult) -> Section | None:
     if "controls" not in result.data or not result.data["controls"].children:
         return None
-    pictures = [plot_controls(result, "error")]
+    pictures = [plots.controls(result, "error")]
     site = choose_site(result, None)
     controls = result.data["controls"].children.values()
     r2 = [control.to_dataset()["prediction_r2"].sel(site=site).values for control in controls]
     if np.isfinite(np.concatenate(r2)).any():
-        pictures.append(plot_controls(result, "r2"))
+        pictures.append(plots.controls(result, "r2"))
     return Section(
         anchor="controls",
         title="Controls: where nothing should be found",

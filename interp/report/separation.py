@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray
 
-from interp.plots.separation import plot_separation
+from interp import plots
 from interp.plots.style import reference_label
 from interp.report.page import Lead, Page
 from interp.report.section import written_section
@@ -28,7 +28,7 @@ def separation_page(found: xarray.Dataset, checkpoint: str) -> Page:
             written_section(
                 "separation",
                 "layers",
-                (plot_separation(found),),
+                (plots.separation(found),),
                 tables=(separation_table(found),),
                 a=a,
                 b=b,

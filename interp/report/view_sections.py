@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from interp.plots.heads import plot_heads
-from interp.plots.induced_weights import (
-    plot_span,
-    plot_weights,
-    plot_weights_by_examples,
-    references_of,
-)
-from interp.plots.patterns import plot_looked_at, plot_patterns
+from interp import plots
+from interp.plots.induced_weights import references_of
 from interp.report.section import Section
 from interp.results.result import MatchResult
 from interp.results.selection import quoted_reference
@@ -28,9 +22,9 @@ def _weights(result: MatchResult) -> Section:
     known = references_of(weights)
     quoted = quoted_reference(result)
     names = [str(n) for n in dict.fromkeys((quoted, "newton", "gd")) if n in known]
-    pictures = [plot_weights(weights, name) for name in names]
-    pictures += [plot_weights_by_examples(weights, name) for name in (*names[:1], "ols")]
-    pictures.append(plot_span(weights))
+    pictures = [plots.weights(weights, name) for name in names]
+    pictures += [plots.weights_by_examples(weights, name) for name in (*names[:1], "ols")]
+    pictures.append(plots.span(weights))
     return Section(
         anchor="weights",
         title="Weights that the layers' predictions imply",
@@ -72,7 +66,7 @@ def _heads(result: MatchResult) -> Section:
     return Section(
         anchor="heads",
         title="What each attention head holds",
-        pictures=(plot_heads(heads, "iterates"), plot_heads(heads, "moments")),
+        pictures=(plots.heads(heads, "iterates"), plots.heads(heads, "moments")),
         see=(
             "Held-out R² of a linear regression from the output of one head, at the tokens where "
             "predictions are made, onto a reference's weights w and its prediction x·w, each at "
@@ -98,7 +92,7 @@ def _patterns(result: MatchResult) -> Section:
     return Section(
         anchor="patterns",
         title="What the attention heads look at",
-        pictures=(plot_looked_at(patterns), plot_patterns(patterns)),
+        pictures=(plots.looked_at(patterns), plots.patterns(patterns)),
         see=(
             "First, how the attention of the tokens that predict is divided between the token "
             "itself, the x and the y before it. Then every head's whole pattern: a tile has one "

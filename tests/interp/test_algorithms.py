@@ -10,8 +10,8 @@ import torch
 import xarray
 from test_cli import assert_one_sentence, run
 
+from interp import plots
 from interp.analyses.algorithms import compare_algorithms, describe_growth, growth
-from interp.plots.algorithms import plot_algorithms
 from interp.tasks import LinearRegression
 from probes.references import REFERENCES, Prefixes, build_reference
 
@@ -85,13 +85,13 @@ def test_every_reference_can_be_compared(name: str):
     assert np.isfinite(found.similarity).all()
     low, high = found.best_similarity_interval.values.T
     assert (low <= high).all()
-    figure = plot_algorithms(found)
+    figure = plots.algorithms(found)
     assert figure.data[0].z.shape == (found.sizes["step_a"], found.sizes["step_b"])
     assert len(describe_growth(found)) > 0
 
 
 def test_the_heatmap_marks_the_best_steps_where_they_are(newton_gd: xarray.Dataset):
-    cells, marks = plot_algorithms(newton_gd).data
+    cells, marks = plots.algorithms(newton_gd).data
     assert all(left < right for left, right in pairwise(cells.x))
     np.testing.assert_allclose(marks.x, np.log2(np.maximum(newton_gd.best_step, 0.5)))
     np.testing.assert_array_equal(marks.y, newton_gd.step_a)

@@ -10,13 +10,11 @@ from planted import planted_result
 
 from hooks.architectures import build_model
 from hooks.architectures.planted import build_planted
+from interp import plots
 from interp.analyses.comparisons import Comparison, default_comparisons
 from interp.analyses.convergence import measure_order
 from interp.analyses.evaluation import Sample
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
-from interp.plots.rivals import plot_rivals
-from interp.plots.selectivity import plot_selectivity
-from interp.plots.unique_variance import plot_unique_variance
 from interp.report.beyond_sections import beyond_sections, order_note
 from interp.results.result import MatchResult
 from interp.tasks import LinearRegression, TwoLayerNetwork
@@ -137,10 +135,12 @@ def test_the_report_shows_what_the_result_holds(shown: MatchResult):
     sections = [section for section in beyond_sections(shown) if section is not None]
     assert [section.anchor for section in sections] == ["rivals", "selectivity"]
     assert [len(section.pictures) for section in sections] == [2, 2]
-    np.testing.assert_array_equal(plot_rivals(shown).data[3].y, shown.layers.rival_margin[:, 3])
-    assert len(plot_unique_variance(shown).data) == 2
+    np.testing.assert_array_equal(
+        plots.disagreement(shown).data[3].y, shown.layers.rival_margin[:, 3]
+    )
+    assert len(plots.unique_variance(shown).data) == 2
     values = shown.reference("gd").selectivity.isel(site=0)
-    np.testing.assert_array_equal(plot_selectivity(shown).data[1].y, values)
+    np.testing.assert_array_equal(plots.selectivity(shown).data[1].y, values)
     note = order_note(shown)
     assert note is not None
     assert "1.50 (95 % interval 1.25 to 1.75), from single predictions at layers 3 to 5" in note
@@ -149,6 +149,6 @@ def test_the_report_shows_what_the_result_holds(shown: MatchResult):
 def test_a_result_without_them_has_no_such_sections():
     bare = planted_result()
     assert beyond_sections(bare) == (None, None)
-    for plot in (plot_rivals, plot_unique_variance, plot_selectivity):
+    for plot in (plots.disagreement, plots.unique_variance, plots.selectivity):
         with pytest.raises(ValueError, match="the result holds no"):
             plot(bare)

@@ -10,8 +10,8 @@ import xarray
 from test_cli import assert_one_sentence, run
 
 from hooks.architectures.planted import build_planted
+from interp import plots
 from interp.analyses.separation import separate
-from interp.plots.separation import plot_separation
 
 SIZES = {"n_dims": 3, "n_points": 7, "n_layers": 6, "dtype": "float64"}
 
@@ -43,7 +43,7 @@ def test_margins_are_differences_of_similarities(planted):
     _, found = planted
     first, second = found.similarity.transpose("reference", ...)
     np.testing.assert_allclose(first - second, found.margin, atol=1e-12)
-    panels = plot_separation(found)
+    panels = plots.separation(found)
     np.testing.assert_array_equal(panels.data[0].y, first.sel(prompts="separating"))
 
 

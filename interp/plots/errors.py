@@ -1,26 +1,34 @@
-"""Error against layer, against a reference's step, and against the number of examples."""
+"""Errors of layers and references, and what controls reach."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
-from interp.plots.panel import Panel, draw, layer_axis
+from interp.plots.marks import line
+from interp.plots.panel import EXAMPLES_AXIS, R2_AXIS, Panel, draw, layer_axis
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import INK, Look, ordered_looks, reference_look
 from interp.results.result import MatchResult
-from interp.results.selection import choose_reference, choose_site
+from interp.results.selection import choose_reference, choose_site, stepping
 
 Abscissa = Literal["layer", "step", "examples"]
 SHOWN_POINTS = (0.2, 0.4, 0.5, 0.75, 1.0)
 """Numbers of examples shown against layer, as shares of the most there are."""
 N_SHOWN_LAYERS = 6
+CONTROL_LOOKS = (
+    ("#d55e00", "dash", "square-open"),
+    ("#0072b2", "dot", "diamond-open"),
+    ("#007a5a", "longdash", "triangle-up-open"),
+    ("#cc79a7", "dashdot", "cross-open"),
+)
 
 
-def plot_error(
+def error(
     result: MatchResult,
     against: Abscissa | Sequence[Abscissa] = ("layer", "examples"),
     *,
@@ -57,6 +65,48 @@ def plot_error(
     return draw(*panels)
 
 
+def controls(
+    result: MatchResult,
+    value: Literal["error", "r2"] = "error",
+    *,
+    site: str | None = None,
+) -> Figure:
+    """The model beside its controls, layer by layer.
+
+    Args:
+        result: What `match` found.
+        value: "error" for the read-outs' error over that of predicting 0, "r2" for the highest
+            R^2 with which any iterate's prediction can be read.
+        site: Kind of site; by default the first.
+
+    Raises:
+        ValueError: A site that the result does not hold, or an unknown value.
+    """
+    kind = choose_site(result, site)
+    root = result.layers
+    if value == "error":
+        title, variable = "Error, relative to predicting 0", "relative_error"
+        y: dict[str, Any] = {
+            "title": {"text": "error / error of predicting 0"},
+            "rangemode": "tozero",
+        }
+        model = root.mean_error.sel(site=kind).values / float(root.zero_error.mean())
+    elif value == "r2":
+        title, variable = "Best R² of any iterate's prediction", "prediction_r2"
+        y = R2_AXIS
+        model = _best_r2(result, kind)
+    else:
+        raise ValueError(f"value must be 'error' or 'r2', got {value!r}")
+    layers, hover = root.layer.values, "layer %{x}: %{y:.3f}"
+    traces = [line(layers, model, Look("trained model", INK, "solid", "circle"), hover)]
+    for index, (name, control) in enumerate(result.data["controls"].children.items()):
+        values = control.to_dataset()[variable].sel(site=kind).values
+        if np.isfinite(values).any():
+            look = Look(escape(name), *CONTROL_LOOKS[index % len(CONTROL_LOOKS)])
+            traces.append(line(layers, values, look, hover))
+    return draw(Panel(title, traces, layer_axis(result), y))
+
+
 def _against_layer(result: MatchResult, kind: str) -> Panel:
     error = result.layers.error.sel(site=kind)
     return Panel(
@@ -87,15 +137,13 @@ def _by_examples(
     points = sorted({max(1, round(share * last)) for share in SHOWN_POINTS})
     looks = ordered_looks([_examples(point) for point in points])
     return [
-        Scatter(
-            x=places,
-            y=_positive(error[:, point]),
+        line(
+            places,
+            _positive(error[:, point]),
+            look,
+            f"{what} %{{customdata:,.4~r}}: error %{{y:.3~g}}",
             mode="lines+markers" if steps is None else "lines",
-            line=look.line,
-            marker=look.marker,
-            name=look.label,
             customdata=places if steps is None else steps,
-            hovertemplate=f"{what} %{{customdata:,.4~r}}: error %{{y:.3~g}}",
         )
         for point, look in zip(points, looks, strict=True)
     ]
@@ -128,21 +176,14 @@ def _against_examples(result: MatchResult, kind: str) -> Panel:
     return Panel(
         title="Error against the number of examples",
         traces=traces,
-        x={"title": {"text": "number of examples seen"}},
+        x=EXAMPLES_AXIS,
         y=_error_axis(result, kind),
     )
 
 
 def _against_point(points: np.ndarray, error: np.ndarray, look: Look, width: int = 2) -> Scatter:
-    return Scatter(
-        x=points,
-        y=_positive(error),
-        mode="lines+markers",
-        line={**look.line, "width": width},
-        marker=look.marker,
-        name=look.label,
-        hovertemplate="%{x} examples: error %{y:.3~g}",
-    )
+    stroke = {**look.line, "width": width}
+    return line(points, _positive(error), look, "%{x} examples: error %{y:.3~g}", line=stroke)
 
 
 def _examples(n: int) -> str:
@@ -166,3 +207,14 @@ def _error_axis(result: MatchResult, kind: str) -> dict[str, Any]:
         "dtick": 1,
         "range": [float(np.log10(low)) - 0.3, float(np.log10(high)) + 0.2],
     }
+
+
+def _best_r2(result: MatchResult, kind: str) -> np.ndarray:
+    tables = [
+        result.reference(name).prediction_best_r2.sel(site=kind).values
+        for name in stepping(result)
+        if "prediction_best_r2" in result.reference(name)
+    ]
+    if not tables:
+        return np.full(result.layers.sizes["layer"], np.nan)
+    return np.maximum(np.max(tables, axis=0), 0)
