@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interp.commands.emit import emit, working, write_files
 from interp.commands.options import (
     CheckpointArgument,
     JsonOption,
     OpenOption,
     SeedOption,
     TaskOption,
-    open_in_browser,
 )
-from interp.commands.output_folder import claim, write_summary
 
 if TYPE_CHECKING:
     import xarray
-    from rich.table import Table
+    from rich.console import Console
+
+    from interp.report.table import Table
 
 CONTROLS = ("random", "shuffled")
 """How the table calls the share of the change under controls, in the order of `DIRECTIONS`."""
@@ -41,17 +42,11 @@ def intervene(
     open_report: OpenOption = False,
 ) -> None:
     """Take parts of a checkpoint away, and steer its layers from one iterate to another."""
-    import json
-
-    from rich.console import Console
-
-    from interp.commands.progress import prompt_progress
+    import shlex
+    import sys
 
     out = out or (Path("interp-intervene") if open_report else None)
-    if out is not None:
-        claim(out)
-    with prompt_progress(Console(stderr=True)) as progress:
-        progress("loading", 0, 1)
+    with working(out) as progress:
         from interp.analyses.ablation import ablate
         from interp.analyses.steering import steer
         from interp.tasks.compatibility import task_of
@@ -63,47 +58,31 @@ def intervene(
         options: dict[str, Any] = {"n_prompts": prompts, "seed": seed, "progress": progress}
         ablation = ablate(model, chosen, batch_size=min(prompts, 512), **options)
         steering = steer(model, chosen, **options)
-        summary = {
-            "checkpoint": checkpoint,
-            "task": chosen.describe(),
-            **_summary(ablation, steering),
-        }
+        origin = {"checkpoint": checkpoint, "task": chosen.describe()}
+        summary = {**origin, **_summary(ablation, steering)}
         if out is not None:
+            from interp.report.interventions import intervention_page
+
             progress("writing the report", 0, 1)
-            _write(out, ablation, steering, summary)
-    if as_json:
-        print(json.dumps(summary, indent=2, allow_nan=False))
-        return
-    from interp.report.interventions import findings
+            provenance = {key: summary[key] for key in (*origin, "prompts", "seed", "versions")}
+            provenance["command"] = shlex.join(["interp", *sys.argv[1:]])
+            page = intervention_page(ablation, steering, provenance)
+            datasets = {"ablation.nc": ablation, "steering.nc": steering}
+            write_files(out, {**datasets, "report.html": page.write, "summary.json": summary})
 
-    console = Console()
-    console.print(_ablation_table(ablation), "")
-    for table in _steering_tables(steering):
-        console.print(table, "")
-    for sentence in findings(ablation, steering):
-        console.print(sentence, highlight=False, markup=False)
-    if out is not None:
-        console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
-        if open_report:
-            open_in_browser(out)
+    def show(console: Console) -> None:
+        from interp.report.interventions import findings
 
+        for table in (_ablation_table(ablation), *_steering_tables(steering)):
+            console.print(table.title, style="italic", highlight=False)
+            if len(table.frame):
+                console.print(table.to_terminal())
+            console.print()
+        for sentence in findings(ablation, steering):
+            console.print(sentence, highlight=False, markup=False)
 
-def _write(
-    out: Path, ablation: xarray.Dataset, steering: xarray.Dataset, summary: dict[str, Any]
-) -> None:
-    import shlex
-    import sys
-
-    from interp.report.interventions import intervention_page
-    from interp.results.netcdf import save_netcdf
-
-    for name, table in {"ablation.nc": ablation, "steering.nc": steering}.items():
-        save_netcdf(table, out / name)
-    known = ("checkpoint", "task", "prompts", "seed", "versions")
-    provenance = {key: summary[key] for key in known}
-    provenance["command"] = shlex.join(["interp", *sys.argv[1:]])
-    intervention_page(ablation, steering, provenance).write(out / "report.html")
-    write_summary(out, summary)
+    pages = {"report": out and out / "report.html"}
+    emit(summary, show, as_json=as_json, pages=pages, open_page=open_report)
 
 
 def _summary(ablation: xarray.Dataset, steering: xarray.Dataset) -> dict[str, Any]:
@@ -162,83 +141,74 @@ def _records(table: xarray.Dataset, names: list[str]) -> list[dict[str, Any]]:
 
 def _ablation_table(ablation: xarray.Dataset) -> Table:
     """What error and match curve lose without each layer, its attention, MLP and best head."""
-    from rich.table import Table
-
     from interp.plots.ablation import METHODS, preferred_method
+    from interp.report.table import Table
 
     method = preferred_method(ablation)
     reference = str(ablation.reference.values[0])
-    table = Table(
-        "layer",
-        title=f"rise of error / d ({ablation.model_error.item():.4f}) without each part, replaced "
-        f"{METHODS[method]},\nand steps of {reference} that the last layer loses without the layer",
-        box=None,
-        pad_edge=False,
-    )
     parts = [p for p in ablation.part.values if not ablation.effect.sel(part=p).isnull().all()]
-    for part in parts:
-        table.add_column({"layer": "whole layer"}.get(part, str(part)), no_wrap=True)
-    if "head_effect" in ablation:
-        table.add_column("head (most)", no_wrap=True)
-    table.add_column("steps", no_wrap=True)
+    has_heads = "head_effect" in ablation
+    rows = []
     for layer in ablation.layer.values:
         here = ablation.loc[{"layer": layer, "ablation": method}]
-        cells = [
-            _with_interval(here.effect.sel(part=p), here.effect_interval.sel(part=p)) for p in parts
-        ]
-        if "head_effect" in ablation and here.head_effect.notnull().any():
+        effects = [_score(here.sel(part=part), "effect") for part in parts]
+        if has_heads and here.head_effect.notnull().any():
             head = here.head_effect.idxmax("head").item()
-            effect = _with_interval(
-                here.head_effect.sel(head=head), here.head_effect_interval.sel(head=head)
-            )
-            cells.append(f"{head:.0f}: {effect}")
-        elif "head_effect" in ablation:
-            cells.append("")
+            effects.append(f"{head:.0f}: {_score(here.sel(head=head), 'head_effect')}")
+        elif has_heads:
+            effects.append("")
         shift = here.final_shift.sel(part="layer", reference=reference).item()
-        cells.append("" if shift != shift else f"{shift:+.1f}")
-        table.add_row(str(layer), *cells)
-    return table
+        rows.append((str(layer), *effects, "" if shift != shift else f"{shift:+.1f}"))
+    names = ["whole layer" if part == "layer" else str(part) for part in parts]
+    return Table.of_text(
+        "ablation",
+        f"rise of error / d ({ablation.model_error.item():.4f}) without each part, replaced "
+        f"{METHODS[method]},\nand steps of {reference} that the last layer loses without the layer",
+        ("layer", *names, *(["head (most)"] if has_heads else []), "steps"),
+        rows,
+        "",
+    )
 
 
-def _steering_tables(steering: xarray.Dataset) -> Iterator[Table | str]:
+def _steering_tables(steering: xarray.Dataset) -> Iterator[Table]:
     """Where the predictions went against where a model that iterates would have gone."""
-    from rich.table import Table
+    from interp.report.table import Table
 
+    header = ("layer", "moved", "expected", "reached", "share", "cosine", *CONTROLS)
     moved = steering.stack(case=("reference", "target", "layer", "jump"))
     moved = moved.isel(case=moved.predicted_step.notnull().values)
     if not moved.sizes["case"]:
-        yield "steering: no layer holds an iterate well enough to be moved"
-        return
-    tables: dict[tuple[str, str], Table] = {}
+        title = "steering: no layer holds an iterate well enough to be moved"
+        yield Table.of_text("steering", title, header, [], "")
+    rows: dict[tuple[str, str], list[tuple[str, ...]]] = {}
     for index in range(moved.sizes["case"]):
         row = moved.isel(case=index)
-        pair = (str(row.reference.item()), str(row.target.item()).replace("_", " "))
-        if pair not in tables:
-            tables[pair] = Table(
-                title=f"layers moved to another iterate of {pair[0]}, held as {pair[1]}\n"
-                f"(by itself the model ends at step {_steps(row.final_step)}): share of the\n"
-                "change that going on from there predicts, and its cosine with what happened",
-                box=None,
-                pad_edge=False,
+        own, *controls = (row.isel(direction=place) for place in range(row.sizes["direction"]))
+        rows.setdefault((str(row.reference.item()), str(row.target.item())), []).append(
+            (
+                str(row.layer.item()),
+                f"{_steps(row.step)} → {_steps(row.steered_to)}",
+                _steps(row.predicted_step),
+                _steps(own.reached_step),
+                _score(own, "continuation"),
+                f"{own.cosine.item():+.2f}",
+                *(_share(control.continuation.item()) for control in controls),
             )
-            for name in ("layer", "moved", "expected", "reached", "share", "cosine", *CONTROLS):
-                tables[pair].add_column(name, no_wrap=True)
-        shares = [row.isel(direction=i) for i in range(row.sizes["direction"])]
-        tables[pair].add_row(
-            str(row.layer.item()),
-            f"{_steps(row.step)} → {_steps(row.steered_to)}",
-            _steps(row.predicted_step),
-            _steps(shares[0].reached_step),
-            _with_interval(shares[0].continuation, shares[0].continuation_interval),
-            f"{shares[0].cosine.item():+.2f}",
-            *(_share(share.continuation.item()) for share in shares[1:]),
         )
-    yield from tables.values()
+    for (reference, target), lines in rows.items():
+        final = _steps(steering.final_step.sel(reference=reference))
+        title = (
+            f"layers moved to another iterate of {reference}, held as {target.replace('_', ' ')}\n"
+            f"(by itself the model ends at step {final}): share of the\n"
+            "change that going on from there predicts, and its cosine with what happened"
+        )
+        yield Table.of_text("steering", title, header, lines, "")
 
 
-def _with_interval(value: xarray.DataArray, bounds: xarray.DataArray) -> str:
-    low, high = (bounds.sel(bound=name).item() for name in ("low", "high"))
-    number = value.item()
+def _score(table: xarray.Dataset, name: str) -> str:
+    """A number of a dataset and half the width of its interval."""
+    low, high = table[f"{name}_interval"].values.tolist()
+    number = table[name].item()
     if number == float("inf"):
         return "diverges"
     if abs(number) > 1000:

@@ -41,7 +41,7 @@ ABOUT = "model-free, d = 20, 41 points"
 def zero_predictor(row: Row, models: PaperModels) -> RowResult:
     """SimE of 0 with every reference at its best step, and of OLS beside it."""
     prefixes = paper_prefixes(models.settings)
-    names = [name for name in REFERENCES if name not in UNKNOWN_PRIOR]
+    names = sorted(set(REFERENCES) - UNKNOWN_PRIOR)
     scores = {name: score_zero_and_ols(name, prefixes) for name in names}
     order = sorted(names, key=lambda name: scores[name].best[0].item())
     claims = (
