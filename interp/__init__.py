@@ -75,7 +75,7 @@ __getattr__, __dir__ = lazy_names(
 )
 
 register_accessor("MatchResult", "plot", "interp.plots.accessor:PlotAccessor")
-register_method("MatchResult", "_repr_html_", "interp.report.wording:verdict_html")
+register_method("MatchResult", "_repr_html_", "interp.report.match:verdict_html")
 register_method("MatchResult", "write_report", "interp.report.match:write_report")
 register_method("ModelComparison", "write_report", "interp.report.compare:write_report")
 register_method("ModelComparison", "describe", "interp.report.compare:describe")

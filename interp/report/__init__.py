@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from interp.report.match import write_report
-from interp.report.wording import verdict_html
+from interp.report.match import verdict_html, write_report
 
 __all__ = ["verdict_html", "write_report"]

@@ -1,4 +1,4 @@
-"""Writes the report."""
+"""The report of a match: its verdict, the evidence, and the page."""
 
 from __future__ import annotations
 
@@ -6,13 +6,30 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hooks.atomic import write_text
-from interp.report.picture import with_pictures
-from interp.report.sections import sections
-from interp.report.templating import render_page
-from interp.report.wording import checkpoint_of, word
+from interp.plots.style import reference_label
+from interp.report.match_sections import last_steps_note, match_sections
+from interp.report.page import Lead, Page, environment
+from interp.report.section import Section, written_section
+from interp.report.table import Column, Table
+from interp.report.wording import Wording, growth_words, readable, word
 from interp.results.result import MatchResult
+from interp.results.selection import leading_measure
 from interp.versions import versions_text
+from probes.estimate import Estimate
+from probes.verdict import Evidence, Verdict
+
+EVIDENCE = (
+    Column("reference", "Reference"),
+    Column("verdict", "Verdict"),
+    Column("rate", "Steps per layer", 2, has_interval=True),
+    Column("layers", "Layers", under="rate"),
+    Column("growth", "Growth of the step"),
+    Column("ratio", "Likelihood ratio", under="growth"),
+    Column("score", "Similarity at a constant rate", 3, has_interval=True),
+    Column("behind", "Behind the best", 4, has_interval=True),
+    Column("loss", "Cost of a constant rate", 4, has_interval=True),
+    Column("gain", "Gain by growth", 4, has_interval=True),
+)
 
 
 def write_report(result: MatchResult, path: str | Path) -> None:
@@ -21,23 +38,105 @@ def write_report(result: MatchResult, path: str | Path) -> None:
     Raises:
         OSError: The file cannot be written; an existing one is left as it was.
     """
-    write_text(path, report_html(result))
+    match_page(result).write(path)
 
 
-def report_html(result: MatchResult) -> str:
-    """The report's page."""
+def match_page(result: MatchResult) -> Page:
+    """The page of a match."""
     provenance = result.provenance
-    return render_page(
-        "report.html",
-        checkpoint=checkpoint_of(result),
-        model=_model(provenance),
-        task=_task(provenance),
-        wording=word(result),
-        sections=with_pictures(sections(result)),
+    checkpoint = checkpoint_of(result)
+    curve, *rest = match_sections(result)
+    sections = (curve, _evidence(result.verdict), *rest)
+    if curve.anchor != "curve":
+        sections = (_evidence(result.verdict), curve, *rest)
+    return Page(
+        title=f"{checkpoint}: which algorithm do its layers run?",
+        kicker="Which algorithm do its layers run?",
+        heading=checkpoint,
+        about=f"{_model(provenance)} · {_task(provenance)}",
+        lead=_lead(word(result)),
+        sections=sections,
         facts=_facts(provenance),
-        recipe=_pretty(provenance.get("recipe")),
-        everything=_pretty(provenance),
+        details=(
+            ("Recipe the checkpoint was trained with", _pretty(provenance.get("recipe"))),
+            ("Everything, as stored", _pretty(provenance)),
+        ),
     )
+
+
+def verdict_html(result: MatchResult) -> str:
+    """The verdict as a fragment of HTML, for notebooks."""
+    return (
+        environment()
+        .get_template("verdict.html")
+        .render(
+            wording=word(result),
+            checkpoint=checkpoint_of(result),
+            note=last_steps_note(result, (leading_measure(result),)),
+        )
+    )
+
+
+def checkpoint_of(result: MatchResult) -> str:
+    """What the report calls the model."""
+    return str(result.provenance.get("checkpoint") or "unnamed model")
+
+
+def _lead(text: Wording) -> Lead:
+    condition = f", if it is {text.rate_of}" if text.rate_of else ""
+    interval = f"95 % interval {text.interval}" if text.interval else ""
+    return Lead(
+        headline=text.headline,
+        number=(text.rate, f"steps per layer{condition}", interval) if text.rate else None,
+        paragraphs=text.paragraphs,
+        points=("Ruled out", text.ruled_out),
+        notes=(("How often such verdicts are right", text.error_rate),),
+        is_open=not text.rate or text.answer in ("none", "undecided"),
+    )
+
+
+def _evidence(verdict: Verdict) -> Section:
+    """The evidence, one table for each measure that found anything."""
+    tables = [
+        Table.of(
+            f"evidence_{number}",
+            f"By {readable(finding.measure)}",
+            EVIDENCE,
+            [_row(item) for item in finding.evidence],
+            highlight="is_retained",
+        )
+        for number, finding in enumerate(verdict.findings, 1)
+        if finding.evidence
+    ]
+    if tables:
+        return written_section("match", "evidence", tables=tables)
+    nothing = "Nothing was compared: too few layers predict the targets better than the first."
+    return Section("evidence", "The evidence, reference by reference", paragraphs=(nothing,))
+
+
+def _row(item: Evidence) -> dict[str, Any]:
+    mark = "✓ retained" if item.stands else "✗ rejected"
+    growth, ratio = growth_words(item)
+    return {
+        "reference": reference_label(item.name),
+        "verdict": f"{mark}: {readable(item.reason)}",
+        "layers": f"layers {item.first_layer} to {item.last_layer}",
+        "growth": growth,
+        "ratio": ratio,
+        "is_retained": item.stands,
+        **_cells("rate", item.rate),
+        **_cells("score", item.constant_rate),
+        **_cells("behind", item.behind),
+        **_cells("loss", item.constraint_loss),
+        **_cells("gain", item.growth_gain),
+    }
+
+
+def _cells(key: str, estimate: Estimate) -> dict[str, float]:
+    found = {key: estimate.value}
+    if estimate.low < estimate.high:
+        found |= {f"{key}_low": estimate.low, f"{key}_high": estimate.high}
+    return found
 
 
 def _model(provenance: dict[str, Any]) -> str:
@@ -58,11 +157,11 @@ def _task(provenance: dict[str, Any]) -> str:
     return f"{name}, d = {dims}, {points} points" if dims and points else name
 
 
-def _facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(provenance: dict[str, Any]) -> list[tuple[str, Any]]:
     trained = provenance.get("trained") or {}
     metrics = trained.get("metrics") or {}
     facts = {
-        "Checkpoint": checkpoint_text(provenance),
+        "Checkpoint": provenance.get("checkpoint"),
         "Model": _model(provenance),
         "Trained for": f"{trained['step']:,} steps" if trained.get("step") else None,
         "At the end of training": ", ".join(
@@ -78,21 +177,11 @@ def _facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
         "Read-outs of iterates": provenance.get("readout"),
         "Final LayerNorm": provenance.get("final_norm"),
         "Sites": ", ".join(provenance.get("sites") or ()),
-        "Versions": _versions(provenance.get("versions")),
-        "Versions in training": _versions(trained.get("versions")),
+        "Versions": versions_text(provenance.get("versions") or {}),
+        "Versions in training": versions_text(trained.get("versions") or {}),
         "Command": provenance.get("command"),
     }
-    return [(key, str(value)) for key, value in facts.items() if value]
-
-
-def checkpoint_text(provenance: dict[str, Any]) -> str | None:
-    """Where the model came from, if that is known."""
-    checkpoint = provenance.get("checkpoint")
-    return None if checkpoint is None else str(checkpoint)
-
-
-def _versions(versions: dict[str, str] | None) -> str:
-    return versions_text(versions or {})
+    return list(facts.items())
 
 
 def _pretty(value: Any) -> str | None:

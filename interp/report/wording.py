@@ -6,46 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interp.plots.style import FAMILY_LABELS, reference_label
-from interp.report.last_steps import last_steps_note
-from interp.report.page import environment
 from interp.results.result import MatchResult
-from interp.results.selection import leading_measure
 from probes.conclusion import explain_fit, explain_nearest
-from probes.estimate import Estimate
 from probes.verdict import PARAGRAPH_BREAK, Evidence, Verdict
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number and its interval."""
-
-    value: str
-    interval: str | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """What one measure found about one reference, as a line of the evidence table."""
-
-    name: str
-    score: Cell
-    behind: Cell
-    loss: Cell
-    gain: Cell
-    rate: Cell
-    layers: str
-    growth: Cell
-    """Which law the matching step follows, and how much likelier it is than the other."""
-    stands: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """What one measure found."""
-
-    measure: str
-    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +27,6 @@ class Wording:
     """Families and the reasons why they fell."""
     error_rate: str
     """How often such verdicts were right where the truth is known."""
-    tables: tuple[Table, ...]
     answer: str
 
 
@@ -93,11 +55,6 @@ def word(result: MatchResult) -> Wording:
         if len(names) < 2
         else (),
         error_rate=verdict.error_rate,
-        tables=tuple(
-            Table(readable(finding.measure), tuple(_row(item) for item in finding.evidence))
-            for finding in verdict.findings
-            if finding.evidence
-        ),
         answer=verdict.answer,
     )
 
@@ -111,21 +68,6 @@ def verdict_words(result: MatchResult) -> str:
     if len(names) == 1:
         return f"nearest: {names[0]}" if verdict.is_nearest_only else names[0]
     return f"undecided: {' or '.join(names)}"
-
-
-def verdict_html(result: MatchResult) -> str:
-    """The verdict as a fragment of HTML, for notebooks."""
-    template = environment().get_template("verdict.html")
-    return template.render(
-        wording=word(result),
-        checkpoint=checkpoint_of(result),
-        note=last_steps_note(result, (leading_measure(result),)),
-    )
-
-
-def checkpoint_of(result: MatchResult) -> str:
-    """What the report calls the model."""
-    return str(result.provenance.get("checkpoint") or "unnamed model")
 
 
 def number(value: float) -> str:
@@ -175,36 +117,14 @@ def _growth_in_words(item: Evidence) -> str:
     return f"grows {'linearly' if item.law == 'linear' else 'exponentially'} with depth"
 
 
-def _row(item: Evidence) -> Row:
-    return Row(
-        name=reference_label(item.name),
-        score=_estimate(item.constant_rate, 3),
-        behind=_estimate(item.behind, 4),
-        loss=_estimate(item.constraint_loss, 4),
-        gain=_estimate(item.growth_gain, 4),
-        rate=Cell(number(item.rate.value), f"{number(item.rate.low)} to {number(item.rate.high)}"),
-        layers=f"{item.first_layer} to {item.last_layer}",
-        growth=_growth(item),
-        stands=item.stands,
-        reason=readable(item.reason),
-    )
-
-
-def _growth(item: Evidence) -> Cell:
+def growth_words(item: Evidence) -> tuple[str, str]:
+    """Which law the matching step follows, and how much likelier it is than the other."""
     is_linear = item.evidence_ratio >= 1
     nearer = "linear" if is_linear else "exponential"
     if item.law == "neither":
-        return Cell("uneven", f"nearer to {nearer}")
+        return "uneven", f"nearer to {nearer}"
     ratio = item.evidence_ratio if is_linear else 1 / max(item.evidence_ratio, 1e-300)
-    return Cell(nearer, f"{ratio:.2g} : 1" if ratio < 100 else "over 100 : 1")
-
-
-def _estimate(estimate: Estimate, digits: int) -> Cell:
-    value, low, high = (
-        f"{part:.{digits}f}" for part in (estimate.value, estimate.low, estimate.high)
-    )
-    low = low.removeprefix("-") if float(low) == 0 else low
-    return Cell(value, None if low == high else f"{low} to {high}")
+    return nearer, f"{ratio:.2g} : 1" if ratio < 100 else "over 100 : 1"
 
 
 def _family(name: str) -> str:

@@ -15,13 +15,14 @@ from interp.analyses.comparisons import Comparison, default_comparisons
 from interp.analyses.convergence import measure_order
 from interp.analyses.evaluation import Sample
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
-from interp.report.beyond_sections import beyond_sections, order_note
+from interp.report.match_sections import match_sections, order_note
 from interp.results.result import MatchResult
 from interp.tasks import LinearRegression, TwoLayerNetwork
 from probes.references import Prefixes
 
 SIZES = {"n_dims": 3, "n_points": 7}
 TASK = LinearRegression(**SIZES)
+BEYOND = ("rivals", "selectivity")
 
 
 @pytest.mark.parametrize(("algorithm", "n_layers", "order"), [("newton", 12, 2), ("gd", 12, 1)])
@@ -132,7 +133,7 @@ def shown() -> MatchResult:
 
 
 def test_the_report_shows_what_the_result_holds(shown: MatchResult):
-    sections = [section for section in beyond_sections(shown) if section is not None]
+    sections = [part for part in match_sections(shown) if part.anchor in BEYOND]
     assert [section.anchor for section in sections] == ["rivals", "selectivity"]
     assert [len(section.pictures) for section in sections] == [2, 2]
     np.testing.assert_array_equal(
@@ -148,7 +149,7 @@ def test_the_report_shows_what_the_result_holds(shown: MatchResult):
 
 def test_a_result_without_them_has_no_such_sections():
     bare = planted_result()
-    assert beyond_sections(bare) == (None, None)
+    assert not [part for part in match_sections(bare) if part.anchor in BEYOND]
     for plot in (plots.disagreement, plots.unique_variance, plots.selectivity):
         with pytest.raises(ValueError, match="the result holds no"):
             plot(bare)

@@ -13,7 +13,6 @@ from rich.console import Console
 from interp import plots
 from interp.commands.match import _layer_table
 from interp.report import verdict_html
-from interp.report.sections import sections
 from interp.results.result import MatchResult
 from interp.results.selection import is_last_step
 
@@ -69,11 +68,11 @@ def test_reports_and_notebooks_name_reference_layer_and_step(
     at_end: MatchResult, inside: MatchResult
 ):
     words = "GD, one step size (layer 5: ≥ 1,024 steps)"
-    curve = next(section for section in sections(at_end) if section.anchor == "curve")
+    curve = next(section for section in match_sections(at_end) if section.anchor == "curve")
     assert curve.note is not None
     assert curve.note.count(words) == 2, "by similarity and by regression"
     assert words in verdict_html(at_end)
-    curve = next(section for section in sections(inside) if section.anchor == "curve")
+    curve = next(section for section in match_sections(inside) if section.anchor == "curve")
     assert curve.note is None
     assert "at least" not in verdict_html(inside)
 
