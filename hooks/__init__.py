@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from hooks.prompt_vocabulary import bridge_prompts as bridge_prompts
     from hooks.sites import Site as Site
     from hooks.wiring import Wiring as Wiring
-    from hooks.wiring import WiringError as WiringError
     from hooks.wiring import check_wiring as check_wiring
+    from hooks.wiring_error import WiringError as WiringError
 
 _MODULES = {
     "ARCHITECTURES": "hooks.architectures",
@@ -57,7 +57,7 @@ _MODULES = {
     "PatternError": "hooks.module_names",
     "Site": "hooks.sites",
     "Wiring": "hooks.wiring",
-    "WiringError": "hooks.wiring",
+    "WiringError": "hooks.wiring_error",
     "attach": "hooks.attach",
     "bridge_prompts": "hooks.prompt_vocabulary",
     "build_model": "hooks.architectures",

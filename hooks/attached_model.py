@@ -77,7 +77,7 @@ class AttachedModel(SequenceModel):
         self.predict = predict
         self.layout = layout
         self.modules_of_kind = modules
-        """Names of the modules whose output is read, for every kind of site, by layer."""
+        """Names of the modules that are read, for every kind of site, by layer."""
         self.final_norm_name = final_norm
         self._n_running_points = 0
         self._n_calls: Counter[tuple[str, str]] = Counter()

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from hooks.checkpoints.transformers_logging import quiet_transformers
 from hooks.model import ModelConfig, SequenceModel
 from hooks.tokens import make_tokens
+from hooks.wiring import check_wiring
 
 with quiet_transformers():
     from transformer_lens.model_bridge.sources import build_bridge_from_module
@@ -99,6 +100,7 @@ def wrap_huggingface(
     Raises:
         ValueError: The bridge does not know the architecture (then `hooks.attach` is the way),
             the model has too few positions, or a map has other sizes.
+        WiringError: The model is not causal, as a BERT that is no decoder.
     """
     language_model = _with_head(copy.deepcopy(model))
     n_positions = getattr(model.config, "max_position_embeddings", None)
@@ -134,7 +136,9 @@ def wrap_huggingface(
     _check_end("read_out", read_out, d_model, 1, weight)
     wrapped = HuggingFaceModel(bridge, read_in, read_out, n_dims, n_points)
     wrapped.provenance = {"format": "Hugging Face", "architecture": type(model).__name__}
-    return wrapped.eval()
+    check_wiring(wrapped.eval())
+    wrapped.is_wiring_checked = True
+    return wrapped
 
 
 def train_ends(

@@ -12,14 +12,11 @@ from torch import Tensor
 from hooks.capture import capture
 from hooks.captured import Captured
 from hooks.model import SequenceModel
+from hooks.wiring_error import WiringError
 
 N_PROMPTS = 4
 _TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-3}
 _LOW_PRECISION_TOLERANCE = 0.05
-
-
-class WiringError(ValueError):
-    """A model sees its own answers, or is read where they are; the message says what to pass."""
 
 
 @dataclass(frozen=True)

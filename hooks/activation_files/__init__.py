@@ -1,11 +1,18 @@
-"""Activations on disk, for and from other tools: `.npz`, safetensors and Zarr.
+"""Activations on disk, for and from other tools: `.npz`, safetensors and Zarr; `.pt` is read too.
 
 A file holds `xs` [prompt, point, dim], `ys` [prompt, point], `predictions` [prompt, point] and,
 for every kind of site, one array [layer, prompt, point, d_model] named after it, with the layers'
 numbers in `<kind>_layers`.
 """
 
+from hooks.activation_files.answers import check_answers_hidden
 from hooks.activation_files.reading import ActivationFile, ActivationFileError, open_activations
 from hooks.activation_files.writing import write_activations
 
-__all__ = ["ActivationFile", "ActivationFileError", "open_activations", "write_activations"]
+__all__ = [
+    "ActivationFile",
+    "ActivationFileError",
+    "check_answers_hidden",
+    "open_activations",
+    "write_activations",
+]

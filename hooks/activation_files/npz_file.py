@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from hooks.activation_files.array_spec import ArraySpec
 from hooks.activation_files.flat_array import FlatArray
+from hooks.activation_files.tensors import from_numpy
 
 
 @contextmanager
@@ -50,6 +52,6 @@ class NpzReader:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: array.shape for name, array in self.arrays.items()}
 
-    def read(self, name: str, prompts: slice, layer: int | None = None) -> np.ndarray:
+    def read(self, name: str, prompts: slice, layer: int | None = None) -> Tensor:
         array = self.arrays[name]
-        return array[prompts] if layer is None else array[layer, prompts]
+        return from_numpy(array[prompts] if layer is None else array[layer, prompts])

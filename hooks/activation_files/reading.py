@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from hooks.activation_files.npz_file import NpzReader
+from hooks.activation_files.pt_file import PtReader
 from hooks.activation_files.safetensors_file import SafetensorsReader
 from hooks.activation_files.zarr_folder import ZarrReader
 from hooks.captured import Captured
@@ -33,14 +35,20 @@ class _Reader(Protocol):
 
     def shapes(self) -> dict[str, tuple[int, ...]]: ...
 
-    def read(self, name: str, prompts: slice, layer: int | None = None) -> np.ndarray: ...
+    def read(self, name: str, prompts: slice, layer: int | None = None) -> Tensor: ...
 
 
 _READERS: dict[str, Callable[[Path], _Reader]] = {
     ".npz": NpzReader,
     ".safetensors": SafetensorsReader,
     ".zarr": ZarrReader,
+    ".pt": PtReader,
+    ".pth": PtReader,
 }
+_DAMAGE = (
+    OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError, struct.error, zlib.error,
+    zipfile.BadZipFile, SafetensorError,
+)  # fmt: skip  # whatever the readers of a damaged file come to
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class ActivationFile:
     n_dims: int
     sites: tuple[Site, ...]
     has_predictions: bool
+    first_point: int
+    """First point that can be read; earlier values may be NaN."""
     metadata: dict[str, Any]
     _reader: _Reader
     _rows: dict[Site, int]
@@ -73,7 +83,8 @@ class ActivationFile:
         Raises:
             ValueError: A site that the file does not have, sites of different widths, a batch
                 size below 1 or a `start` below 0.
-            NonFiniteError: Values are NaN or infinite; the message names site and prompt.
+            NonFiniteError: Values are NaN or infinite; the message names site, prompt and point.
+            ActivationFileError: A part of the file is damaged or missing.
         """
         chosen = self.sites if sites is None else tuple(sites)
         if missing := [site for site in chosen if site not in self._rows]:
@@ -103,23 +114,49 @@ class ActivationFile:
             activations = [self._tensor(site.kind, prompts, self._rows[site]) for site in sites]
             named += [(f"site {site}", part) for site, part in zip(sites, activations, strict=True)]
             for name, values in named:
-                check_finite(values, f"{self.path}: {name}", start)
+                first = 0 if name in ("xs", "ys") else self.first_point
+                hint = "" if name in ("xs", "ys") else "open_activations"
+                where = f"{self.path}: {name}"
+                check_finite(values, where, start, first_point=first, skipping=hint)
             yield Captured(xs, ys, predictions, torch.stack(activations), sites)
 
+    def check_arrays(self) -> None:
+        """Raises an `ActivationFileError` if an array holds no numbers, or not all of its parts."""
+        for name in _PROMPT_ARRAYS[: 3 if self.has_predictions else 2]:
+            self._tensor(name, slice(0, 0))
+        for kind in dict.fromkeys(site.kind for site in self.sites):
+            self._tensor(kind, slice(0, 0), 0)
+
     def _tensor(self, name: str, prompts: slice, layer: int | None = None) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self._reader.read(name, prompts, layer)))
+        try:
+            return self._reader.read(name, prompts, layer)
+        except _DAMAGE as error:
+            raise ActivationFileError(
+                f"{self.path}: {name} cannot be read ({_reason(error)})"
+            ) from None
 
     def _listed(self) -> str:
         return ", ".join(map(str, self.sites))
 
 
-def open_activations(path: str | Path) -> ActivationFile:
-    """Opens activations saved in `.npz`, safetensors or Zarr by this or any other tool.
+def _reason(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def open_activations(path: str | Path, *, points_from: int | None = None) -> ActivationFile:
+    """Opens activations saved in `.npz`, `.safetensors`, `.zarr` or `.pt` by this or any tool.
 
     Needed are `xs` [prompt, point, dim], `ys` [prompt, point] and, for every kind of site, an
     array [layer, prompt, point, d_model] named after it (`resid_post`, `attn_out`, …). Without
     `<kind>_layers` the layers count from 0 for `resid_post` and from 1 for other kinds.
     `predictions` [prompt, point] may be missing. Arrays of other names and axes are ignored.
+    bfloat16, whole and big-endian numbers become floating-point ones of this machine; a `.pt` file
+    is a dictionary of tensors.
+
+    Args:
+        path: The file, or the folder of a Zarr group.
+        points_from: First point that can be read, whatever is at earlier ones; None for what the
+            file's metadata say, or else all.
 
     Raises:
         ActivationFileError: The file is missing, damaged or in another format; an array is
@@ -133,9 +170,10 @@ def open_activations(path: str | Path) -> ActivationFile:
     try:
         reader = _READERS[path.suffix](path)
         shapes = reader.shapes()
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, SafetensorError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ActivationFileError(f"{path}: cannot be read as {path.suffix} ({reason})") from None
+    except _DAMAGE as error:
+        raise ActivationFileError(
+            f"{path}: cannot be read as {path.suffix} ({_reason(error)})"
+        ) from None
     for name, axes in (("xs", "[prompt, point, dim]"), ("ys", "[prompt, point]")):
         if len(shapes.get(name, ())) != axes.count(",") + 1:
             found = f"is {list(shapes[name])}" if name in shapes else "is missing"
@@ -148,18 +186,25 @@ def open_activations(path: str | Path) -> ActivationFile:
                 f"{n_points} points"
             )
     rows = _site_rows(path, reader, shapes)
-    has_predictions = "predictions" in shapes
-    return ActivationFile(
+    first_point = int(reader.metadata.get("points_from", 0) if points_from is None else points_from)
+    if not 0 <= first_point < n_points:
+        raise ActivationFileError(
+            f"{path}: points_from must be in 0..{n_points - 1}, got {first_point}"
+        )
+    file = ActivationFile(
         path,
         n_prompts,
         n_points,
         n_dims,
         tuple(rows),
-        has_predictions,
+        "predictions" in shapes,
+        first_point,
         reader.metadata,
         reader,
         rows,
     )
+    file.check_arrays()
+    return file
 
 
 def _site_rows(path: Path, reader: _Reader, shapes: dict[str, tuple[int, ...]]) -> dict[Site, int]:
@@ -176,7 +221,12 @@ def _site_rows(path: Path, reader: _Reader, shapes: dict[str, tuple[int, ...]]) 
         first = 0 if kind == "resid_post" else 1
         layers = list(range(first, first + shape[0]))
         if f"{kind}_layers" in shapes:
-            layers = [int(layer) for layer in reader.read(f"{kind}_layers", slice(None))]
+            try:
+                layers = [int(layer) for layer in reader.read(f"{kind}_layers", slice(None))]
+            except _DAMAGE as error:
+                raise ActivationFileError(
+                    f"{path}: {kind}_layers cannot be read ({_reason(error)})"
+                ) from None
         if len(layers) != shape[0] or len(set(layers)) != len(layers):
             raise ActivationFileError(
                 f"{path}: {kind}_layers does not number {kind}'s {shape[0]} layers"

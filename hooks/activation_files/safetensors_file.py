@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import safe_open
+from torch import Tensor
 
 from hooks.activation_files.array_spec import ArraySpec
 from hooks.activation_files.flat_array import FlatArray
+from hooks.activation_files.tensors import as_floats
 
 _TYPES = {"float16": "F16", "float32": "F32", "float64": "F64", "int64": "I64"}
 
@@ -49,7 +50,7 @@ class SafetensorsReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with safe_open(path, framework="np") as file:
+        with safe_open(path, framework="pt") as file:
             self.metadata = json.loads((file.metadata() or {}).get("activations", "{}"))
             self._shapes = {
                 name: tuple(file.get_slice(name).get_shape())
@@ -59,7 +60,8 @@ class SafetensorsReader:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return self._shapes
 
-    def read(self, name: str, prompts: slice, layer: int | None = None) -> np.ndarray:
-        with safe_open(self.path, framework="np") as file:
+    def read(self, name: str, prompts: slice, layer: int | None = None) -> Tensor:
+        with safe_open(self.path, framework="pt") as file:
             array = file.get_slice(name)
-            return array[prompts] if layer is None else array[layer : layer + 1, prompts][0]
+            part = array[prompts] if layer is None else array[layer : layer + 1, prompts][0]
+        return as_floats(part)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from hooks.activation_files.array_spec import ArraySpec
 from hooks.activation_files.npz_file import create_npz
 from hooks.activation_files.safetensors_file import create_safetensors
+from hooks.activation_files.tensors import as_floats
 from hooks.activation_files.zarr_folder import create_zarr
 from hooks.atomic import atomic_write
 from hooks.captured import Captured
@@ -35,26 +35,34 @@ def write_activations(
     n_prompts: int,
     *,
     metadata: Mapping[str, Any] | None = None,
+    parents: bool = False,
 ) -> None:
     """Writes what `capture` yields, batch by batch; only one batch is ever held.
 
-    Arrays are as the package says; bfloat16 becomes float32. Captured at all tokens, their third
-    axis is the token. The file appears when it is complete, or not at all.
+    Arrays are as the package says; bfloat16 becomes float32 and whole numbers float64. Captured at
+    all tokens, their third axis is the token. The file appears when it is complete, or not at all.
 
     Args:
         path: Ends in `.npz`, `.safetensors` or `.zarr` (a folder, which must not exist yet).
         batches: From `capture`, at least one.
         n_prompts: How many prompts they have in all.
-        metadata: JSON-compatible values to keep with them, such as the model's provenance.
+        metadata: JSON-compatible values to keep with them, such as the model's provenance;
+            `points_from` is the first point that can be read.
+        parents: Whether to make the folders above the file where they are missing.
 
     Raises:
         ValueError: Another ending, or another number of prompts.
         FileExistsError: A Zarr folder that exists.
+        FileNotFoundError: The folder is not there, and `parents` is false.
         OSError: The file cannot be written.
     """
     path = Path(path).expanduser()
     if path.suffix not in _CREATE:
         raise ValueError(f"{path}: must end in {', '.join(_CREATE)}, to say which format to write")
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; parents=True makes it")
     stream = iter(batches)
     first = next(stream, None)
     if first is None:
@@ -86,7 +94,6 @@ def _whole_or_absent(path: Path) -> Iterator[Path]:
         return
     if path.exists():
         raise FileExistsError(f"{path}: exists already; remove it or choose another name")
-    path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield folder / "content"
@@ -126,5 +133,4 @@ def _specs(first: Captured, n_prompts: int) -> dict[str, ArraySpec]:
 
 
 def _array(values: Tensor) -> np.ndarray:
-    values = values.float() if values.dtype == torch.bfloat16 else values
-    return values.cpu().numpy()
+    return as_floats(values).cpu().numpy()

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from hooks.activation_files.array_spec import ArraySpec
+from hooks.activation_files.tensors import from_numpy
 
 PROMPTS_PER_CHUNK = 1024
 
@@ -50,8 +52,16 @@ def create_zarr(
             min(spec.shape[axis], PROMPTS_PER_CHUNK),
             *spec.shape[axis + 1 :],
         )
+        # A chunk that is lost reads as NaN, never as zeros; every chunk is written, so that one
+        # that is not there is known to be lost.
         array = group.create_array(
-            name, shape=spec.shape, dtype=spec.dtype, chunks=chunks, dimension_names=spec.axes
+            name,
+            shape=spec.shape,
+            dtype=spec.dtype,
+            chunks=chunks,
+            dimension_names=spec.axes,
+            fill_value=np.nan if spec.dtype.kind == "f" else -1,
+            config={"write_empty_chunks": True},
         )
         arrays[name] = _ZarrArray(array, axis)
     yield arrays
@@ -63,10 +73,20 @@ class ZarrReader:
     def __init__(self, path: Path) -> None:
         self.group = _zarr().open_group(path, mode="r")
         self.metadata = dict(self.group.attrs)
+        self._whole: set[str] = set()
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: array.shape for name, array in self.group.arrays()}
 
-    def read(self, name: str, prompts: slice, layer: int | None = None) -> np.ndarray:
+    def read(self, name: str, prompts: slice, layer: int | None = None) -> Tensor:
         array = self.group[name]
-        return np.asarray(array[prompts] if layer is None else array[layer, prompts])
+        if name not in self._whole:
+            n_lost = array.nchunks - array.nchunks_initialized
+            if n_lost:
+                raise ValueError(
+                    f"{n_lost} of its {array.nchunks} chunks are not there; copy them again, or, "
+                    "if they were left out for being all zero, write it with "
+                    'config={"write_empty_chunks": True}'
+                )
+            self._whole.add(name)
+        return from_numpy(np.asarray(array[prompts] if layer is None else array[layer, prompts]))

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
-from hooks.activation_files import ActivationFile
+from hooks.activation_files import ActivationFile, check_answers_hidden
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
+from hooks.wiring import check_wiring
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
 from interp.analyses.evaluation import evaluate
 from interp.analyses.fitting import fit_readouts
@@ -36,6 +38,7 @@ from probes.verdict import Verdict
 
 N_REPLICATES = 200
 N_CONTROL_PROMPTS = 512
+N_WIRING_PROMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,19 @@ def examine(
         seeds[:3] = 0, budget.n_fit, budget.n_fit + budget.n_held_out
         source = SavedActivations(model)
         task = source.task
+        check_answers_hidden(model)
     else:
         source = model
         task = task or task_of(model)
         check_fit(model, task)
+        if not model.is_wiring_checked:
+            check_wiring(model, task.sample(N_WIRING_PROMPTS, torch.Generator().manual_seed(0))[:2])
+            model.is_wiring_checked = True
+    if model.first_point:
+        raise ValueError(
+            f"a match reads every point, and this one can be read from point {model.first_point} "
+            "on only; attach or save it on prompts that begin with examples it may have"
+        )
     usual = tuple(kind for kind in DEFAULT_KINDS if kind in source.site_kinds)
     kinds = settings.site_kinds or usual or source.site_kinds[:1]
     kinds = shown_kinds(kinds, settings.show, source.site_kinds)

@@ -53,6 +53,9 @@ def capture(
         typer.Option(help="Apply the last LayerNorm to the last layer, every layer or none."),
     ] = FinalNorm.official,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts in memory at a time.")] = 512,
+    parents: Annotated[
+        bool, typer.Option("--parents", help="Make the folders above the file that are missing.")
+    ] = False,
 ) -> None:
     """Save predictions and activations on given prompts: one array per kind of site."""
     with working() as progress:
@@ -62,7 +65,7 @@ def capture(
         from interp.versions import library_versions
         from interp.zoo.loading import load
 
-        file = read_prompts(prompts)
+        file = read_prompts(prompts.expanduser())
         model = load(checkpoint)
         kinds = list(dict.fromkeys(map(str.strip, sites.split(","))))
         batches = run(
@@ -77,10 +80,11 @@ def capture(
             "prompts": str(prompts),
             "final_norm": final_norm.value,
             "positions": "tokens" if raw else "predictions",
+            "points_from": 0 if raw else model.first_point,
             "versions": library_versions(),
         }
         watched = _watched(batches, lambda done: progress("capturing", done, file.n_prompts))
-        write_activations(out, watched, file.n_prompts, metadata=metadata)
+        write_activations(out, watched, file.n_prompts, metadata=metadata, parents=parents)
     print(out)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from hooks import (
     Captured,
     NonFiniteError,
     Site,
+    WiringError,
     build_model,
     capture,
     open_activations,
     write_activations,
 )
+from hooks.activation_files import check_answers_hidden
 
 SIZES = {"n_dims": 3, "n_points": 4, "n_layers": 2, "n_heads": 2, "d_model": 8}
 MODEL = build_model("gpt2", SIZES, seed=0).eval()
@@ -138,7 +141,9 @@ def test_non_finite_values_name_site_and_prompt(suffix: str, tmp_path: Path) -> 
     captured[1].activations[4, 2, 1] = torch.nan
     path = tmp_path / f"bad{suffix}"
     write_activations(path, captured, 10)
-    with pytest.raises(NonFiniteError, match=r"site attn_out\[2\]: NaN .* at prompt 6$"):
+    with pytest.raises(
+        NonFiniteError, match=r"site attn_out\[2\]: NaN .* at prompt 6 \(point 1\)$"
+    ):
         list(open_activations(path).stream(batch_size=5))
     list(open_activations(path).stream([Site(1)]))
 
@@ -237,3 +242,192 @@ def test_reading_needs_no_transformer_lens() -> None:
         "assert 'transformer_lens' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def saved(tmp_path: Path, suffix: str, captured: list[Captured] | None = None) -> Path:
+    path = tmp_path / f"saved{suffix}"
+    write_activations(path, captured or batches(), 10)
+    return path
+
+
+@pytest.mark.parametrize("name", ["resid_post", "xs", "resid_post_layers"])
+@pytest.mark.parametrize("fill", [0, None])
+def test_chunks_that_are_not_there_are_never_zeros(
+    name: str, fill: int | None, tmp_path: Path
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    path = saved(tmp_path, ".zarr")
+    if fill == 0:  # as other tools write
+        group = zarr.open_group(path)
+        values = group[name][:]
+        del group[name]
+        group.create_array(name, data=values, chunks=values.shape, fill_value=0)
+    next(file for file in (path / name / "c").rglob("*") if file.is_file()).unlink()
+    with pytest.raises(ActivationFileError, match=rf"{name} .*1 of its \d chunks are not there"):
+        open_activations(path)
+    if fill is None:
+        assert not (zarr.open_group(path)[name][:] == 0).all(-1).any()
+
+
+def test_zeros_that_were_captured_are_read(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    captured = [part._replace(activations=part.activations * 0) for part in batches()]
+    path = tmp_path / "zeros.zarr"
+    write_activations(
+        path,
+        [part._replace(sites=SITES[:1], activations=part.activations[:1]) for part in captured],
+        10,
+    )
+    [batch] = open_activations(path).stream()
+    assert batch.sites == (Site(0),)
+    assert (batch.activations == 0).all()
+
+
+@pytest.mark.parametrize("kind", [".npz", ".safetensors", ".zarr", ".pt"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_truncated_files_are_refused(kind: str, share: float, tmp_path: Path) -> None:
+    if kind == ".pt":
+        path = tmp_path / "saved.pt"
+        [whole] = open_activations(saved(tmp_path, ".npz")).stream(SITES[:3])
+        torch.save({"xs": whole.xs, "ys": whole.ys, "resid_post": whole.activations}, path)
+    else:
+        if kind == ".zarr":
+            pytest.importorskip("zarr")
+        path = saved(tmp_path, kind)
+    files = list(path.rglob("c/*/0/*/*")) if path.is_dir() else [path]
+    content = files[0].read_bytes()
+    files[0].write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ActivationFileError, match="cannot be read"):
+        list(open_activations(path).stream())
+
+
+def test_a_member_of_an_archive_that_is_too_short(tmp_path: Path) -> None:
+    import zipfile
+
+    path = saved(tmp_path, ".npz")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["resid_post.npy"] = members["resid_post.npy"][:-100]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(ActivationFileError, match="cannot be read as"):
+        open_activations(path)
+
+
+NUMBERS = {
+    "bfloat16": torch.bfloat16,
+    "float8": torch.float8_e4m3fn,
+    "int8": torch.int8,
+    "int64": torch.int64,
+    "bool": torch.bool,
+}
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+@pytest.mark.parametrize("kind", [".pt", ".pth", ".safetensors"])
+def test_numbers_of_any_type(dtype: str, kind: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file as save_tensors
+
+    generator = torch.Generator().manual_seed(0)
+    values = (4 * torch.randn(2, 6, 4, 5, generator=generator)).to(NUMBERS[dtype])
+    ys = torch.arange(24).reshape(6, 4)
+    tensors = {"xs": torch.randn(6, 4, 3, generator=generator), "ys": ys, "resid_post": values}
+    path = tmp_path / f"theirs{kind}"
+    (save_tensors if kind == ".safetensors" else torch.save)(tensors, path)
+    [batch] = open_activations(path).stream()
+    assert batch.activations.dtype == (torch.float64 if dtype == "int64" else torch.float32)
+    assert torch.equal(batch.activations.double(), values.double())
+    assert torch.equal(batch.ys, ys.double())
+    assert batch.predictions.isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4", "u2", "longdouble"])
+@pytest.mark.parametrize("kind", [".npz", ".zarr"])
+def test_big_endian_and_whole_numbers_of_numpy(dtype: str, kind: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = (10 + rng.normal(size=(2, 6, 4, 5))).astype(dtype)
+    arrays = {"xs": rng.normal(size=(6, 4, 3)).astype(">f8"), "ys": np.ones((6, 4), ">f4")}
+    path = tmp_path / f"theirs{kind}"
+    if kind == ".npz":
+        np.savez(path, resid_post=values, **arrays)
+    else:
+        zarr = pytest.importorskip("zarr")
+        if dtype == "longdouble":
+            return  # Zarr has none
+        group = zarr.open_group(path, mode="w")
+        for name, array in {**arrays, "resid_post": values}.items():
+            group.create_array(name, data=array)
+    [batch] = open_activations(path).stream()
+    np.testing.assert_array_equal(batch.activations.numpy(), values.astype(np.float64))
+    np.testing.assert_array_equal(batch.xs.numpy(), arrays["xs"].astype(np.float64))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((2, 6, 4, 5), "V2"), "NumPy's type .V2, not of real numbers.*safetensors"),
+        (np.zeros((2, 6, 4, 5), complex), "NumPy's type complex128, not of real numbers"),
+        (np.full((2, 6, 4, 5), "a"), "NumPy's type <U1"),
+    ],
+)
+def test_what_are_no_numbers_is_refused(values: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.npz"
+    np.savez(path, resid_post=values, xs=np.zeros((6, 4, 3)), ys=np.zeros((6, 4)))
+    with pytest.raises(ActivationFileError, match=message):
+        open_activations(path)
+
+
+def test_home_folders_and_folders_that_are_not_there(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"no folder .*new; parents=True makes it"):
+        write_activations(f"~/new/a{suffix}", batches(), 10)
+    assert list(tmp_path.iterdir()) == []
+    write_activations(f"~/new/a{suffix}", batches(), 10, parents=True)
+    assert open_activations(f"~/new/a{suffix}").path == tmp_path / "new" / f"a{suffix}"
+
+
+def test_points_that_cannot_be_read(suffix: str, tmp_path: Path) -> None:
+    captured = batches()
+    for part in captured:
+        part.activations[:, :, :2] = torch.nan
+    path = saved(tmp_path, suffix, captured)
+    message = r"points 0 to 1\); open_activations\(…, points_from=2\)"
+    with pytest.raises(NonFiniteError, match=message):
+        list(open_activations(path).stream())
+    assert len(list(open_activations(path, points_from=2).stream())) == 1
+    other = tmp_path / f"says{suffix}"
+    write_activations(other, captured, 10, metadata={"points_from": 2})
+    assert open_activations(other).first_point == 2
+    assert len(list(open_activations(other).stream())) == 1
+    with pytest.raises(ActivationFileError, match=r"points_from must be in 0\.\.3, got 4"):
+        open_activations(path, points_from=4)
+
+
+def wired(tmp_path: Path, holds: str) -> Path:
+    """Activations at layers 0 and 1, those of layer 0 an affine map of x, or of y, or of both."""
+    generator = torch.Generator().manual_seed(0)
+    xs = torch.randn(600, 4, 3, generator=generator)
+    weights = torch.randn(1 if holds == "shared" else 600, 1, 3, generator=generator)
+    ys = (xs * weights).sum(2)
+    token = {"y": ys[..., None] * torch.eye(3)[0], "xy": torch.cat((xs, ys[..., None]), 2)}
+    token = token.get(holds, xs)
+    layer = token @ torch.randn(token.shape[2], 9, generator=generator) + 3
+    path = tmp_path / "wired.npz"
+    said = ys + 0.1 if holds == "output" else ys.roll(1, 0)
+    np.savez(path, xs=xs, ys=ys, resid_post=torch.stack([layer, layer.tanh()]), predictions=said)
+    return path
+
+
+def test_answers_in_saved_activations(tmp_path: Path) -> None:
+    for holds in ("y", "xy"):
+        with pytest.raises(WiringError, match=r"y of point 0 can be read from resid_post\[0\]"):
+            check_answers_hidden(open_activations(wired(tmp_path, holds)))
+    with pytest.warns(UserWarning, match="predictions at point 0 explain 100% of y"):
+        check_answers_hidden(open_activations(wired(tmp_path, "output")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_answers_hidden(open_activations(wired(tmp_path, "x")))
+        check_answers_hidden(open_activations(wired(tmp_path, "shared")))

@@ -480,3 +480,10 @@ def test_home_folders_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyP
         expected = model(*prompts())
         for place in ("~/model", "~/model/model.safetensors"):
             torch.testing.assert_close(load_checkpoint(place)(*prompts()), expected)
+
+
+def test_an_encoder_that_sees_its_answers_is_refused() -> None:
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 5}
+    config = transformers.BertConfig(intermediate_size=16, **sizes)
+    with pytest.raises(WiringError, match=r"pairs that come after it.*causal=False"):
+        wrap_huggingface(transformers.BertModel(config), n_dims=N_DIMS, n_points=N_POINTS)
