@@ -20,6 +20,7 @@ from torch import nn
 from hooks import (
     CheckpointError,
     Site,
+    WiringError,
     build_model,
     capture,
     load_checkpoint,
