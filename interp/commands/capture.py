@@ -65,7 +65,7 @@ def capture(
         from interp.versions import library_versions
         from interp.zoo.loading import load
 
-        file = read_prompts(prompts.expanduser())
+        file = read_prompts(prompts)
         model = load(checkpoint)
         kinds = list(dict.fromkeys(map(str.strip, sites.split(","))))
         batches = run(
