@@ -11,9 +11,9 @@ from plotly.graph_objects import Figure, Heatmap, Scatter
 from torch import Tensor
 
 from interp.plots.marks import BEST_MARK, error_bars
-from interp.plots.panel import Panel, draw
+from interp.plots.panel import HEIGHT, Panel, draw
 from interp.plots.step_axis import StepAxis
-from interp.plots.style import INK, MUTED, SEQUENTIAL, Look, reference_look
+from interp.plots.style import MUTED, Look, reference_look
 from interp.scoring.layer_matches import LayerMatches
 
 Coordinates: TypeAlias = Sequence[int | float | str] | np.ndarray
@@ -54,11 +54,10 @@ def heatmap_panel(
         x=places,
         y=layers,
         z=matches.similarity.numpy()[:, shown],
-        colorscale=SEQUENTIAL,
         zmin=low,
         zmax=1,
         showscale=with_scale,
-        colorbar={"title": {"text": measure}, "thickness": 12, "outlinewidth": 0},
+        colorbar={"title": {"text": measure}},
         customdata=np.broadcast_to(steps[shown], (len(layers), shown.sum())),
         hovertemplate=f"layer %{{y}}, step %{{customdata:,.4~r}}: {measure} %{{z:.3f}}"
         "<extra></extra>",
@@ -194,13 +193,12 @@ def arranged(*panels: Panel, legend_rows: int = 1) -> Figure:
         legend={"y": 1.1 if captions else 1.02},
         margin={"t": top},
         meta={"wide": True, "top": top},
-        height=figure.layout.height + 24 * (legend_rows - 1),
+        height=HEIGHT + 24 * (legend_rows - 1),
         title=None,
     )
 
 
 LAYER_AXIS: dict[str, Any] = {"title": {"text": LAYER_TITLE}, "dtick": 1}
-ERROR_AXIS: dict[str, Any] = {"title": {"text": "squared error / d"}}
 LOG_ERROR_AXIS: dict[str, Any] = {
     "title": {"text": "squared error / d"},
     "type": "log",
@@ -220,6 +218,3 @@ def log_error_axis(*errors: Tensor) -> dict[str, Any]:
     if high - low < MOST_DECADES_OF_2_AND_5:
         axis |= {"dtick": "D2", "tickformat": "~g"}
     return axis
-
-
-MODEL = Look("model", INK, "solid", "circle")
