@@ -76,6 +76,8 @@ __getattr__, __dir__ = lazy_names(
 
 register_accessor("MatchResult", "plot", "interp.plots.accessor:PlotAccessor")
 register_method("MatchResult", "_repr_html_", "interp.report.match:verdict_html")
+register_method("MatchResult", "summary", "interp.report.verdict_text:summary")
+register_accessor("MatchResult", "text", "interp.report.verdict_text:text")
 register_method("MatchResult", "write_report", "interp.report.match:write_report")
 register_method("ModelComparison", "write_report", "interp.report.compare:write_report")
 register_method("ModelComparison", "describe", "interp.report.compare:describe")

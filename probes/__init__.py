@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from probes.conclusion import conclude
+from probes.candidate import Candidate
 from probes.converged_readout import fit_converged_readout
 from probes.convergence import (
     OrderOfConvergence,
@@ -13,16 +13,16 @@ from probes.convergence import (
     order_of_convergence,
 )
 from probes.disagreement import RivalSimilarity, similarity_by_disagreement
-from probes.growth import Ramp, fit_ramp
-from probes.growth_law import GrowthLaw, growth_law
 from probes.matching import Match, StepGrid, best_match
 from probes.readout import Readout, Readouts
 from probes.readout_fitting import ReadoutFitter
 from probes.references import REFERENCES, Prefixes, Reference, build_reference
 from probes.similarity import error_cosines, error_directions, similarity_of_errors, weight_cosines
 from probes.statistics import RegressionStatistics
-from probes.verdict import Evidence, Finding, Verdict
-from probes.weighing import Contender, weigh
+from probes.verdict import Criteria, Evidence, LayerScores, Measure, Verdict, conclude, judge
+from probes.verdict.constant_rate_fit import ConstantRateFit, fit_constant_rate
+from probes.verdict.constant_rates import Contender, compare_constant_rates
+from probes.verdict.growth_law import GrowthLaw, growth_law
 
 if TYPE_CHECKING:
     from probes.ridge_probe import RidgeProbe
@@ -30,14 +30,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REFERENCES",
+    "Candidate",
+    "ConstantRateFit",
     "Contender",
+    "Criteria",
     "Evidence",
-    "Finding",
     "GrowthLaw",
+    "LayerScores",
     "Match",
+    "Measure",
     "OrderOfConvergence",
     "Prefixes",
-    "Ramp",
     "Readout",
     "ReadoutFitter",
     "Readouts",
@@ -50,18 +53,19 @@ __all__ = [
     "Verdict",
     "best_match",
     "build_reference",
+    "compare_constant_rates",
     "conclude",
     "convergence_order",
     "error_cosines",
     "error_directions",
+    "fit_constant_rate",
     "fit_converged_readout",
-    "fit_ramp",
     "growth_law",
+    "judge",
     "order_of_convergence",
     "separating_prompts",
     "similarity_by_disagreement",
     "similarity_of_errors",
-    "weigh",
     "weight_cosines",
 ]
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from probes.matching import StepGrid
-from probes.references import Prefixes, Reference, build_reference
+from probes.references import Prefixes, Reference, build_reference, reference_classes
 from probes.references.divergence import bounded
 
 
@@ -58,9 +60,33 @@ class Candidate:
         """Predictions at every step of the grid, held within bounds where they diverge."""
         return bounded(self.reference.predictions(prefixes, self.grid.steps))
 
+    def at_steps(
+        self, prefixes: Prefixes, steps: Sequence[float]
+    ) -> Float[Tensor, "layer prompt point"]:
+        """Predictions after real numbers of steps, interpolated between whole ones if need be."""
+        if self.reference.takes_real_steps:
+            return self.reference.predictions(prefixes, list(steps))
+        below = [float(math.floor(step)) for step in steps]
+        share = torch.tensor([step - low for step, low in zip(steps, below, strict=True)])
+        low = self.reference.predictions(prefixes, below)
+        high = self.reference.predictions(prefixes, [step + 1 for step in below])
+        return torch.lerp(low, high, share.to(low)[:, None, None])
+
     @property
     def has_steps(self) -> bool:
         return len(self.grid.steps) > 1
+
+
+def rivals_without_steps() -> tuple[Candidate, ...]:
+    """References without steps that every verdict compares with those that have some.
+
+    All are cheap. Least squares is none of them: it is where the references with steps end.
+    """
+    return tuple(
+        Candidate.of(name, one.key, one.family, parameters)
+        for one in reference_classes()
+        for name, parameters in one.rivals.items()
+    )
 
 
 def select(candidates: Sequence[Candidate], name: str) -> Candidate:

@@ -14,10 +14,10 @@ from interp.scoring.stream import Progress
 from interp.tasks import LinearRegression, Task
 from interp.versions import library_versions
 from probes.controls.bootstrap import bootstrap_weights, interval
-from probes.growth_law import GrowthLaw, growth_law
 from probes.matching import Match, StepGrid, best_match
 from probes.references import Prefixes, Reference, build_reference
 from probes.similarity import error_directions, group_similarity
+from probes.verdict.growth_law import GrowthLaw, growth_law
 
 PAPER_TASK = LinearRegression(n_dims=20, n_points=41)
 """Forty examples of 20 dimensions (Fu et al. 2024)."""

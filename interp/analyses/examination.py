@@ -18,7 +18,7 @@ from hooks.wiring import check_wiring
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
 from interp.analyses.evaluation import evaluate
 from interp.analyses.fitting import fit_readouts
-from interp.analyses.judging import judge
+from interp.analyses.judging import layer_scores
 from interp.analyses.match_settings import (
     DEFAULT_KINDS,
     N_GROUPS,
@@ -28,13 +28,12 @@ from interp.analyses.match_settings import (
 )
 from interp.analyses.scores import Scores
 from interp.analyses.views import shown_kinds
-from interp.calibration.quoting import quoted_error_rate
 from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.stream import Progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
 from probes.controls.bootstrap import bootstrap_weights
-from probes.verdict import Verdict
+from probes.verdict import Verdict, judge
 
 N_REPLICATES = 200
 N_CONTROL_PROMPTS = 512
@@ -123,7 +122,13 @@ def examine(
         n_prompts = min(settings.n_prompts, N_CONTROL_PROMPTS)
         twin_run = replace(run, progress=silent, is_direct_only=is_verdict_only)
         twin_scores = twin_run.scores(twin, first_kind, n_prompts)
-    verdict = judge(scores, sites, comparisons, settings.readout, twin_scores, without)
+    verdict = judge(
+        layer_scores(scores, sites, settings.readout),
+        comparisons,
+        readout=settings.readout,
+        control=None if twin_scores is None else twin_scores.direct,
+        without=without,
+    )
     return Examination(
         source,
         task,
@@ -133,14 +138,8 @@ def examine(
         comparisons,
         scores,
         twin_scores,
-        verdict.quoting(_error_rate(settings)),
+        verdict,
     )
-
-
-def _error_rate(settings: MatchSettings) -> str:
-    if settings.readout != "matched":
-        return "How often verdicts from raw read-outs are right is not known."
-    return quoted_error_rate(settings.n_prompts)
 
 
 @dataclass(frozen=True)

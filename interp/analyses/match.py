@@ -21,7 +21,6 @@ from interp.analyses.comparisons import Comparison
 from interp.analyses.convergence import N_PROMPTS as N_ORDER_PROMPTS
 from interp.analyses.convergence import measure_order
 from interp.analyses.examination import examine
-from interp.analyses.judging import DEAD
 from interp.analyses.match_settings import MatchSettings, budget_of
 from interp.analyses.scores import Scores
 from interp.analyses.selectivity import error_selectivity, reference_selectivity
@@ -90,13 +89,13 @@ def match(
         )
         for item in comparisons
     }
-    rivals = Rivals.of(scores.sample, comparisons, tables, settings.readout, verdict.standing)
+    rivals = Rivals.of(scores.sample, comparisons, tables, settings.readout, verdict.retained)
     for name, variables in unique_variables(rivals, sites).items():
         tables[name] = tables[name].assign(variables)
     live = [
         site
         for site, change in zip(first_kind, scores.change[: len(first_kind)], strict=True)
-        if change > DEAD
+        if change > verdict.criteria.dead
     ]
     order = measure_order(
         source,

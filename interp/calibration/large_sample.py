@@ -31,7 +31,7 @@ class LargeSample:
     """The condition, with the prompts of the runs."""
     n_prompts: int
     steps: dict[str, tuple[float, ...]]
-    """Best-matching step of layers 0, 1, …, by what was regressed onto, as verdicts name it."""
+    """Best-matching step of layers 0, 1, …, by measure, see `probes.verdict.Measure`."""
 
     def rate(self, measure: str, first_layer: int, last_layer: int) -> float | None:
         """Steps a layer over some layers; None for a measure that was not taken."""
@@ -67,13 +67,13 @@ def take_large_sample(cell: Cell) -> LargeSample:
     import numpy as np
 
     from interp.analyses.comparisons import default_comparisons, own_parameters, select
-    from interp.analyses.direct import TARGETS, DirectTargets
-    from interp.analyses.judging import beyond_first
+    from interp.analyses.direct import DirectTargets
     from interp.calibration.models import planted
     from interp.scoring.stream import batches
     from interp.tasks.compatibility import task_of
     from probes.matching import best_match
     from probes.readout_fitting import ReadoutFitter, validation_error
+    from probes.verdict import beyond_first
 
     torch.set_num_threads(1)
     model, n_prompts = planted(cell), TIMES * cell.n_prompts
@@ -92,7 +92,7 @@ def take_large_sample(cell: Cell) -> LargeSample:
     for block in targets.blocks:
         r2 = _pooled_r2(error, block.columns, block.width)
         found = best_match(beyond_first(r2), item.grid_of(block.target))
-        curves[f"R^2 of {TARGETS[block.target]}"] = tuple(found.step[0].tolist())
+        curves[block.target] = tuple(found.step[0].tolist())
     return LargeSample(cell, n_prompts, curves)
 
 

@@ -106,7 +106,7 @@ def run_cell(cell: Cell) -> Outcome:
                 Reading(
                     finding.measure,
                     item.name,
-                    item.stands,
+                    item.is_retained,
                     item.reason,
                     item.rate.value,
                     item.rate.low,
@@ -119,12 +119,12 @@ def run_cell(cell: Cell) -> Outcome:
     return Outcome(
         cell,
         verdict.answer,
-        verdict.standing,
+        verdict.retained,
         verdict.steps_per_layer,
         low,
         high,
         tuple(readings),
-        verdict.text,
+        str(verdict),
         verdict.is_nearest_only,
-        verdict.misfit.systematic.value if verdict.misfit else None,
+        verdict.lack_of_fit.systematic.value if verdict.lack_of_fit else None,
     )

@@ -13,7 +13,7 @@ from interp.calibration.protocols import ProtocolSteps
 from interp.calibration.rates import tally_by
 from interp.calibration.tally import Tally, wilson
 from interp.report.text_table import TextTable
-from probes.misfit import LARGEST_MISFIT
+from probes.verdict import DEFAULT_CRITERIA
 
 
 def tables(
@@ -172,11 +172,11 @@ def _misfit(planted: Sequence[Outcome]) -> TextTable:
             )
             for (name, noise), members in _by_name_and_noise(measured)
         ),
-        f"The share of the layers' squared errors that is beyond the reference left standing and "
-        "that other layers or references explain on other prompts. Above "
-        f"{100 * LARGEST_MISFIT:.0f} %, chance aside, the verdict says that the reference is the "
-        "nearest and no description. Planted models run their reference exactly, so every one "
-        "that is called the nearest only is a false alarm.",
+        f"The share of the layers' squared errors that is beyond the reference that is retained "
+        "and that other layers or references explain on other prompts. Above "
+        f"{100 * DEFAULT_CRITERIA.largest_misfit:.0f} %, chance aside, the verdict says that the "
+        "reference is the nearest and no description. Planted models run their reference exactly, "
+        "so every one that is called the nearest only is a false alarm.",
     )
 
 

@@ -23,7 +23,7 @@ from interp.report.compare_tables import comparison_tables
 from interp.report.page import Lead, Page
 from interp.report.section import Section, written_section
 from interp.report.task_text import task_words
-from interp.report.wording import verdict_words
+from interp.report.verdict_text import error_rate, short_answer
 from interp.versions import versions_text
 
 
@@ -103,7 +103,7 @@ def headline(comparison: ModelComparison) -> str:
     """Which models run what, the commonest answer first."""
     by_verdict: dict[str, list[str]] = {}
     for name in comparison.names:
-        by_verdict.setdefault(verdict_words(comparison.match(name)), []).append(name)
+        by_verdict.setdefault(short_answer(comparison.match(name).verdict), []).append(name)
     groups = sorted(by_verdict.items(), key=lambda group: -len(group[1]))
     text = "; ".join(f"{_subject(verdict)}: {', '.join(names)}" for verdict, names in groups)
     return f"{text[:1].upper()}{text[1:]}."
@@ -131,6 +131,6 @@ def prompts_words(comparison: ModelComparison) -> str:
 
 def calibration_words(comparison: ModelComparison) -> str:
     """How often such verdicts are right where the truth is known, as the verdicts quote it."""
-    quoted = (comparison.match(name).verdict.error_rate for name in comparison.names)
-    sentences = list(dict.fromkeys(sentence for sentence in quoted if sentence))
-    return " ".join(sentences)
+    provenances = [comparison.match(name).provenance for name in comparison.names]
+    sentences = (error_rate(one["readout"], one["prompts"]) for one in provenances)
+    return " ".join(dict.fromkeys(sentences))

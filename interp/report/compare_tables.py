@@ -14,7 +14,7 @@ from interp.plots.style import FAMILY_LABELS
 from interp.report.section import written_table
 from interp.report.table import Column, Table, scores
 from interp.report.task_text import task_words
-from interp.report.wording import verdict_words
+from interp.report.verdict_text import short_answer
 
 MODEL = Column("model", "Model")
 ERROR = Column("error", "Error / d", 4, has_interval=True)
@@ -57,11 +57,11 @@ def _models(comparison: ModelComparison) -> Table:
                 "architecture": str(result.provenance["architecture"]),
                 "task": task_words(tasks[int(row.task)]),
                 "zero_error": float(row.zero_error) if "zero_error" in row else np.nan,
-                "verdict": verdict_words(result),
+                "verdict": short_answer(verdict),
                 "steps_per_layer": verdict.steps_per_layer,
                 "steps_per_layer_low": low,
                 "steps_per_layer_high": high,
-                "rate_of": f"if {FAMILY_LABELS[verdict.standing[0]]}" if is_open else "",
+                "rate_of": f"if {FAMILY_LABELS[verdict.retained[0]]}" if is_open else "",
                 **{key: v for name in ("error", "excess") for key, v in scores(row, name).items()},
                 **_similarities(row, "similarity", "sime"),
                 "n_parameters": int(row.n_parameters),

@@ -11,12 +11,12 @@ from interp.report.match_sections import last_steps_note, match_sections
 from interp.report.page import Lead, Page, environment
 from interp.report.section import Section, written_section
 from interp.report.table import Column, Table
-from interp.report.wording import Wording, growth_words, readable, word
+from interp.report.verdict_text import VerdictText, measure_text, reason_text, verdict_text
 from interp.results.result import MatchResult
 from interp.results.selection import leading_measure
 from interp.versions import versions_text
 from probes.estimate import Estimate
-from probes.verdict import Evidence, Verdict
+from probes.verdict import Evidence, MeasureFinding, Verdict
 
 EVIDENCE = (
     Column("reference", "Reference"),
@@ -54,7 +54,7 @@ def match_page(result: MatchResult) -> Page:
         kicker="Which algorithm do its layers run?",
         heading=checkpoint,
         about=f"{_model(provenance)} · {_task(provenance)}",
-        lead=_lead(word(result)),
+        lead=_lead(verdict_text(result)),
         sections=sections,
         facts=_facts(provenance),
         details=(
@@ -70,7 +70,7 @@ def verdict_html(result: MatchResult) -> str:
         environment()
         .get_template("verdict.html")
         .render(
-            wording=word(result),
+            wording=verdict_text(result),
             checkpoint=checkpoint_of(result),
             note=last_steps_note(result, (leading_measure(result),)),
         )
@@ -82,16 +82,16 @@ def checkpoint_of(result: MatchResult) -> str:
     return str(result.provenance.get("checkpoint") or "unnamed model")
 
 
-def _lead(text: Wording) -> Lead:
+def _lead(text: VerdictText) -> Lead:
     condition = f", if it is {text.rate_of}" if text.rate_of else ""
     interval = f"95 % interval {text.interval}" if text.interval else ""
     return Lead(
         headline=text.headline,
         number=(text.rate, f"steps per layer{condition}", interval) if text.rate else None,
         paragraphs=text.paragraphs,
-        points=("Ruled out", text.ruled_out),
+        points=("Rejected", text.rejected),
         notes=(("How often such verdicts are right", text.error_rate),),
-        is_open=not text.rate or text.answer in ("none", "undecided"),
+        is_open=text.is_open,
     )
 
 
@@ -100,9 +100,9 @@ def _evidence(verdict: Verdict) -> Section:
     tables = [
         Table.of(
             f"evidence_{number}",
-            f"By {readable(finding.measure)}",
+            f"By {measure_text(verdict, finding)}",
             EVIDENCE,
-            [_row(item) for item in finding.evidence],
+            [_row(verdict, finding, item) for item in finding.evidence],
             highlight="is_retained",
         )
         for number, finding in enumerate(verdict.findings, 1)
@@ -114,22 +114,32 @@ def _evidence(verdict: Verdict) -> Section:
     return Section("evidence", "The evidence, reference by reference", paragraphs=(nothing,))
 
 
-def _row(item: Evidence) -> dict[str, Any]:
-    mark = "✓ retained" if item.stands else "✗ rejected"
-    growth, ratio = growth_words(item)
+def _row(verdict: Verdict, finding: MeasureFinding, item: Evidence) -> dict[str, Any]:
+    mark = "✓ retained" if item.is_retained else "✗ rejected"
+    growth, ratio = _growth(item)
     return {
         "reference": reference_label(item.name),
-        "verdict": f"{mark}: {readable(item.reason)}",
+        "verdict": f"{mark}: {reason_text(verdict, finding, item)}",
         "layers": f"layers {item.first_layer} to {item.last_layer}",
         "growth": growth,
         "ratio": ratio,
-        "is_retained": item.stands,
+        "is_retained": item.is_retained,
         **_cells("rate", item.rate),
         **_cells("score", item.constant_rate),
         **_cells("behind", item.behind),
         **_cells("loss", item.constraint_loss),
         **_cells("gain", item.growth_gain),
     }
+
+
+def _growth(item: Evidence) -> tuple[str, str]:
+    """Which law the matching step follows, and how much likelier it is than the other."""
+    is_linear = item.evidence_ratio >= 1
+    nearer = "linear" if is_linear else "exponential"
+    if item.law == "neither":
+        return "uneven", f"nearer to {nearer}"
+    ratio = item.evidence_ratio if is_linear else 1 / max(item.evidence_ratio, 1e-300)
+    return nearer, f"{ratio:.2g} : 1" if ratio < 100 else "over 100 : 1"
 
 
 def _cells(key: str, estimate: Estimate) -> dict[str, float]:

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pandas
 import xarray
 
 from interp.results.netcdf import read_tree, without_nan
 from interp.results.saved import SavedResult
+from interp.results.saved_verdict import verdict_from
 from probes.verdict import Verdict
 
 FORMAT = "icl-interp-match/1"
@@ -34,8 +34,8 @@ class MatchResult(SavedResult):
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Which references are left standing, at how many steps a layer, and why."""
-        return _read_verdict(json.loads(self.data.attrs["verdict"]))
+        """Which references are retained, at how many steps a layer, and why."""
+        return verdict_from(json.loads(self.data.attrs["verdict"]))
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -89,8 +89,8 @@ class MatchResult(SavedResult):
         """Errors of the layers' read-outs and of the model, by site, layer and point."""
         return self.data.to_dataset(inherit=False)
 
-    def summary(self) -> dict[str, Any]:
-        """The content of `summary.json`: the first kind of site, in plain values."""
+    def numbers(self) -> dict[str, Any]:
+        """The numbers of the first kind of site and the keys of the verdict, in plain values."""
         root = self.layers
         site = str(root.site.values[0])
         references: dict[str, Any] = {}
@@ -116,12 +116,11 @@ class MatchResult(SavedResult):
             "references": references,
             "verdict": {
                 "answer": verdict.answer,
-                "standing": list(verdict.standing),
+                "retained": list(verdict.retained),
+                "standing": list(verdict.retained),
                 "is_nearest_only": verdict.is_nearest_only,
                 "steps_per_layer": verdict.steps_per_layer,
                 "interval": list(verdict.interval) if verdict.interval else None,
-                "text": verdict.text,
-                "error_rate": verdict.error_rate,
             },
         }
 
@@ -178,13 +177,6 @@ def make_result(
     tree |= {f"/references/{name}": scores for name, scores in references.items()}
     tree |= {f"/controls/{name}": scores for name, scores in controls.items()}
     return MatchResult(xarray.DataTree.from_dict(tree))
-
-
-def _read_verdict(plain: dict[str, Any]) -> Verdict:
-    """The inverse of `dataclasses.asdict` for a verdict that has been through JSON."""
-    for duel in plain.get("duels", ()):  # written before these ratios were
-        duel.setdefault("log_ratio", {"value": 0.0, "low": 0.0, "high": 0.0})
-    return msgspec.convert(plain, Verdict)
 
 
 def _rows(table: xarray.Dataset) -> pandas.DataFrame:

@@ -11,17 +11,11 @@ import xarray
 from jaxtyping import Bool, Float
 
 from interp.results.result import MatchResult
-from probes.verdict import Evidence, Finding
+from probes.verdict import Evidence, MeasureFinding
 
 Measure = Literal["similarity", "prediction", "weights", "filtered_query"]
 """Similarity of errors (SimE), or R^2 of an iterate's prediction, weights or filtered query."""
 
-FINDINGS: dict[str, Measure] = {
-    "R^2 of the iterate's prediction": "prediction",
-    "R^2 of the iterate's weight vector w_k": "weights",
-    "R^2 of the filtered query phi_k(S) x": "filtered_query",
-}
-"""How the verdict's findings call them, beside "similarity of errors (…)"."""
 READABLE = 0.1
 """Steps have a meaning where the best R^2 is above this; below, any step is as good."""
 AT_LEAST = "≥"
@@ -128,26 +122,23 @@ def is_measured(scores: xarray.Dataset, measure: Measure) -> bool:
     return measure == "similarity" or f"{measure}_best_step" in scores
 
 
-def measure_of(finding: Finding) -> Measure | None:
-    """What a finding of the verdict was measured by."""
-    if finding.measure.startswith("similarity of errors"):
-        return "similarity"
-    return FINDINGS.get(finding.measure)
-
-
 def evidence_by(result: MatchResult, measure: Measure) -> dict[str, Evidence]:
     """The verdict's evidence by one measure, by name of reference; empty where it has none."""
     for finding in result.verdict.findings:
-        if measure_of(finding) == measure:
+        if finding.measure == measure:
             return {item.name: item for item in finding.evidence}
     return {}
 
 
-def leading_measure(result: MatchResult) -> Measure:
-    """The measure that the verdict quotes; similarity of errors where it quotes none."""
+def leading_finding(result: MatchResult) -> MeasureFinding | None:
+    """The finding whose rate the verdict quotes, else the first that found anything."""
     verdict = result.verdict
     if verdict.quoted:
-        finding: Finding | None = verdict.quoted[0]
-    else:
-        finding = next((finding for finding in verdict.findings if finding.evidence), None)
-    return (finding and measure_of(finding)) or "similarity"
+        return verdict.quoted[0]
+    return next((finding for finding in verdict.findings if finding.evidence), None)
+
+
+def leading_measure(result: MatchResult) -> Measure:
+    """The measure that the verdict quotes; similarity of errors where it quotes none."""
+    finding = leading_finding(result)
+    return finding.measure.value if finding else "similarity"

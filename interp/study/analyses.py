@@ -21,6 +21,7 @@ from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings
 from interp.analyses.robustness import LEAST_PROMPTS, condition_tasks, conditions
 from interp.analyses.variations import VARIATIONS, choose_variations
+from interp.report.verdict_text import short_answer
 from interp.study.analysis import Analysis, at_least
 from interp.study.readouts import ReadoutAnalysis
 from interp.tasks import Task
@@ -106,7 +107,8 @@ class MatchAnalysis(Analysis):
         rate = verdict.steps_per_layer
         data: dict[str, Any] = {
             "answer": verdict.answer,
-            "standing": ", ".join(verdict.standing),
+            "verdict": short_answer(verdict),
+            "standing": ", ".join(verdict.retained),
             "steps_per_layer": np.nan if rate is None else rate,
             "steps_per_layer_low": low,
             "steps_per_layer_high": high,

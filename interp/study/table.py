@@ -16,7 +16,7 @@ MISSING = "–"
 HEADINGS: dict[str, str] = {
     "error_mean": "error/d",
     "error_excess": "excess",
-    "match_answer": "answer",
+    "match_verdict": "verdict",
     "match_steps_per_layer": "steps a layer",
     "match_convergence_order": "order",
     "readouts_error": "read-out",

@@ -1,10 +1,11 @@
 """P-values adjusted for how many comparisons were made, along the last axis.
 
-The verdict makes its own allowance, because it asks one question of every reference and not one of
-every layer: each jury takes its intervals at the level 1 - (1 - level) / (n - 1) for n references
-(Bonferroni; `probes.weighing.weigh`), layers being averaged before. Two juries are heard and a
-reference falls if either lets it fall, so a true reference falls by chance at most 2 (1 - level)
-of the time; margins come on top, and what this amounts to is measured by `interp calibrate`.
+The verdict makes its own allowance, because it makes one comparison for every reference and not one
+for every layer: each measure takes its intervals at the level 1 - (1 - level) / (n - 1) for n
+references (Bonferroni; `probes.verdict.constant_rates`), layers being averaged before. There are
+two measures and a reference is rejected if either rejects it, so a true reference is rejected by
+chance at most 2 (1 - level) of the time; margins come on top, and what this amounts to is measured
+by `interp calibrate`.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def assessment(
         },
         {"remembering": list(REMEMBERING), **steps},
     )
-    match = planted_result(standing=standing, checkpoint=name, n_layers=n_layers)
+    match = planted_result(retained=standing, checkpoint=name, n_layers=n_layers)
     return Assessment(name, task, match, scores)
 
 

@@ -10,7 +10,7 @@ import xarray
 
 from interp.results.result import MatchResult, make_result
 from probes.estimate import Estimate
-from probes.verdict import Evidence, Finding, Verdict
+from probes.verdict import Evidence, Measure, MeasureFinding, Reason, Verdict
 
 LINEAR_STEPS = np.arange(0, 12.5, 0.5)
 LOG_STEPS = np.array([0.0, *(2.0**k for k in range(11))])
@@ -29,7 +29,7 @@ def steps_of_layers(name: str, n_layers: int) -> np.ndarray:
 
 def planted_result(
     *,
-    standing: Sequence[str] = ("newton",),
+    retained: Sequence[str] = ("newton",),
     names: Sequence[str] = ("newton", "gd", "ridge", "ols"),
     kinds: Sequence[str] = ("resid_post", "attn_out"),
     checkpoint: str | None = "planted",
@@ -73,7 +73,7 @@ def planted_result(
         root,
         {name: _scores(name, kinds, n_layers, coords, has_vectors) for name in names},
         controls if has_controls else {},
-        _verdict(standing, names, has_evidence),
+        _verdict(retained, names, has_evidence),
         {
             "checkpoint": checkpoint,
             "architecture": "GPT2",
@@ -167,7 +167,7 @@ def _control(error: float, r2: float, kinds: Sequence[str], layers: np.ndarray) 
     return xarray.Dataset(data, {"site": list(kinds), "layer": layers})
 
 
-def _verdict(standing: Sequence[str], names: Sequence[str], has_evidence: bool) -> Verdict:
+def _verdict(retained: Sequence[str], names: Sequence[str], has_evidence: bool) -> Verdict:
     stepping = [name for name in names if name != "ols"]
 
     def evidence(name: str) -> Evidence:
@@ -178,28 +178,24 @@ def _verdict(standing: Sequence[str], names: Sequence[str], has_evidence: bool) 
             constant_rate=Estimate(0.9, 0.89, 0.91),
             behind=Estimate(0.0, 0.0, 0.0),
             constraint_loss=Estimate(0.001, 0.0, 0.002),
+            extra_loss=Estimate(0.001, 0.0, 0.002),
             growth_gain=Estimate(0.05, 0.04, 0.06),
             rate=Estimate(rate, 0.9 * rate, 1.1 * rate),
             first_layer=FIRST,
             last_layer=LAST,
             law="log-linear" if name == "gd" else "linear",
             evidence_ratio=1 / 200 if name == "gd" else 7.0,
-            stands=name in standing,
-            reason=f"because of {name}",
+            reason=Reason.RETAINED if name in retained else Reason.BEHIND,
         )
 
     findings = tuple(
-        Finding(measure, tuple(map(evidence, stepping)) if has_evidence else ())
-        for measure in (
-            "similarity of errors (matched read-outs)",
-            "R^2 of the iterate's prediction",
-        )
+        MeasureFinding(measure, tuple(map(evidence, stepping)) if has_evidence else ())
+        for measure in (Measure.SIMILARITY, Measure.PREDICTION)
     )
-    rate = RATES.get(standing[0], 1.0) if standing else None
+    rate = RATES.get(retained[0], 1.0) if retained else None
     return Verdict(
-        tuple(standing),
+        tuple(retained),
         rate,
         (0.9 * rate, 1.1 * rate) if rate else None,
-        f"The verdict's own words about {', '.join(standing) or 'none'}.",
         findings,
     )

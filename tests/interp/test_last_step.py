@@ -21,7 +21,7 @@ LAST = f"{LOG_STEPS[-1]:.0f}"
 
 def with_steps_of_gd(last_layer: float) -> MatchResult:
     """A planted result with another best step of GD at the last layer of the residual stream."""
-    tree = planted_result(n_layers=5, standing=("gd",)).data.copy(deep=True)
+    tree = planted_result(n_layers=5, retained=("gd",)).data.copy(deep=True)
     for name in ("best_step", "best_step_by_treatment", "prediction_best_step"):
         tree["references/gd"][name].values[0, -1] = last_layer
     return MatchResult(tree)

@@ -17,7 +17,6 @@ from hooks.architectures.planted import build_planted
 from hooks.capture import capture
 from interp.analyses.comparisons import default_comparisons, own_parameters, select
 from interp.analyses.fitting import fit_readouts
-from interp.analyses.judging import beyond_first
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings, budget_of
 from interp.results.netcdf import ResultError
@@ -58,10 +57,10 @@ def gpt2_result(gpt2) -> MatchResult:
 class TestVerdicts:
     def test_newton_planted_at_two_iterations_a_layer(self, newton_result: MatchResult):
         verdict = newton_result.verdict
-        assert verdict.answer == "newton", verdict.text
+        assert verdict.answer == "newton", str(verdict)
         assert verdict.steps_per_layer == pytest.approx(2, abs=0.1)
         assert verdict.text.startswith("Iterative Newton")
-        assert "grows linearly with depth" in verdict.text
+        assert "grows linearly with depth" in str(verdict)
 
     def test_the_direct_protocol_counts_newtons_steps(self, newton_result: MatchResult):
         found = newton_result.reference("newton-fixed").isel(site=0)
@@ -73,7 +72,7 @@ class TestVerdicts:
             algorithm="gd", iterations_per_layer=5, n_layers=5, dtype="float64", **SIZES
         )
         verdict = match(model, n_prompts=N_PROMPTS, seed=SEED, site_kinds=("resid_post",)).verdict
-        assert verdict.answer == "gd", verdict.text
+        assert verdict.answer == "gd", str(verdict)
         assert verdict.steps_per_layer == pytest.approx(5, abs=0.25)
 
     def test_a_reference_that_diverges_does_not_end_the_match(self, newton):
@@ -83,10 +82,10 @@ class TestVerdicts:
             result = match(
                 newton, n_prompts=N_PROMPTS, site_kinds=("resid_post",), parameters=known
             )
-        assert result.verdict.answer == "newton", result.verdict.text
+        assert result.verdict.answer == "newton", result.str(verdict)
 
     def test_random_weights_run_nothing(self, gpt2_result: MatchResult):
-        assert gpt2_result.verdict.answer == "none", gpt2_result.verdict.text
+        assert gpt2_result.verdict.answer == "none", gpt2_result.str(verdict)
         assert gpt2_result.summary()["verdict"]["steps_per_layer"] is None
 
 
@@ -113,7 +112,7 @@ class TestResult:
         verdict = open_result(tmp_path / "result.nc").verdict
         assert verdict == newton_result.verdict
         evidence = verdict.findings[0].representative("newton")
-        assert (evidence.law, evidence.stands) == ("linear", True)
+        assert (evidence.law, evidence.is_retained) == ("linear", True)
         assert evidence.evidence_ratio > 3
 
     def test_the_summary_has_the_promised_keys(self, gpt2_result: MatchResult):
@@ -130,7 +129,7 @@ class TestResult:
             for step, (low, high) in zip(scores["best_step"], scores["interval"], strict=True):
                 assert 0 <= low <= high
                 assert step >= 0
-        assert {"standing", "steps_per_layer", "interval", "text"} <= set(summary["verdict"])
+        assert {"retained", "steps_per_layer", "interval", "text"} <= set(summary["verdict"])
 
     def test_nan_only_where_there_is_nothing_to_read(self, gpt2_result: MatchResult):
         layers = gpt2_result.layers

@@ -23,9 +23,6 @@ from plotly.colors import get_colorscale, unlabel_rgb
 from plotly.graph_objects import Figure, Scatter
 
 from interp import plots
-from interp.analyses.comparisons import LABELS
-from interp.analyses.direct import TARGETS
-from interp.analyses.judging import DEAD, MIN_DIRECT_R2
 from interp.plots.curve import UNCHANGED
 from interp.plots.style import (
     FAMILY_LABELS,
@@ -35,7 +32,8 @@ from interp.plots.style import (
     ordered_looks,
 )
 from interp.results.result import MatchResult
-from interp.results.selection import FINDINGS, READABLE
+from interp.results.selection import READABLE
+from probes.references import family_phrase
 
 PICTURES: dict[str, Callable[[MatchResult], Figure]] = {
     "curve": plots.curve,
@@ -220,7 +218,7 @@ def test_steps_that_cannot_be_read_are_not_shown(result: MatchResult):
 
 
 def test_without_evidence_the_curve_has_no_line():
-    figure = plots.curve(planted_result(has_evidence=False, standing=()))
+    figure = plots.curve(planted_result(has_evidence=False, retained=()))
     assert {trace.mode for trace in figure.data} == {"markers"}
     assert not figure.layout.shapes
 
@@ -302,7 +300,7 @@ def test_what_the_result_does_not_hold_is_refused_by_name(
 
 def test_names_of_unknown_references_are_escaped():
     name = "<b onclick=alert(1)>"
-    figure = plots.curve(planted_result(names=(name,), standing=()))
+    figure = plots.curve(planted_result(names=(name,), retained=()))
     assert all(name not in trace.name for trace in figure.data)
     assert any(escape(name) in trace.name for trace in figure.data)
 
@@ -327,7 +325,6 @@ def _from_hex(colour: str) -> tuple[int, ...]:
 
 
 def test_words_and_thresholds_are_those_of_the_analysis():
-    assert FAMILY_LABELS.items() <= LABELS.items()
-    assert {f"R^2 of {words}": target for target, words in TARGETS.items()} == FINDINGS
-    assert UNCHANGED == DEAD
-    assert READABLE == MIN_DIRECT_R2
+    assert {family: family_phrase(family) for family in FAMILY_LABELS} == FAMILY_LABELS
+    assert DEFAULT_CRITERIA.dead == UNCHANGED
+    assert DEFAULT_CRITERIA.min_direct_r2 == READABLE

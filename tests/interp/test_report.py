@@ -14,23 +14,22 @@ from planted import planted_result
 from playwright.sync_api import Browser
 
 from interp.report import verdict_html, write_report
-from interp.report.wording import word
+from interp.report.verdict_text import verdict_text
 from interp.results.result import MatchResult
-from probes.conclusion import conclude_misfit
 from probes.estimate import Estimate
-from probes.misfit import Misfit
+from probes.verdict import LackOfFit
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;"
 RESULTS: dict[str, Callable[[], MatchResult]] = {
     "everything": lambda: planted_result(kinds=("resid_post", "attn_out", "mlp_out")),
     "undecided, many layers": lambda: planted_result(
-        standing=("newton", "gd"), dead_layer=3, n_layers=24
+        retained=("newton", "gd"), dead_layer=3, n_layers=24
     ),
     "nothing to compare": lambda: planted_result(
-        standing=(), names=("ols",), kinds=("resid_post",), has_controls=False, checkpoint=None
+        retained=(), names=("ols",), kinds=("resid_post",), has_controls=False, checkpoint=None
     ),
     "hostile names": lambda: planted_result(
-        standing=(),
+        retained=(),
         names=("newton", HOSTILE.replace("/", "|")),
         kinds=("resid_post",),
         checkpoint=HOSTILE,
@@ -107,31 +106,33 @@ def test_links_lead_to_parts_of_the_page(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("standing", "words"),
+    ("retained", "words"),
     [
-        (("newton",), ("follow Iterative Newton", "2.00", "because of gd")),
+        (
+            ("newton",),
+            ("follow Iterative Newton", "2.00", "Rejected: Gradient descent"),
+        ),
         (("gd", "newton"), ("Undecided between gradient descent and Iterative Newton",)),
-        ((), ("None of the references", "own words about none")),
+        ((), ("None of the references", "comes closest, but")),
     ],
 )
-def test_notebooks_show_the_verdict(standing: tuple[str, ...], words: tuple[str, ...]):
-    fragment = verdict_html(planted_result(standing=standing))
+def test_notebooks_show_the_verdict(retained: tuple[str, ...], words: tuple[str, ...]):
+    fragment = verdict_html(planted_result(retained=retained))
     assert all(word in fragment for word in words)
-    assert planted_result(standing=standing)._repr_html_() == fragment
+    assert planted_result(retained=retained)._repr_html_() == fragment
 
 
 def test_a_reference_that_is_the_nearest_only_is_called_so_with_the_reason():
     result = planted_result()
-    misfit = Misfit("newton", Estimate(0.16, 0.15, 0.17), Estimate(0.08, 0.07, 0.09))
-    verdict = conclude_misfit(result.verdict, misfit)
+    misfit = LackOfFit("newton", Estimate(0.16, 0.15, 0.17), Estimate(0.08, 0.07, 0.09))
+    verdict = replace(result.verdict, lack_of_fit=misfit)
     result.data.attrs["verdict"] = json.dumps(asdict(verdict))
-    wording = word(MatchResult(result.data))
+    wording = verdict_text(MatchResult(result.data))
     assert wording.headline.startswith("The layers come nearest to")
-    why, where = wording.paragraphs
-    assert "16 % is beyond Iterative Newton" in why
-    assert "50 % of that is systematic" in why
-    assert "Measured from layer 2 to layer 4" in where
-    assert "Ruled out" not in why + where  # that stands below it, as a list
+    where, _, why = wording.paragraphs
+    assert "8.0 % of the layers' squared errors is systematically beyond it" in why
+    assert "from layer 2 to layer 4" in where
+    assert "gradient descent" not in "".join(wording.paragraphs).lower()  # a list stands below
 
 
 def test_uneven_steps_are_a_reason_to_be_the_nearest_only_and_said_once():
@@ -141,24 +142,27 @@ def test_uneven_steps_are_a_reason_to_be_the_nearest_only_and_said_once():
         replace(finding, evidence=tuple(replace(item, law="neither") for item in finding.evidence))
         for finding in verdict.findings
     )
-    small = Misfit("newton", Estimate(0.01, 0.0, 0.02), Estimate(0.0, 0.0, 0.01))
-    verdict = conclude_misfit(replace(verdict, findings=findings), small)
+    small = LackOfFit("newton", Estimate(0.01, 0.0, 0.02), Estimate(0.0, 0.0, 0.01))
+    verdict = replace(verdict, findings=findings, lack_of_fit=small)
     result.data.attrs["verdict"] = json.dumps(asdict(verdict))
-    wording = word(MatchResult(result.data))
+    wording = verdict_text(MatchResult(result.data))
     assert wording.headline.startswith("The layers come nearest to")
-    text = " ".join(wording.paragraphs)
-    assert text.count("unevenly") == 1
-    assert "systematic" not in text
+    assert wording.fit.count("unevenly") == 1
+    assert "systematic" not in wording.fit
 
 
-@pytest.mark.parametrize("standing", [("newton",), ("newton", "gd")])
-def test_how_often_verdicts_are_right_is_said_once_and_apart(standing: tuple[str, ...]):
-    result = planted_result()
-    verdict = replace(result.verdict, standing=standing).quoting("It is right in 99 %.")
-    result.data.attrs["verdict"] = json.dumps(asdict(verdict))
-    assert word(MatchResult(result.data)).error_rate == "It is right in 99 %."
-    assert "99 %" not in " ".join(word(MatchResult(result.data)).paragraphs)
-    assert verdict_html(MatchResult(result.data)).count("It is right in 99 %.") == 1
+@pytest.mark.parametrize("retained", [("newton",), ("newton", "gd"), ()])
+def test_the_terminal_gets_at_most_five_lines_the_last_on_how_often_verdicts_are_right(retained):
+    result = planted_result(retained=retained)
+    text = verdict_text(result)
+    assert len(text.lines) <= 5
+    assert text.lines[-1] == text.error_rate
+    assert "this verdict was right in" in text.error_rate
+    assert "this verdict was right in" not in " ".join(text.paragraphs)
+    assert text.lines[0].startswith(text.headline)
+    shown = result.summary()["verdict"]
+    assert shown["error_rate"] == text.error_rate
+    assert text.headline in shown["text"]
 
 
 def test_notebooks_escape_names():

@@ -15,7 +15,7 @@ from interp.studies.paper.models import PaperModel
 from interp.studies.paper.paper_setup import N_GROUPS, N_REPLICATES
 from probes.controls.bootstrap import interval
 from probes.convergence import convergence_order
-from probes.growth_law import growth_law
+from probes.verdict.growth_law import growth_law
 
 Law = Literal["linear", "exponential"]
 """Of matching steps against depth. A line explains the steps, or their logarithm."""

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from probes.controls.bootstrap import bootstrap_weights
 from probes.estimate import LEVEL, Estimate
-from probes.margins import MIN_SIMILARITY, margin_below
+from probes.verdict.criteria import DEFAULT_CRITERIA, Criteria
 
 
 @dataclass(frozen=True)
-class Stepless:
-    """What the layers have of a reference that has no steps, such as online gradient descent."""
+class NonIterativeFit:
+    """How well a reference that has no steps explains the layers."""
 
     name: str
     family: str
@@ -27,22 +27,23 @@ class Stepless:
     """Behind the most similar of those without steps."""
     rival: str
     """The most similar reference with steps."""
-    stands: bool
+    is_retained: bool
 
 
-def weigh_stepless(
+def compare_non_iterative(
     cosines: Mapping[tuple[str, str], Float[Tensor, "layer prompt"]],
     rivals: Mapping[str, Float[Tensor, "layer prompt"]],
     *,
     n_replicates: int = 200,
     seed: int = 0,
     level: float = LEVEL,
-) -> tuple[Stepless, ...]:
-    """Lets references without steps stand that are ahead of all that have some.
+    criteria: Criteria = DEFAULT_CRITERIA,
+) -> tuple[NonIterativeFit, ...]:
+    """Retains references without steps that are ahead of all that have some.
 
-    Nothing grows from layer to layer in what they say, so there is no rate to judge: one stands if
-    its similarity is ahead of every rival's by more than chance and the margin of `probes.margins`
-    although the rivals choose a step for every layer, and not behind another without steps.
+    Nothing grows from layer to layer in their predictions, so there is no rate. One is retained if
+    its similarity is ahead of every rival's by more than chance and the margin, although the
+    rivals choose a step for every layer, and if it is not behind another without steps.
 
     Args:
         cosines: Of the errors of layers and references without steps, by name and family.
@@ -50,6 +51,7 @@ def weigh_stepless(
         n_replicates: Bootstrap replicates over prompts.
         seed: Of the replicates.
         level: Confidence level, kept over all comparisons together (Bonferroni).
+        criteria: The thresholds.
 
     Raises:
         ValueError: No references or no rivals.
@@ -65,15 +67,17 @@ def weigh_stepless(
     rival = max(others, key=lambda name: others[name][0].item())
     found = []
     for (name, family), score in scores.items():
-        margin = margin_below(score[0].item())
+        margin = criteria.margin_below(score[0].item())
         behind = Estimate.of(best - score, strict)
-        stands = (
-            score[0].item() >= MIN_SIMILARITY
+        is_retained = (
+            score[0].item() >= criteria.min_similarity
             and behind.low <= margin
             and all(Estimate.of(score - other, strict).low > margin for other in others.values())
         )
         ahead = Estimate.of(score - others[rival], strict)
         found.append(
-            Stepless(name, family, Estimate.of(score, strict), ahead, behind, rival, stands)
+            NonIterativeFit(
+                name, family, Estimate.of(score, strict), ahead, behind, rival, is_retained
+            )
         )
     return tuple(sorted(found, key=lambda item: item.behind.value))

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.growth_law import growth_law
+from probes.verdict.growth_law import growth_law
 
 DEPTH = torch.arange(7, dtype=torch.float64)
 

@@ -8,10 +8,9 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-CurveLaw = Literal["linear", "log-linear", "neither"]
+from probes.verdict.criteria import DEFAULT_CRITERIA
 
-NEITHER_MISFIT = 0.15
-"""A law is "neither" when what it leaves unexplained exceeds this share of the curve's spread."""
+CurveLaw = Literal["linear", "log-linear", "neither"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,12 @@ class GrowthLaw:
     """The same on the logarithm of the steps."""
 
 
-def growth_law(steps: Float[Tensor, " layer"], depth: Float[Tensor, " layer"]) -> GrowthLaw:
+def growth_law(
+    steps: Float[Tensor, " layer"],
+    depth: Float[Tensor, " layer"],
+    *,
+    neither_misfit: float = DEFAULT_CRITERIA.neither_misfit,
+) -> GrowthLaw:
     """Compares the two laws on the layers of a growth.
 
     The likelihoods are Gaussian with an unknown variance of their own, on the scale of log steps
@@ -41,6 +45,7 @@ def growth_law(steps: Float[Tensor, " layer"], depth: Float[Tensor, " layer"]) -
     Args:
         steps: Best-matching steps, at least 0.
         depth: Depth of each layer.
+        neither_misfit: See `Criteria`.
 
     Raises:
         ValueError: Fewer than three layers.
@@ -63,7 +68,7 @@ def growth_law(steps: Float[Tensor, " layer"], depth: Float[Tensor, " layer"]) -
     }
     better: CurveLaw = "linear" if ratio >= 1 else "log-linear"
     return GrowthLaw(
-        law=better if misfit[better] <= NEITHER_MISFIT else "neither",
+        law=better if misfit[better] <= neither_misfit else "neither",
         evidence_ratio=ratio,
         linear_rate=rate,
         doubling_rate=doubling,

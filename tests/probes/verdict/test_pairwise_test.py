@@ -1,14 +1,17 @@
-"""Duels: who is nearer to what layers say, where two references disagree."""
+"""Pairwise tests: under which of two references are the layers likelier?"""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.duel import DISAGREEING_SHARE, Duel, duel, read_out
 from probes.estimate import Estimate
+from probes.verdict import DEFAULT_CRITERIA
+from probes.verdict.pairwise_test import PairwiseTest, pairwise_test, read_out
 
 N_LAYERS, N_PROMPTS, N_POINTS = 3, 200, 6
 
@@ -23,7 +26,7 @@ def predictors(seed):
     ys = normal(seed, N_PROMPTS, N_POINTS)
     first = ys + normal(seed + 1, N_LAYERS, N_PROMPTS, N_POINTS)
     second = first.clone()
-    n_apart = round(DISAGREEING_SHARE * N_PROMPTS)
+    n_apart = round(DEFAULT_CRITERIA.disagreeing_share * N_PROMPTS)
     second[:, :n_apart] += 0.7 * normal(seed + 2, N_LAYERS, n_apart, N_POINTS)
     return ys, first, second
 
@@ -33,36 +36,36 @@ def predictors(seed):
 def test_what_the_layers_say_wins(seed, is_first, noise):
     ys, first, second = predictors(seed)
     said = (first if is_first else second) + noise * normal(seed + 3, *first.shape)
-    found = duel(("a", "b"), said, (first, second), ys)
+    found = pairwise_test(("a", "b"), said, (first, second), ys)
     assert found.loser == ("b" if is_first else "a")
-    assert f"than under {'a' if is_first else 'b'} (" in found.reason
-    assert found.n_prompts == round(DISAGREEING_SHARE * N_PROMPTS)
+    assert found.winner == ("a" if is_first else "b")
+    assert found.n_prompts == round(DEFAULT_CRITERIA.disagreeing_share * N_PROMPTS)
     assert len(found.ahead_by_examples) == N_POINTS - 1
 
 
 def test_only_prompts_where_they_disagree_are_looked_at():
     ys, first, second = predictors(0)
     said = first + normal(9, *first.shape)
-    found = duel(("a", "b"), said, (first, second), ys)
+    found = pairwise_test(("a", "b"), said, (first, second), ys)
     n_apart = found.n_prompts
     said[:, n_apart:] = normal(10, N_LAYERS, N_PROMPTS - n_apart, N_POINTS)
-    again = duel(("a", "b"), said, (first, second), ys)
+    again = pairwise_test(("a", "b"), said, (first, second), ys)
     assert again.ahead.value == pytest.approx(found.ahead.value, abs=1e-12)
 
 
 def test_twins_and_strangers_part_without_a_loser():
     ys, first, second = predictors(0)
-    assert duel(("a", "b"), first, (second, second), ys).loser is None
+    assert pairwise_test(("a", "b"), first, (second, second), ys).loser is None
     other = ys + normal(30, *first.shape)
-    stranger = duel(("a", "b"), normal(31, *first.shape), (first, other), ys)
-    assert (stranger.loser, stranger.reason) == (None, "")
+    stranger = pairwise_test(("a", "b"), normal(31, *first.shape), (first, other), ys)
+    assert (stranger.loser, stranger.winner) == (None, None)
 
 
 def test_changing_sides_changes_the_sign():
     ys, first, second = predictors(4)
     said = first + normal(5, *first.shape)
     one, other = (
-        duel(names, said, pair, ys)
+        pairwise_test(names, said, pair, ys)
         for names, pair in ((("a", "b"), (first, second)), (("b", "a"), (second, first)))
     )
     assert one.loser == other.loser == "b"
@@ -73,7 +76,7 @@ def test_changing_sides_changes_the_sign():
 def test_the_log_ratio_is_that_of_two_normal_likelihoods():
     ys, first, second = predictors(6)
     said = 0.4 + 0.8 * first + 0.5 * normal(7, *first.shape)
-    found = duel(("a", "b"), said, (first, second), ys)
+    found = pairwise_test(("a", "b"), said, (first, second), ys)
     total = 0.0
     for layer in range(N_LAYERS):
         target = said[layer, :, 1:].flatten()
@@ -92,7 +95,7 @@ def test_a_small_difference_under_much_noise_is_found():
     ys, first, second = predictors(8)
     close = torch.lerp(first, second, 0.3)
     said = first + 0.5 * normal(30, *first.shape)
-    found = duel(("a", "b"), said, (first, close), ys)
+    found = pairwise_test(("a", "b"), said, (first, close), ys)
     clarity = [
         look.value / (look.high - look.value)
         for look in (found.log_ratio, found.ahead, *found.ahead_by_examples)
@@ -102,18 +105,14 @@ def test_a_small_difference_under_much_noise_is_found():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "loser", "reason"),
-    [
-        (-0.1, 0.3, None, ""),
-        (0.1, 0.3, "b", "what the layers say is less likely under it than under a (0.29 bits"),
-        (-0.3, -0.1, "a", "what the layers say is less likely under it than under b (0.29 bits"),
-    ],
+    ("low", "high", "loser", "winner"),
+    [(-0.1, 0.3, None, None), (0.1, 0.3, "b", "a"), (-0.3, -0.1, "a", "b")],
 )
-def test_who_makes_the_layers_less_likely_loses(low, high, loser, reason):
+def test_the_loser_is_the_one_under_which_the_layers_are_less_likely(low, high, loser, winner):
     nothing = Estimate(0.0, -0.1, 0.1)
-    found = Duel(("a", "b"), 8, nothing, (nothing,), Estimate((low + high) / 2, low, high))
-    assert found.loser == loser
-    assert found.reason.startswith(reason)
+    found = PairwiseTest(("a", "b"), 8, nothing, (nothing,), Estimate((low + high) / 2, low, high))
+    assert (found.loser, found.winner) == (loser, winner)
+    assert found.bits == pytest.approx(abs(low + high) / 2 / math.log(2))
 
 
 def test_read_outs_are_least_squares_lines():
@@ -129,4 +128,4 @@ def test_read_outs_are_least_squares_lines():
 def test_needs_prompts():
     ys = normal(0, 7, 4)
     with pytest.raises(ValueError, match="at least 8 prompts, got 7"):
-        duel(("a", "b"), ys[None], (ys[None], ys[None]), ys)
+        pairwise_test(("a", "b"), ys[None], (ys[None], ys[None]), ys)

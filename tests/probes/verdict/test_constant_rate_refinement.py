@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.growth import Ramp, end_step_spacing, fit_ramp
 from probes.matching import StepGrid
-from probes.ramp_refinement import refine_ramp
+from probes.verdict.constant_rate_fit import ConstantRateFit, end_step_spacing, fit_constant_rate
+from probes.verdict.constant_rate_refinement import refine_constant_rate
 
 GRIDS = {"linear": StepGrid.linear(40.0, 1.0), "log": StepGrid.log(2.0**10)}
 N_LAYERS = 6
@@ -24,8 +24,8 @@ def table(grid, steps, width=6.0):
 
 
 def refined(similarity, grid):
-    ramp = fit_ramp(similarity, grid)
-    return ramp, refine_ramp(ramp, similarity, grid, reach=end_step_spacing(grid))
+    ramp = fit_constant_rate(similarity, grid)
+    return ramp, refine_constant_rate(ramp, similarity, grid, reach=end_step_spacing(grid))
 
 
 @settings(max_examples=10)
@@ -44,10 +44,10 @@ def test_finds_planted_ends_between_grid_steps(spacing, first, rate, away):
     ends = ends if spacing == "linear" else ends.log2()
     ends = grid.at(ends + reach * torch.tensor(away, dtype=torch.float64))
     zero = torch.zeros(1, dtype=torch.float64)
-    ramp = Ramp(
+    ramp = ConstantRateFit(
         zero, zero, zero + N_LAYERS - 1, ends[:1], ends[1:], torch.arange(N_LAYERS).double()
     )
-    found = refine_ramp(ramp, similarity, grid, reach=reach)
+    found = refine_constant_rate(ramp, similarity, grid, reach=reach)
     assert found.score.item() == pytest.approx(0.95, abs=5e-4)
     assert found.rate.item() == pytest.approx(rate, rel=0.02)
     assert found.steps[0].tolist() == pytest.approx(steps.tolist(), rel=0.02)
@@ -76,6 +76,6 @@ def test_nothing_is_read_off_a_curve_between_no_step_and_the_first():
 
 def test_refuses_to_move_by_nothing():
     similarity = table(GRIDS["linear"], [2.0, 4.0, 6.0])
-    ramp = fit_ramp(similarity, GRIDS["linear"])
+    ramp = fit_constant_rate(similarity, GRIDS["linear"])
     with pytest.raises(ValueError, match="reach"):
-        refine_ramp(ramp, similarity, GRIDS["linear"], reach=0.0)
+        refine_constant_rate(ramp, similarity, GRIDS["linear"], reach=0.0)

@@ -8,9 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.estimate import Estimate
-from probes.misfit import LARGEST_MISFIT, Misfit, misfit
+from probes.verdict import DEFAULT_CRITERIA, LackOfFit, Verdict
+from probes.verdict.lack_of_fit import lack_of_fit
 
 N_LAYERS, N_PROMPTS, N_POINTS = 4, 160, 6
+LARGEST = DEFAULT_CRITERIA.largest_misfit
+
+
+def is_large(found):
+    return Verdict(("a",), None, None, lack_of_fit=found).has_large_misfit
 
 
 def normal(seed, *shape):
@@ -32,8 +38,8 @@ OTHERS = normal(77, 5, N_PROMPTS, N_POINTS)
 def test_noise_of_every_layer_is_unshared_but_not_systematic(seed, noise, scale):
     iterates, ys = iterates_and_ys(seed)
     added = noise * normal(seed + 2, *iterates.shape)
-    found = misfit("a", scale * iterates + added, iterates, OTHERS, scale * ys)
-    assert not found.is_large
+    found = lack_of_fit("a", scale * iterates + added, iterates, OTHERS, scale * ys)
+    assert not is_large(found)
     errors = (scale * (iterates - ys) + added).square().sum((1, 2))
     expected = (added.square().sum((1, 2)) / errors).mean().item()
     assert found.unshared.value == pytest.approx(expected, rel=0.1)
@@ -45,38 +51,38 @@ def test_noise_of_every_layer_is_unshared_but_not_systematic(seed, noise, scale)
 def test_what_layers_hand_on_is_systematic(seed, size):
     iterates, ys = iterates_and_ys(seed)
     other = size * normal(seed + 2, N_PROMPTS, N_POINTS)
-    found = misfit("a", iterates + other, iterates, OTHERS, ys)
-    assert found.is_large
+    found = lack_of_fit("a", iterates + other, iterates, OTHERS, ys)
+    assert is_large(found)
     assert found.systematic_share == pytest.approx(1.0, abs=0.02)
 
 
 def test_what_another_reference_explains_is_systematic_in_a_single_layer():
     iterates, ys = iterates_and_ys(3)
-    found = misfit("a", iterates[:1] + 0.7 * OTHERS[2], iterates[:1], OTHERS, ys)
+    found = lack_of_fit("a", iterates[:1] + 0.7 * OTHERS[2], iterates[:1], OTHERS, ys)
     assert found.systematic_share == pytest.approx(1.0, abs=0.02)
-    unknown = misfit("a", iterates[:1] + 0.7 * normal(5, *ys.shape), iterates[:1], OTHERS, ys)
-    assert not unknown.is_large
+    unknown = lack_of_fit("a", iterates[:1] + 0.7 * normal(5, *ys.shape), iterates[:1], OTHERS, ys)
+    assert not is_large(unknown)
     assert unknown.systematic_share < 0.05
 
 
 def test_an_affine_map_of_the_iterate_fits():
     iterates, ys = iterates_and_ys(4)
-    found = misfit("a", 0.3 - 2.0 * iterates, iterates, OTHERS, ys)
+    found = lack_of_fit("a", 0.3 - 2.0 * iterates, iterates, OTHERS, ys)
     assert found.unshared.value == pytest.approx(0.0, abs=1e-20)
-    assert not found.is_large
+    assert not is_large(found)
 
 
 def test_the_misfit_is_large_only_beyond_chance():
     whole = Estimate(0.5, 0.4, 0.6)
-    sizes = Estimate(0.06, LARGEST_MISFIT - 0.001, 0.1), Estimate(0.06, LARGEST_MISFIT + 0.001, 0.1)
-    assert [Misfit("a", whole, size).is_large for size in sizes] == [False, True]
+    sizes = Estimate(0.06, LARGEST - 0.001, 0.1), Estimate(0.06, LARGEST + 0.001, 0.1)
+    assert [is_large(LackOfFit("a", whole, size)) for size in sizes] == [False, True]
 
 
 def test_refuses_what_it_cannot_judge():
     iterates, ys = iterates_and_ys(5)
     with pytest.raises(ValueError, match="at least 8 prompts, got 7"):
-        misfit("a", iterates[:, :7], iterates[:, :7], OTHERS[:, :7], ys[:7])
+        lack_of_fit("a", iterates[:, :7], iterates[:, :7], OTHERS[:, :7], ys[:7])
     broken = iterates.clone()
     broken[1, 2, 3] = torch.nan
-    with pytest.raises(ValueError, match="said hold NaN"):
-        misfit("a", broken, iterates, OTHERS, ys)
+    with pytest.raises(ValueError, match="predictions hold NaN"):
+        lack_of_fit("a", broken, iterates, OTHERS, ys)

@@ -1,4 +1,4 @@
-"""Two references side by side: which of them are the layers likelier to have run?"""
+"""Under which of two references are the layers likelier?"""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from probes.affine import affine_fit
 from probes.controls.bootstrap import bootstrap_weights
 from probes.estimate import LEVEL, Estimate
 from probes.similarity import error_directions
-
-DISAGREEING_SHARE = 0.25
-"""Share of the prompts, those on which two references disagree most, that they are compared on."""
+from probes.verdict.criteria import DEFAULT_CRITERIA
 
 
 @dataclass(frozen=True)
-class Duel:
+class PairwiseTest:
     """How much more like the layers one reference is than another, where the two differ."""
 
     names: tuple[str, str]
@@ -30,11 +28,11 @@ class Duel:
     ahead_by_examples: tuple[Estimate, ...]
     """The same over all prompts, separately for every number of examples from 1 on."""
     log_ratio: Estimate
-    """Logarithm of how many times as likely a prompt's layers are under the first, on average."""
+    """Log-likelihood of a prompt's layers under the first less that under the second, mean."""
 
     @property
     def loser(self) -> str | None:
-        """The one that makes what the layers say less likely, chance aside."""
+        """The one under which the layers are less likely, beyond chance."""
         if self.log_ratio.low <= 0 <= self.log_ratio.high:
             return None
         return self.names[1 if self.log_ratio.value > 0 else 0]
@@ -45,65 +43,63 @@ class Duel:
         return None if self.loser is None else self.names[self.names[0] == self.loser]
 
     @property
-    def reason(self) -> str:
-        """In words, why the loser lost; empty if nobody did."""
-        if self.loser is None:
-            return ""
-        bits = abs(self.log_ratio.value) / math.log(2)
-        return (
-            f"what the layers say is less likely under it than under {self.winner} "
-            f"({bits:.2g} bits a prompt)"
-        )
+    def bits(self) -> float:
+        """Bits a prompt by which the layers are likelier under the winner."""
+        return abs(self.log_ratio.value) / math.log(2)
 
 
-def duel(
+def pairwise_test(
     names: tuple[str, str],
-    said: Float[Tensor, "layer prompt point"],
+    predictions: Float[Tensor, "layer prompt point"],
     iterates: tuple[Float[Tensor, "layer prompt point"], Float[Tensor, "layer prompt point"]],
     ys: Float[Tensor, "prompt point"],
     *,
     n_replicates: int = 200,
     seed: int = 0,
     level: float = LEVEL,
-) -> Duel:
-    """Compares two references with the same layers.
+    disagreeing_share: float = DEFAULT_CRITERIA.disagreeing_share,
+) -> PairwiseTest:
+    """Compares two references on the same layers by a likelihood ratio.
 
-    The loser is told by the likelihood of what the layers say, each being an affine map of the
-    reference's iterate and normal noise of its own. In the ratio of two such likelihoods every
-    prompt and point counts by the square of how far the two references disagree there, so it finds
-    differences that a mean of cosines buries. Beside it stand similarities of errors on the prompts
-    on which the two disagree most, which is decided without the layers by the cosine of their
-    errors, and by number of examples, where the level holds over all looks (Bonferroni).
+    The model of a layer's predictions is an affine map of the reference's iterate plus normal
+    noise. In the ratio of two such likelihoods every prompt and point counts by the square of how
+    far the two references disagree there, so it finds differences that a mean of cosines buries.
+    Beside it stand similarities of errors on the prompts on which the two disagree most, which is
+    decided without the layers by the cosine of their errors, and by number of examples, where the
+    level holds over all comparisons (Bonferroni).
 
     Args:
         names: Of the references.
-        said: What the layers say.
-        iterates: What each reference says after the steps of each layer, with its own read-out.
+        predictions: Of the layers' read-outs.
+        iterates: Of each reference after the steps of each layer, with its own read-out.
         ys: What was to be predicted.
         n_replicates: Bootstrap replicates over prompts.
         seed: Of the replicates.
         level: Confidence level.
+        disagreeing_share: See `Criteria`.
 
     Raises:
         ValueError: Fewer than two points or eight prompts, or a prediction that is not finite.
     """
     n_prompts, n_points = ys.shape
     if n_prompts < 8:
-        raise ValueError(f"a duel needs at least 8 prompts, got {n_prompts}")
-    strict = 1 - (1 - level) / n_points  # one look at all points, and one at each but the first
-    layers, first, second = (error_directions(one, ys) for one in (said, *iterates))
+        raise ValueError(f"a pairwise test needs at least 8 prompts, got {n_prompts}")
+    strict = (
+        1 - (1 - level) / n_points
+    )  # one comparison of all points, and one of each but the first
+    layers, first, second = (error_directions(one, ys) for one in (predictions, *iterates))
     apart = 1 - (first * second).sum(-1).mean(0)
-    chosen = apart.topk(round(DISAGREEING_SHARE * n_prompts)).indices
+    chosen = apart.topk(round(disagreeing_share * n_prompts)).indices
     ahead = (layers * (first - second)).sum(-1).mean(0)[chosen]
     weights = bootstrap_weights(len(chosen), n_replicates, seed, with_original=True)
     everywhere = bootstrap_weights(n_prompts, n_replicates, seed, with_original=True)
-    residuals = [one[..., 1:].double() - ys[:, 1:] for one in (said, *iterates)]
+    residuals = [one[..., 1:].double() - ys[:, 1:] for one in (predictions, *iterates)]
     by_examples = _point_cosines(everywhere, residuals[0], residuals[1]) - _point_cosines(
         everywhere, residuals[0], residuals[2]
     )
-    log_ratios = _log_ratios(*(one[..., 1:].double() for one in (said, *iterates)))
+    log_ratios = _log_ratios(*(one[..., 1:].double() for one in (predictions, *iterates)))
     log_ratio = everywhere @ log_ratios / n_prompts
-    return Duel(
+    return PairwiseTest(
         names=names,
         n_prompts=len(chosen),
         ahead=Estimate.of(weights @ ahead / weights.sum(1), strict),
@@ -113,13 +109,13 @@ def duel(
 
 
 def _log_ratios(
-    said: Float[Tensor, "layer prompt point"],
+    predictions: Float[Tensor, "layer prompt point"],
     first: Float[Tensor, "layer prompt point"],
     second: Float[Tensor, "layer prompt point"],
 ) -> Float[Tensor, " prompt"]:
     """Log-likelihood of every prompt's layers under the first reference less under the second."""
-    misses = [said - affine_fit(one, said) for one in (first, second)]
-    # One variance for both, or the worse reference would be forgiven for being the worse.
+    misses = [predictions - affine_fit(one, predictions) for one in (first, second)]
+    # One variance for both: with its own, the worse reference would be excused for its errors.
     variance = torch.stack([miss.square().mean((1, 2)) for miss in misses]).mean(0)
     safe = torch.where(variance > 0, variance, 1.0)[:, None, None]
     return ((misses[1].square() - misses[0].square()) / (2 * safe)).sum((0, 2))

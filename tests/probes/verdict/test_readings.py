@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from interp.analyses.beyond_growth import Readings
-from interp.analyses.comparisons import Comparison, comparison
-from interp.analyses.evaluation import Sample
 from interp.tasks import LinearRegression
+from probes.candidate import Candidate
 from probes.references import Prefixes
+from probes.verdict.readings import Readings
 
 STEPS = (2.0, 4.0, 6.0, 8.0)
-GD = comparison("gd", "gd", "gd", {"eta": 0.05})
+GD = Candidate.of("gd", "gd", "gd", {"eta": 0.05})
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +21,10 @@ def prefixes() -> Prefixes:
     return Prefixes(prompts.xs, prompts.ys)
 
 
-def readings(said: torch.Tensor, prefixes: Prefixes, *items: Comparison) -> Readings:
+def readings(said: torch.Tensor, prefixes: Prefixes, *items: Candidate) -> Readings:
     """As if similarity of errors had found step 0 best for every layer."""
     similarity = {item.name: -torch.arange(len(item.grid.steps)).expand(4, -1) for item in items}
-    sample = Sample(prefixes.xs, prefixes.ys, said)
-    return Readings.of(sample, range(4), items, {n: s.double() for n, s in similarity.items()})
+    return Readings.of(said, prefixes, items, {n: s.double() for n, s in similarity.items()})
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])
@@ -35,7 +33,7 @@ def test_a_read_out_that_noise_shrinks_still_fits(prefixes, noise):
     generator = torch.Generator().manual_seed(1)
     added = noise * torch.randn(iterates.shape, dtype=torch.float64, generator=generator)
     said = 0.3 * (iterates + added)
-    found = readings(said, prefixes, GD).misfit("gd")
+    found = readings(said, prefixes, GD).lack_of_fit("gd")
     errors = (said - prefixes.ys)[..., 1:].square().sum((1, 2))
     expected = (0.3 * added[..., 1:]).square().sum((1, 2)) / errors
     assert found.unshared.value == pytest.approx(expected.mean().item(), rel=0.05, abs=1e-3)
@@ -43,9 +41,9 @@ def test_a_read_out_that_noise_shrinks_still_fits(prefixes, noise):
 
 
 def test_a_member_that_diverges_leaves_the_others_their_fit(prefixes):
-    diverging = comparison("gd-fast", "gd", "gd", {"eta": 5.0})
+    diverging = Candidate.of("gd-fast", "gd", "gd", {"eta": 5.0})
     assert not diverging.reference.predictions(prefixes, diverging.grid.steps).isfinite().all()
     said = GD.reference.predictions(prefixes, STEPS)
-    found = readings(said, prefixes, diverging, GD).misfit("gd")
+    found = readings(said, prefixes, diverging, GD).lack_of_fit("gd")
     assert found.reference == "gd"
     assert abs(found.systematic.value) < 0.005

@@ -1,4 +1,4 @@
-"""How the matching step grows from layer to layer.
+"""The constant number of steps a layer that explains all layers best.
 
 The size of a similarity does not tell algorithms apart: with its step free in every layer, a slower
 algorithm imitates a faster one. What tells them apart is whether one constant number of steps a
@@ -26,7 +26,7 @@ N_RAMP_STEPS = 32
 
 
 @dataclass(frozen=True)
-class Ramp:
+class ConstantRateFit:
     """A growth of steps with depth: flat, then a constant rate, then flat again."""
 
     score: Float[Tensor, " replicate"]
@@ -38,7 +38,7 @@ class Ramp:
     first_step: Float[Tensor, " replicate"]
     last_step: Float[Tensor, " replicate"]
     depth: Float[Tensor, " layer"]
-    """Depth of each layer of the table, see `fit_ramp`."""
+    """Depth of each layer of the table, see `fit_constant_rate`."""
 
     @property
     def rate(self) -> Float[Tensor, " replicate"]:
@@ -57,15 +57,15 @@ class Ramp:
         return self.depth[self.last_layer.long()] - self.depth[self.first_layer.long()]
 
 
-def fit_ramp(
+def fit_constant_rate(
     similarity: Float[Tensor, "replicate layer step"],
     grid: StepGrid,
     *,
     law: Law = "linear",
     depth: Float[Tensor, " layer"] | None = None,
     min_layers: int = 3,
-) -> Ramp:
-    """The ramp with the highest mean similarity ("constant-rate similarity" for the linear law).
+) -> ConstantRateFit:
+    """Fits the ramp with the highest mean similarity (for the linear law, the constant rate).
 
     Every ramp is a row of weights on the table of similarities, so the search over all windows of
     layers and all pairs of end steps is one sparse matrix product for all replicates together.
@@ -102,17 +102,7 @@ def fit_ramp(
     best = scores.argmax(0)
     first_layer, last_layer, first_step, last_step = torch.from_numpy(windows[best]).unbind(1)
     score = torch.from_numpy(scores.max(0))
-    return Ramp(score, first_layer, last_layer, first_step, last_step, depth)
-
-
-def flat_score(similarity: Float[Tensor, "replicate layer step"]) -> Float[Tensor, " replicate"]:
-    """Mean similarity over layers of the best single step for all layers: no growth at all."""
-    return similarity.mean(1).amax(-1)
-
-
-def free_score(similarity: Float[Tensor, "replicate layer step"]) -> Float[Tensor, " replicate"]:
-    """Mean similarity over layers with the best step of each layer: any growth."""
-    return similarity.amax(-1).mean(-1)
+    return ConstantRateFit(score, first_layer, last_layer, first_step, last_step, depth)
 
 
 @cache
@@ -157,7 +147,7 @@ def _between(first: np.ndarray, last: np.ndarray, progress: np.ndarray, law: Law
 
 
 def end_step_spacing(grid: StepGrid) -> float:
-    """The mean distance between the end steps that `fit_ramp` tries, in coordinates."""
+    """The mean distance between the end steps that `fit_constant_rate` tries, in coordinates."""
     x = grid.coordinates()
     return (x[-1] - x[0]).item() / (min(N_RAMP_STEPS, len(grid.steps)) - 1)
 

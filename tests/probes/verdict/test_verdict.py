@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
 
-from probes.conclusion import conclude
 from probes.controls.bootstrap import bootstrap_weights
 from probes.estimate import Estimate
 from probes.matching import StepGrid
 from probes.references import Prefixes, build_reference
 from probes.similarity import error_directions, group_similarity
-from probes.verdict import Evidence, Finding
-from probes.weighing import Contender, weigh
+from probes.verdict import Evidence, Measure, MeasureFinding, Reason, conclude
+from probes.verdict.constant_rates import Contender, compare_constant_rates
 
+SIM, R2 = Measure.SIMILARITY, Measure.PREDICTION
 N_PROMPTS, N_GROUPS, N_LAYERS = 384, 48, 7
 N_DIMS, N_POINTS = 4, 9
 
@@ -77,7 +76,8 @@ def contenders(layers, names=tuple(REFERENCES)):
 
 def judged(layers, names=tuple(REFERENCES)):
     depth = torch.arange(len(layers), dtype=torch.float64)
-    return weigh("SimE", contenders(layers, names), list(range(1, len(layers) + 1)), depth)
+    places = list(range(1, len(layers) + 1))
+    return compare_constant_rates(SIM, contenders(layers, names), places, depth)
 
 
 def noisy(said, seed, amount=0.1):
@@ -87,10 +87,10 @@ def noisy(said, seed, amount=0.1):
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(("name", "rate"), [("newton", 1), ("newton", 3), ("gd", 1), ("gd", 50)])
-def test_what_was_planted_stands_alone_at_its_rate(name, rate, seed):
+def test_what_was_planted_is_retained_alone_at_its_rate(name, rate, seed):
     steps = [rate * layer for layer in range(1, N_LAYERS + 1)]
     verdict = conclude([judged(noisy(predictions(name, steps), seed))])
-    assert verdict.answer == name, verdict.text
+    assert verdict.answer == name, str(verdict)
     assert verdict.steps_per_layer == pytest.approx(rate, rel=0.15)
     low, high = verdict.interval
     assert 0 < high - low < rate / 2
@@ -105,9 +105,6 @@ def test_newton_is_linear_and_gradient_descent_imitating_it_exponential():
     assert laws["newton"].law == "linear"
     assert laws["gd-adaptive"].law == "log-linear"
     assert laws["gd-adaptive"].evidence_ratio < 1 < laws["newton"].evidence_ratio
-    text = conclude([finding], {"gd": "gradient descent"}).text
-    assert "grows linearly with depth" in text
-    assert "gradient descent: " in text.split("Ruled out: ")[1]
 
 
 def test_layers_that_all_say_the_same_run_nothing():
@@ -115,7 +112,7 @@ def test_layers_that_all_say_the_same_run_nothing():
     verdict = conclude([judged(noisy(same, 0, 0.05))])
     assert verdict.answer == "none"
     assert (verdict.steps_per_layer, verdict.interval) == (None, None)
-    assert "need not grow" in verdict.text
+    assert verdict.closest[1].reason == Reason.NO_GROWTH
 
 
 def test_layers_that_say_noise_run_nothing():
@@ -129,11 +126,11 @@ def test_twins_of_two_families_leave_it_undecided():
     newton = contenders(layers, ("newton",))[0]
     twin = Contender("other", "other", newton.grid, newton.similarity)
     depth = torch.arange(N_LAYERS, dtype=torch.float64)
-    finding = weigh("SimE", [newton, twin], list(range(N_LAYERS)), depth)
-    verdict = conclude([finding], {"other": "something else"})
+    finding = compare_constant_rates(SIM, [newton, twin], list(range(N_LAYERS)), depth)
+    verdict = conclude([finding])
     assert verdict.answer == "undecided"
-    assert set(verdict.standing) == {"newton", "other"}
-    assert "newton, something else explain the layers equally well" in verdict.text
+    assert set(verdict.retained) == {"newton", "other"}
+    assert not verdict.is_contradictory
 
 
 def test_members_of_one_family_do_not_make_it_undecided():
@@ -141,7 +138,7 @@ def test_members_of_one_family_do_not_make_it_undecided():
     newton = contenders(layers, ("newton",))[0]
     brother = Contender("newton-brother", "newton", newton.grid, newton.similarity)
     depth = torch.arange(N_LAYERS, dtype=torch.float64)
-    finding = weigh("SimE", [brother, newton], list(range(N_LAYERS)), depth)
+    finding = compare_constant_rates(SIM, [brother, newton], list(range(N_LAYERS)), depth)
     assert conclude([finding]).answer == "newton"
     assert finding.representative("newton").name == "newton"
 
@@ -150,7 +147,7 @@ def test_dead_layers_share_a_depth():
     steps = [2.0, 4.0, 4.0, 6.0, 8.0, 8.0, 10.0]
     depth = torch.tensor([0, 1, 1, 2, 3, 3, 4], dtype=torch.float64)
     rows = contenders(noisy(predictions("newton", steps), 0))
-    verdict = conclude([weigh("SimE", rows, list(range(1, 8)), depth)])
+    verdict = conclude([compare_constant_rates(SIM, rows, list(range(1, 8)), depth)])
     assert verdict.answer == "newton"
     assert verdict.steps_per_layer == pytest.approx(2, rel=0.15)
 
@@ -158,9 +155,11 @@ def test_dead_layers_share_a_depth():
 def test_what_a_control_reaches_as_well_is_no_evidence():
     layers = noisy(predictions("newton", range(1, N_LAYERS + 1)), 0)
     depth = torch.arange(N_LAYERS, dtype=torch.float64)
-    finding = weigh("SimE", contenders(layers), list(range(N_LAYERS)), depth, control=0.999)
+    rows, places = contenders(layers), list(range(N_LAYERS))
+    finding = compare_constant_rates(SIM, rows, places, depth, control=0.999)
     assert conclude([finding]).answer == "none"
-    assert "no better than the control's 0.999" in conclude([finding]).text
+    assert finding.control == 0.999
+    assert {item.reason for item in finding.evidence} <= {Reason.LIKE_CONTROL, Reason.UNLIKE}
 
 
 @pytest.mark.parametrize("n_layers", [0, 1, 2])
@@ -170,17 +169,17 @@ def test_too_few_layers_are_silent(n_layers):
         Contender(c.name, c.family, c.grid, c.similarity[:, :n_layers]) for c in contenders(layers)
     ]
     depth = torch.arange(n_layers, dtype=torch.float64)
-    finding = weigh("SimE", rows, list(range(n_layers)), depth)
-    assert finding == Finding("SimE", ())
+    finding = compare_constant_rates(SIM, rows, list(range(n_layers)), depth)
+    assert finding == MeasureFinding(SIM, ())
     assert conclude([finding]).answer == "none"
 
 
 def test_needs_contenders():
     with pytest.raises(ValueError, match="contenders is empty"):
-        weigh("SimE", [], [1, 2, 3], torch.arange(3).double())
+        compare_constant_rates(SIM, [], [1, 2, 3], torch.arange(3).double())
 
 
-def evidence(name, *, stands, family=None, behind=0.0, rate=1.0):
+def evidence(name, *, is_retained, family=None, behind=0.0, rate=1.0):
     nothing = Estimate(0.0, 0.0, 0.0)
     return Evidence(
         name=name,
@@ -188,110 +187,77 @@ def evidence(name, *, stands, family=None, behind=0.0, rate=1.0):
         constant_rate=Estimate(0.9 - behind, 0.9, 0.9),
         behind=Estimate(behind, behind, behind),
         constraint_loss=nothing,
+        extra_loss=nothing,
         growth_gain=nothing,
         rate=Estimate(rate, rate - 0.1, rate + 0.1),
         first_layer=1,
         last_layer=5,
         law="linear",
         evidence_ratio=40.0,
-        stands=stands,
-        reason="it says so" if stands else "it fell",
+        reason=Reason.RETAINED if is_retained else Reason.BEHIND,
     )
 
 
-def finding(measure, *, standing, fallen=(), rate=1.0):
-    stand = [
-        evidence(name, stands=True, behind=0.001 * rank, rate=rate)
-        for rank, name in enumerate(standing)
+def finding(measure, *, retained, rejected=(), rate=1.0):
+    kept = [
+        evidence(name, is_retained=True, behind=0.001 * rank, rate=rate)
+        for rank, name in enumerate(retained)
     ]
-    fall = [evidence(name, stands=False, behind=0.1) for name in fallen]
-    return Finding(measure, (*stand, *fall))
+    others = [evidence(name, is_retained=False, behind=0.1) for name in rejected]
+    return MeasureFinding(measure, (*kept, *others))
 
 
 class TestConclude:
-    def test_juries_that_agree_answer_with_the_first_ones_rate(self):
+    def test_measures_that_agree_answer_with_the_first_ones_rate(self):
         verdict = conclude(
             [
-                finding("R^2", standing=["newton"], fallen=["gd"], rate=3.0),
-                finding("SimE", standing=["newton", "gd"], rate=2.0),
-            ],
-            {"newton": "Iterative Newton"},
+                finding(R2, retained=["newton"], rejected=["gd"], rate=3.0),
+                finding(SIM, retained=["newton", "gd"], rate=2.0),
+            ]
         )
         assert verdict.answer == "newton"
         assert verdict.steps_per_layer == 3.0
         assert verdict.interval == pytest.approx((2.9, 3.1))
-        assert verdict.text == (
-            "Iterative Newton at 3.00 (95 % interval 2.90 to 3.10) steps a layer, from layer 1 to "
-            "layer 5, by R^2 and by SimE. Its matching step grows linearly with depth (evidence "
-            "ratio 40 over exponential growth).\n\nRuled out: gd: it fell."
+        assert [item.name for _, item in verdict.rejected] == ["gd"]
+        assert str(verdict) == (
+            "newton, newton: 3 steps a layer (2.9 to 3.1), layers 1 to 5, by prediction"
         )
 
     def test_the_namesake_is_quoted_before_a_variant_that_fits_better(self):
-        variant = evidence("newton-fixed", family="newton", stands=True, rate=2.0)
-        namesake = evidence("newton", stands=True, behind=0.001, rate=3.0)
-        fallen = evidence("newton", stands=False, behind=0.1)
-        by_r2, by_sim = Finding("R^2", (variant, fallen)), Finding("SimE", (variant, namesake))
-        assert conclude([by_r2, by_sim]).steps_per_layer == 3.0
-        assert (
-            "by R^2 (the latter as newton-fixed, 2.00 steps a layer)"
-            in conclude([by_r2, by_sim]).text
-        )
+        variant = evidence("newton-fixed", family="newton", is_retained=True, rate=2.0)
+        namesake = evidence("newton", is_retained=True, behind=0.001, rate=3.0)
+        rejected = evidence("newton", is_retained=False, behind=0.1)
+        by_r2 = MeasureFinding(R2, (variant, rejected))
+        by_similarity = MeasureFinding(SIM, (variant, namesake))
+        verdict = conclude([by_r2, by_similarity])
+        assert verdict.steps_per_layer == 3.0
+        assert verdict.quoted == (by_similarity, namesake)
         alone = conclude([by_r2])
         assert alone.steps_per_layer == 2.0
-        assert alone.text.startswith("Newton (as newton-fixed) at 2.00")
-        assert alone.ruled_out == ()
+        assert alone.quoted == (by_r2, variant)
+        assert alone.rejected == ()
 
-    def test_the_error_rate_is_quoted_at_the_end(self):
-        plain = conclude([finding("SimE", standing=["newton"])])
-        quoting = plain.quoting("It is right in 99 %.")
-        assert quoting.error_rate == "It is right in 99 %."
-        assert quoting.text == f"{plain.text}\n\nIt is right in 99 %."
-        assert replace(quoting, text=plain.text, error_rate="") == plain
-
-    def test_it_prints_in_paragraphs_of_short_lines(self):
-        text = f"{'word ' * 50}\n\n{'more ' * 30}".strip()
-        lines = str(replace(conclude([finding("SimE", standing=["newton"])]), text=text)).split(
-            "\n"
-        )
-        assert max(map(len, lines)) <= 100
-        assert " ".join(lines).split() == text.split()
-        assert [line[:4] for line in lines] == ["word", "word", "word", "", "more", "more"]
-
-    @pytest.mark.parametrize("length", range(88, 101))
-    def test_no_line_ends_between_a_number_and_its_unit(self, length):
-        plain = conclude([finding("SimE", standing=["newton"])])
-        text = f"{'x' * length} 25 % of read-outs {'y ' * 40}".strip()
-        lines = str(replace(plain, text=text)).split("\n")
-        assert " ".join(lines) == text
-        assert any("25 %" in line for line in lines)
-        assert any("read-outs" in line for line in lines)
-
-    def test_close_laws_are_not_told_apart(self):
-        close = [replace(evidence("newton", stands=True), evidence_ratio=2.0)]
-        text = conclude([Finding("SimE", tuple(close))]).text
-        assert "linearly or exponentially about equally well" in text
-
-    def test_juries_that_contradict_each_other_leave_both_standing(self):
+    def test_measures_that_contradict_each_other_leave_both_retained(self):
         verdict = conclude(
-            [finding("R^2", standing=["newton"]), finding("SimE", standing=["gd"], rate=9.0)]
+            [finding(R2, retained=["newton"]), finding(SIM, retained=["gd"], rate=9.0)]
         )
         assert verdict.answer == "undecided"
-        assert verdict.standing == ("newton", "gd")
-        assert "are each favoured by one measure" in verdict.text
+        assert verdict.retained == ("newton", "gd")
+        assert verdict.is_contradictory
 
-    def test_a_jury_in_which_all_fell_is_silent(self):
-        silent = finding("R^2", standing=[], fallen=["newton", "gd"])
-        verdict = conclude([silent, finding("SimE", standing=["gd"], rate=9.0)])
+    def test_a_measure_that_rejects_all_does_not_count(self):
+        silent = finding(R2, retained=[], rejected=["newton", "gd"])
+        verdict = conclude([silent, finding(SIM, retained=["gd"], rate=9.0)])
         assert verdict.answer == "gd"
         assert verdict.steps_per_layer == 9.0
-        assert "by SimE" in verdict.text
-        assert "R^2" not in verdict.text
+        assert verdict.quoted[0].measure == SIM
+        assert not verdict.is_contradictory
 
-    def test_all_silent_is_none_and_names_what_came_closest(self):
-        verdict = conclude([finding("R^2", standing=[], fallen=["newton"])])
+    def test_nothing_retained_is_none_and_has_what_came_closest(self):
+        verdict = conclude([finding(R2, retained=[], rejected=["newton"])])
         assert verdict.answer == "none"
-        assert "newton comes closest, but it fell" in verdict.text
-        assert "fewer than three layers" in conclude([Finding("R^2", ())]).text
+        assert verdict.closest[1].name == "newton"
+        assert conclude([MeasureFinding(R2, ())]).closest is None
         assert conclude([]).answer == "none"
 
     def test_an_estimate_is_the_first_replicate_with_the_spread_of_the_others(self):
