@@ -9,7 +9,6 @@ from typing import Any
 from interp.calibration.quoting import quoted_error_rate
 from interp.plots.style import reference_label
 from interp.results.result import MatchResult
-from probes.estimate import Estimate
 from probes.references import family_phrase
 from probes.verdict import Evidence, LackOfFit, Measure, MeasureFinding, Reason, Verdict
 
@@ -297,15 +296,6 @@ def _less_likely(verdict: Verdict, family: str) -> str:
                 f"({test.bits:.2g} bits a prompt)"
             )
     return "the layers are less likely under it"
-
-
-def estimate_text(estimate: Estimate, digits: int) -> tuple[str, str | None]:
-    """A number and its interval, if it has one."""
-    value, low, high = (
-        f"{part:.{digits}f}" for part in (estimate.value, estimate.low, estimate.high)
-    )
-    low = low.removeprefix("-") if float(low) == 0 else low
-    return value, None if low == high else f"{low} to {high}"
 
 
 def _capital(text: str) -> str:
