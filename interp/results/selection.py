@@ -11,12 +11,12 @@ import xarray
 from jaxtyping import Bool, Float
 
 from interp.results.result import MatchResult
-from probes.verdict import Evidence, MeasureFinding
+from probes.verdict import DEFAULT_CRITERIA, Evidence, MeasureFinding
 
 Measure = Literal["similarity", "prediction", "weights", "filtered_query"]
 """Similarity of errors (SimE), or R^2 of an iterate's prediction, weights or filtered query."""
 
-READABLE = 0.1
+READABLE = DEFAULT_CRITERIA.min_direct_r2
 """Steps have a meaning where the best R^2 is above this; below, any step is as good."""
 AT_LEAST = "≥"
 
@@ -130,15 +130,11 @@ def evidence_by(result: MatchResult, measure: Measure) -> dict[str, Evidence]:
     return {}
 
 
-def leading_finding(result: MatchResult) -> MeasureFinding | None:
-    """The finding whose rate the verdict quotes, else the first that found anything."""
-    verdict = result.verdict
-    if verdict.quoted:
-        return verdict.quoted[0]
-    return next((finding for finding in verdict.findings if finding.evidence), None)
-
-
 def leading_measure(result: MatchResult) -> Measure:
     """The measure that the verdict quotes; similarity of errors where it quotes none."""
-    finding = leading_finding(result)
+    verdict = result.verdict
+    if verdict.quoted:
+        finding: MeasureFinding | None = verdict.quoted[0]
+    else:
+        finding = next((finding for finding in verdict.findings if finding.evidence), None)
     return finding.measure.value if finding else "similarity"

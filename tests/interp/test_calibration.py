@@ -504,7 +504,7 @@ def test_a_withheld_reference_is_not_among_the_evidence():
     assert "newton" in families
     online = Cell("ogd", 1, 128, n_dims=3, n_layers=3, seed=1000, control="reference withheld")
     verdict = verdict_on(build(online, 0), settings, online.withheld)
-    assert "ogd" not in {item.family for item in verdict.stepless}
+    assert "ogd" not in {item.family for item in verdict.non_iterative}
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])

@@ -59,7 +59,7 @@ class TestVerdicts:
         verdict = newton_result.verdict
         assert verdict.answer == "newton", str(verdict)
         assert verdict.steps_per_layer == pytest.approx(2, abs=0.1)
-        assert verdict.text.startswith("Iterative Newton")
+        assert newton_result.text.startswith("The layers follow Iterative Newton")
         assert "grows linearly with depth" in str(verdict)
 
     def test_the_direct_protocol_counts_newtons_steps(self, newton_result: MatchResult):

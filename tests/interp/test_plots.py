@@ -23,6 +23,7 @@ from plotly.colors import get_colorscale, unlabel_rgb
 from plotly.graph_objects import Figure, Scatter
 
 from interp import plots
+from interp.analyses.direct import TARGETS
 from interp.plots.curve import UNCHANGED
 from interp.plots.style import (
     FAMILY_LABELS,
@@ -33,7 +34,9 @@ from interp.plots.style import (
 )
 from interp.results.result import MatchResult
 from interp.results.selection import READABLE
+from probes import verdict
 from probes.references import family_phrase
+from probes.verdict import DEFAULT_CRITERIA
 
 PICTURES: dict[str, Callable[[MatchResult], Figure]] = {
     "curve": plots.curve,
@@ -326,5 +329,6 @@ def _from_hex(colour: str) -> tuple[int, ...]:
 
 def test_words_and_thresholds_are_those_of_the_analysis():
     assert {family: family_phrase(family) for family in FAMILY_LABELS} == FAMILY_LABELS
+    assert tuple(TARGETS) == verdict.TARGETS
     assert DEFAULT_CRITERIA.dead == UNCHANGED
     assert DEFAULT_CRITERIA.min_direct_r2 == READABLE
