@@ -59,7 +59,7 @@ def read_backbone(directory: Path) -> PreTrainedModel:
                     model, report = unwrapped, of_unwrapped
                     break
     except (
-        OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError,
+        OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError,
         ZeroDivisionError, SafetensorError, StrictDataclassError,
     ) as error:  # fmt: skip
         if isinstance(error, CheckpointError):
@@ -97,6 +97,9 @@ def check_config(file: Path) -> None:
         ) from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{file}: holds a {type(config).__name__}, expected an object")
+    kinds = config.get("architectures") or []
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+        raise CheckpointError(f"{file}: architectures is {kinds!r}, expected a list of names")
     for path, value in _numbers(config, ""):
         if not math.isfinite(value):
             raise CheckpointError(f"{file}: {path} is {value}, expected a finite number")

@@ -55,9 +55,9 @@ def check_archive(file: Path) -> None:
     Raises:
         CheckpointError: A part of the archive is damaged.
     """
-    if not zipfile.is_zipfile(file):
-        return
     try:
+        if not zipfile.is_zipfile(file):
+            return
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
     except (

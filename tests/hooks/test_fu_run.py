@@ -252,14 +252,21 @@ def test_pickles_that_carry_code_are_refused_and_not_run(
     assert not target.exists()
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "list"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "disks", "list"])
 def test_damaged_files(author: TransformerModel, tmp_path: Path, damage: str) -> None:
     file = write_run(tmp_path, author.state_dict()) / "state.pt"
     whole = file.read_bytes()
     if damage == "list":
         torch.save([1, 2], file)
     else:
-        content = {"truncated": whole[: len(whole) // 2], "empty": b"", "text": b"hello " * 50}
+        disks = bytearray(whole)  # an archive that says it is one of several
+        disks[whole.rindex(b"PK\x06\x07") + 16] = 7
+        content = {
+            "disks": bytes(disks),
+            "truncated": whole[: len(whole) // 2],
+            "empty": b"",
+            "text": b"hello " * 50,
+        }
         file.write_bytes(content[damage])
     with pytest.raises(CheckpointError, match=rf"{file.name}: (not a file|refused|holds a list)"):
         load_checkpoint(tmp_path)

@@ -400,6 +400,8 @@ def test_what_takes_no_part_in_predictions_may_be_missing_or_too_much(tmp_path: 
         ({"n_head": 3}, "not a readable Hugging Face model"),
         ({"n_layer": "2"}, "not a readable Hugging Face model .*n_layer"),
         ({"activation_function": "wave"}, "not a readable Hugging Face model"),
+        ({"architectures": 3}, "architectures is 3, expected a list of names"),
+        ({"dtype": 1.5}, "not a readable Hugging Face model"),
         ({"model_type": "nothing"}, "not a readable Hugging Face model"),
     ],
 )
