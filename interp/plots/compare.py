@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 import numpy as np
 import xarray
-from markupsafe import Markup
 from plotly.graph_objects import Figure, Scatter
 
 from interp.analyses.comparison_result import ModelComparison
 from interp.plots.marks import error_bars
 from interp.plots.panel import Panel, axis_of_layers, draw
 from interp.plots.step_axis import StepAxis
-from interp.plots.style import DASHES, MUTED, SYMBOLS, Look, reference_look
+from interp.plots.style import MUTED, Look, model_looks, reference_look
 from interp.results.selection import steps_of
 
-COLOURS = (
-    "#0072b2", "#d55e00", "#007a5a", "#cc79a7", "#1f2328",
-    "#56b4e9", "#b87a00", "#332288", "#882255", "#999933",
-)  # fmt: skip
-"""Okabe and Ito's, darkened where they are too light for lines, and further ones."""
-DASH_ARRAYS = dict(zip(DASHES, ("", "6 3", "2 2", "9 3", "6 2 2 2", "9 2 2 2"), strict=True))
-CHARACTERS = dict(zip(SYMBOLS, "●■◆▲✚✖▼★", strict=True))
 SHORT_LABELS = {"newton": "Newton", "gd": "GD", "ogd": "OGD", "ols": "OLS"}
 SPREAD = 0.6
 """Width over which the models are spread about a reference's place on the axis."""
@@ -150,29 +142,6 @@ def plot_conditioned_excess(comparison: ModelComparison) -> Figure:
     traces = _lines(comparison.summary, "kappa", "kappa_excess")
     y = _error_axis("squared error / d above OLS", comparison.summary.kappa_excess)
     return draw(Panel("Excess over OLS", traces, KAPPA_AXIS, y))
-
-
-def model_looks(names: Sequence[str]) -> Mapping[str, Look]:
-    """A colour, a dash and a symbol for every model; all three repeat only after 120 models."""
-    return {
-        name: Look(
-            escape(name),
-            COLOURS[index % len(COLOURS)],
-            DASHES[index % len(DASHES)],
-            SYMBOLS[index % len(SYMBOLS)],
-        )
-        for index, name in enumerate(names)
-    }
-
-
-def swatch(look: Look) -> Markup:
-    """A line and a marker as they are in the pictures, as inline SVG."""
-    return Markup(
-        '<svg class="swatch" viewBox="-17 -8 34 16" width="34" height="16" aria-hidden="true">'
-        f'<path d="M-17 0H17" stroke="{look.colour}" stroke-width="2" '
-        f'stroke-dasharray="{DASH_ARRAYS[look.dash]}"/><text fill="{look.colour}" font-size="12" '
-        f'text-anchor="middle" dominant-baseline="central">{CHARACTERS[look.symbol]}</text></svg>'
-    )
 
 
 def _best(summary: xarray.Dataset, axis: str, score: str) -> Iterator[Scatter]:

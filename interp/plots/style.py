@@ -6,7 +6,7 @@ repeat every distinction for those who print.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -92,6 +92,11 @@ MEASURE_LABELS: dict[Measure, str] = {
     "weights": "by R² of the weight vector",
     "filtered_query": "by R² of the filtered query",
 }
+MODEL_COLOURS = (
+    "#0072b2", "#d55e00", "#007a5a", "#cc79a7", "#1f2328",
+    "#56b4e9", "#b87a00", "#332288", "#882255", "#999933",
+)  # fmt: skip
+"""Okabe and Ito's, darkened where they are too light for lines, and further ones."""
 SPARE_COLOURS = ("#cc79a7", "#332288", "#882255", "#117733", "#999933")
 
 
@@ -118,6 +123,19 @@ def ordered_looks(labels: Sequence[str]) -> list[Look]:
         Look(escape(label), colour, DASHES[index % len(DASHES)], SYMBOLS[index % len(SYMBOLS)])
         for index, (label, colour) in enumerate(zip(labels, colours, strict=True))
     ]
+
+
+def model_looks(names: Sequence[str]) -> Mapping[str, Look]:
+    """A colour, a dash and a symbol for every model; all three repeat only after 120 models."""
+    return {
+        name: Look(
+            escape(name),
+            MODEL_COLOURS[index % len(MODEL_COLOURS)],
+            DASHES[index % len(DASHES)],
+            SYMBOLS[index % len(SYMBOLS)],
+        )
+        for index, name in enumerate(names)
+    }
 
 
 def _spare_look(name: str) -> Look:

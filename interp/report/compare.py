@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from interp.analyses.comparison_result import ModelComparison
 from interp.plots.compare import (
-    model_looks,
     plot_conditioned_excess,
     plot_conditioning,
     plot_differences,
@@ -17,14 +18,18 @@ from interp.plots.compare import (
     plot_layer_errors,
     plot_match_curves,
     plot_similarities,
-    swatch,
 )
+from interp.plots.style import DASHES, SYMBOLS, Look, model_looks
 from interp.report.compare_tables import comparison_tables
 from interp.report.page import Lead, Page
 from interp.report.section import Section, written_section
 from interp.report.task_text import task_words
 from interp.report.verdict_text import error_rate, short_answer
 from interp.versions import versions_text
+
+DASH_ARRAYS = dict(zip(DASHES, ("", "6 3", "2 2", "9 3", "6 2 2 2", "9 2 2 2"), strict=True))
+CHARACTERS = dict(zip(SYMBOLS, "●■◆▲✚✖▼★", strict=True))
+"""SVG's dashes and characters for the lines and markers of the pictures."""
 
 
 def write_report(comparison: ModelComparison, path: str | Path) -> None:
@@ -68,7 +73,7 @@ def comparison_page(comparison: ModelComparison) -> Page:
             ("Command", provenance["command"]),
         ),
         details=(("Everything, as stored", json.dumps(provenance, indent=2, ensure_ascii=False)),),
-        models=[(name, swatch(look)) for name, look in model_looks(comparison.names).items()],
+        models=[(name, _swatch(look)) for name, look in model_looks(comparison.names).items()],
     )
 
 
@@ -134,3 +139,13 @@ def calibration_words(comparison: ModelComparison) -> str:
     provenances = [comparison.match(name).provenance for name in comparison.names]
     sentences = (error_rate(one["readout"], one["prompts"]) for one in provenances)
     return " ".join(dict.fromkeys(sentences))
+
+
+def _swatch(look: Look) -> Markup:
+    """A line and a marker as they are in the pictures, as inline SVG."""
+    return Markup(
+        '<svg class="swatch" viewBox="-17 -8 34 16" width="34" height="16" aria-hidden="true">'
+        f'<path d="M-17 0H17" stroke="{look.colour}" stroke-width="2" '
+        f'stroke-dasharray="{DASH_ARRAYS[look.dash]}"/><text fill="{look.colour}" font-size="12" '
+        f'text-anchor="middle" dominant-baseline="central">{CHARACTERS[look.symbol]}</text></svg>'
+    )
