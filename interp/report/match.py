@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.plots.style import reference_label
+from interp.report.error_text import error_text
 from interp.report.match_sections import last_steps_note, match_sections
 from interp.report.page import Lead, Page, environment
 from interp.report.section import Section, written_section
@@ -54,7 +55,7 @@ def match_page(result: MatchResult) -> Page:
         kicker="Which algorithm do its layers run?",
         heading=checkpoint,
         about=f"{_model(provenance)} · {_task(provenance)}",
-        lead=_lead(verdict_text(result)),
+        lead=_lead(verdict_text(result), error_text(result)),
         sections=sections,
         facts=_facts(provenance),
         details=(
@@ -82,13 +83,13 @@ def checkpoint_of(result: MatchResult) -> str:
     return str(result.provenance.get("checkpoint") or "unnamed model")
 
 
-def _lead(text: VerdictText) -> Lead:
+def _lead(text: VerdictText, errors: str | None) -> Lead:
     condition = f", if it is {text.rate_of}" if text.rate_of else ""
     interval = f"95 % interval {text.interval}" if text.interval else ""
     return Lead(
         headline=text.headline,
         number=(text.rate, f"steps per layer{condition}", interval) if text.rate else None,
-        paragraphs=text.paragraphs,
+        paragraphs=(*text.paragraphs, *([errors] if errors else [])),
         points=("Rejected", text.rejected),
         notes=(("How often such verdicts are right", text.error_rate),),
         is_open=text.is_open,
