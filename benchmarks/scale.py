@@ -27,7 +27,7 @@ import torch
 from hooks import build_model
 from hooks.capture import capture
 from interp.analyses.comparisons import default_comparisons, select
-from interp.analyses.direct import DirectTargets
+from interp.scoring.direct_targets import DirectTargets
 from interp.study import Pool
 from interp.study.cell import AnalysisCell, run_cell
 from interp.study.checkpoint import Checkpoint

@@ -53,7 +53,7 @@ class Candidate:
         return cls(name, family or reference.family, reference, *_grids(reference))
 
     def grid_of(self, target: str) -> StepGrid:
-        """The grid on which a target of `interp.analyses.direct` is evaluated."""
+        """The grid on which a target of `interp.scoring.direct_targets` is evaluated."""
         return self.prediction_grid if target == "prediction" else self.vector_grid
 
     def iterates(self, prefixes: Prefixes) -> Float[Tensor, "step prompt point"]:

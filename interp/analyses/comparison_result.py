@@ -18,10 +18,10 @@ from torch import Tensor
 
 from interp.analyses.assessment import Assessment
 from interp.analyses.benchmark_prompts import N_GROUPS, TABLE_REFERENCES
-from interp.analyses.scores import average
 from interp.results.netcdf import read_tree
 from interp.results.result import MatchResult
 from interp.results.saved import SavedResult
+from interp.scoring.scores import average
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import StepGrid, best_match
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from hooks.finite import NonFiniteError
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison, comparison, default_comparisons
-from interp.analyses.tables import BOUNDS
 from interp.scoring.layer_matches import N_REPLICATES, match_steps
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import batches
+from interp.scoring.tables import BOUNDS
 from interp.tasks import LinearRegression, Task
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import StepGrid

@@ -16,8 +16,6 @@ from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
 from hooks.wiring import check_wiring
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
-from interp.analyses.evaluation import evaluate
-from interp.analyses.fitting import fit_readouts
 from interp.analyses.judging import layer_scores
 from interp.analyses.match_settings import (
     DEFAULT_KINDS,
@@ -26,9 +24,11 @@ from interp.analyses.match_settings import (
     affordable,
     budget_of,
 )
-from interp.analyses.scores import Scores
 from interp.analyses.views import shown_kinds
+from interp.scoring.evaluation import evaluate
+from interp.scoring.readouts import fit_readouts
 from interp.scoring.saved_activations import SavedActivations
+from interp.scoring.scores import Scores
 from interp.scoring.stream import Progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of

@@ -19,8 +19,8 @@ from hooks.induced_weights import Induced, induce_weights
 from hooks.model import SequenceModel
 from hooks.shared_prefix import shares_prefixes
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
-from interp.analyses.scores import average
 from interp.scoring.layer_predictions import fit_layer_readouts
+from interp.scoring.scores import average
 from interp.scoring.stream import Progress
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of

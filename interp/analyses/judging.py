@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hooks.sites import Site
-from interp.analyses.evaluation import Matching
-from interp.analyses.scores import Scores
+from interp.scoring.evaluation import Matching
+from interp.scoring.scores import Scores
 from probes.verdict import LayerScores
 
 

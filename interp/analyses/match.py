@@ -22,14 +22,14 @@ from interp.analyses.convergence import N_PROMPTS as N_ORDER_PROMPTS
 from interp.analyses.convergence import measure_order
 from interp.analyses.examination import examine
 from interp.analyses.match_settings import MatchSettings, budget_of
-from interp.analyses.scores import Scores
 from interp.analyses.selectivity import error_selectivity, reference_selectivity
-from interp.analyses.tables import control_table, layer_table, reference_table
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
 from interp.analyses.views import choose_views, compute_views
 from interp.results.result import MatchResult, make_result
 from interp.scoring.saved_activations import SavedActivations
+from interp.scoring.scores import Scores
 from interp.scoring.stream import Progress
+from interp.scoring.tables import control_table, layer_table, reference_table
 from interp.tasks import Task
 from interp.versions import library_versions
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from hooks.activation_files import ActivationFile
 from hooks.capture import FinalNorm
-from interp.analyses.fitting import PromptBudget
 from interp.analyses.views import parse_show
+from interp.scoring.readouts import PromptBudget
 
 DEFAULT_KINDS = ("resid_post", "attn_out")
 N_GROUPS = 128
@@ -24,7 +24,7 @@ class MatchSettings:
     """Kinds of site to read, the verdict being about the first; by default those of
     `DEFAULT_KINDS` that the model has."""
     readout: Literal["matched", "raw"] = "matched"
-    """Whether references get a read-out of their own (see `interp.analyses.evaluation`)."""
+    """Whether references get a read-out of their own (see `interp.scoring.evaluation`)."""
     n_prompts: int = 4096
     """Prompts to evaluate on; as many more are used to fit read-outs."""
     seed: int = 0

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
-from interp.analyses.scores import Scores
-from interp.analyses.tables import Arrangement
+from interp.scoring.scores import Scores
+from interp.scoring.tables import Arrangement
 from probes.controls.bootstrap import interval
 from probes.controls.selectivity import selectivity
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from hooks.capture import capture
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters, select
-from interp.analyses.tables import BOUNDS
 from interp.scoring.layer_matches import match_steps
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import batches
+from interp.scoring.tables import BOUNDS
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
 from interp.versions import library_versions

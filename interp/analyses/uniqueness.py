@@ -13,12 +13,11 @@ from torch import Tensor
 
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison, select
-from interp.analyses.evaluation import Matching, Sample
-from interp.analyses.tables import BOUNDS, Arrangement
+from interp.scoring.evaluation import Matching, Sample
 from interp.scoring.layer_matches import own_readouts
+from interp.scoring.tables import BOUNDS, Arrangement
 from probes.controls.unique_variance import unique_variance
 from probes.disagreement import similarity_by_disagreement
-from probes.references import Prefixes
 from probes.references.divergence import bounded
 
 N_PROMPTS = 512
@@ -50,7 +49,7 @@ class Rivals:
         readout: Matching,
         standing: Sequence[str],
     ) -> Rivals:
-        """Takes the best steps from the tables of `interp.analyses.tables.reference_table`."""
+        """Takes the best steps from the tables of `interp.scoring.tables.reference_table`."""
         stepping = [item for item in comparisons if item.has_steps]
         closeness = {
             item.name: float(tables[item.name].best_similarity.isel(site=0).mean())
@@ -62,8 +61,8 @@ class Rivals:
         best: dict[str, str] = {}
         for item in ranked:
             best.setdefault(item.family, item.name)
-        xs, ys = sample.xs[:N_PROMPTS], sample.ys[:N_PROMPTS]
-        prefixes = Prefixes(xs, ys)
+        prefixes = sample.prefixes.part(0, N_PROMPTS)
+        xs, ys = prefixes.xs, prefixes.ys
         predictions = []
         for name in best.values():
             reference = select(comparisons, name).reference

@@ -67,8 +67,8 @@ def take_large_sample(cell: Cell) -> LargeSample:
     import numpy as np
 
     from interp.analyses.comparisons import default_comparisons, own_parameters, select
-    from interp.analyses.direct import DirectTargets
     from interp.calibration.models import planted
+    from interp.scoring.direct_targets import DirectTargets
     from interp.scoring.stream import batches
     from interp.tasks.compatibility import task_of
     from probes.matching import best_match

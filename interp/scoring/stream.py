@@ -20,10 +20,18 @@ Progress = Callable[[str, int, int], None]
 """Receives a stage's name, the prompts done and the prompts in all."""
 
 BATCH_SIZE = 512
+MAX_BYTES = 2**28
+"""Of the activations of one batch, about."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
     """A `Progress` that does nothing."""
+
+
+def prompts_per_batch(model: SequenceModel | SavedActivations, task: Task, n_sites: int) -> int:
+    """Prompts of a batch whose float32 activations fit `MAX_BYTES`, at most `BATCH_SIZE`."""
+    bytes_per_prompt = 4 * n_sites * task.n_points * model.config.d_model
+    return max(1, min(BATCH_SIZE, MAX_BYTES // bytes_per_prompt))
 
 
 def batches(

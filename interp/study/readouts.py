@@ -14,7 +14,7 @@ from einops import rearrange
 from hooks.capture import FinalNorm, capture
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison, default_comparisons, select
-from interp.analyses.direct import DirectTargets
+from interp.scoring.direct_targets import DirectTargets
 from interp.study.analysis import Analysis, at_least
 from interp.tasks import Task
 from probes.matching import best_match

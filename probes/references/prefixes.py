@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
@@ -27,6 +28,9 @@ class Decomposition:
     """U^T y / s: the minimum-norm least-squares weights, V^T w."""
     queries: Float[Tensor, "prompt point direction"]
     """V^T x_t: the input whose y is to be predicted."""
+
+
+_FIELDS = fields(Decomposition)
 
 
 class Prefixes:
@@ -140,6 +144,31 @@ class Prefixes:
         tolerance = 8 * self.n_dims * torch.finfo(null.dtype).eps
         is_null = null.norm(dim=-1) > tolerance * self.xs.norm(dim=-1)
         return torch.where((is_null & (self.rank < self.n_dims))[..., None], null, 0.0)
+
+    def part(self, start: int, stop: int) -> Prefixes:
+        """Some of the prompts, with their share of what has been decomposed."""
+        if start <= 0 and stop >= self.n_prompts:
+            return self
+        some = Prefixes(self.xs[start:stop], self.ys[start:stop])
+        if "decomposition" in self.__dict__:
+            parts = (getattr(self.decomposition, one.name)[start:stop] for one in _FIELDS)
+            some.decomposition = Decomposition(*parts)
+        return some
+
+    @classmethod
+    def joined(cls, parts: Sequence[Prefixes]) -> Prefixes:
+        """The prompts of all parts, of as many points each, decomposed where all parts are."""
+        if len(parts) == 1:
+            return parts[0]
+        whole = cls(torch.cat([part.xs for part in parts]), torch.cat([part.ys for part in parts]))
+        if all("decomposition" in part.__dict__ for part in parts):
+            whole.decomposition = Decomposition(
+                *(
+                    torch.cat([getattr(part.decomposition, one.name) for part in parts])
+                    for one in _FIELDS
+                )
+            )
+        return whole
 
     def __repr__(self) -> str:
         return f"Prefixes(prompts={self.n_prompts}, points={self.n_points}, dims={self.n_dims})"

@@ -13,10 +13,10 @@ from hooks.architectures.planted import build_planted
 from interp import plots
 from interp.analyses.comparisons import Comparison, default_comparisons
 from interp.analyses.convergence import measure_order
-from interp.analyses.evaluation import Sample
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
 from interp.report.match_sections import match_sections, order_note
 from interp.results.result import MatchResult
+from interp.scoring.evaluation import Sample
 from interp.tasks import LinearRegression, TwoLayerNetwork
 from probes.references import Prefixes
 
@@ -77,7 +77,7 @@ def rivals(comparisons) -> Rivals:
         )
         for item in comparisons
     }
-    sample = Sample(prompts.xs, prompts.ys, said)
+    sample = Sample(prefixes, said)
     return Rivals.of(sample, comparisons, tables, "raw", ("gd",))
 
 

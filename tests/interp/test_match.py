@@ -16,11 +16,11 @@ from hooks.architectures.gpt2 import GPT2, GPT2Config
 from hooks.architectures.planted import build_planted
 from hooks.capture import capture
 from interp.analyses.comparisons import default_comparisons, own_parameters, select
-from interp.analyses.fitting import fit_readouts
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings, budget_of
 from interp.results.netcdf import ResultError
 from interp.results.result import MatchResult, open_result
+from interp.scoring.readouts import fit_readouts
 from interp.tasks import LinearRegression
 from probes.references import OLS, Prefixes
 from probes.references.divergence import DivergenceWarning

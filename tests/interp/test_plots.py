@@ -23,7 +23,6 @@ from plotly.colors import get_colorscale, unlabel_rgb
 from plotly.graph_objects import Figure, Scatter
 
 from interp import plots
-from interp.analyses.direct import TARGETS
 from interp.plots.curve import UNCHANGED
 from interp.plots.style import (
     FAMILY_LABELS,
@@ -34,6 +33,7 @@ from interp.plots.style import (
 )
 from interp.results.result import MatchResult
 from interp.results.selection import READABLE
+from interp.scoring.direct_targets import TARGETS
 from probes import verdict
 from probes.references import family_phrase
 from probes.verdict import DEFAULT_CRITERIA

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from einops import rearrange
@@ -13,9 +13,9 @@ from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
-from interp.analyses.direct import DirectTargets
+from interp.scoring.direct_targets import DirectTargets
 from interp.scoring.saved_activations import SavedActivations
-from interp.scoring.stream import Progress, batches
+from interp.scoring.stream import Progress, batches, prompts_per_batch, silent
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.readout_fitting import ReadoutFitter
@@ -75,7 +75,8 @@ def fit_readouts(
     seeds: tuple[int, int],
     *,
     final_norm: FinalNorm = "official",
-    progress: Progress = lambda stage, done, total: None,
+    batch_size: int | None = None,
+    progress: Progress = silent,
 ) -> FittedReadouts:
     """Streams prompts through the model once and solves for all read-outs.
 
@@ -87,22 +88,27 @@ def fit_readouts(
         budget: How many prompts to use.
         seeds: Of the prompts to fit on, and of those to choose ridge strengths on; see `batches`.
         final_norm: See `hooks.capture`.
-        progress: Told of every batch.
+        batch_size: Prompts a batch; by default as many as suit the sites' size.
+        progress: Called after every batch.
     """
     fitted = _Fitters(model, task, sites, comparisons)
     held_out = _Fitters(model, task, sites, comparisons)
     total, done = budget.n_fit + budget.n_held_out, 0
     sizes = ((budget.n_fit, fitted, seeds[0]), (budget.n_held_out, held_out, seeds[1]))
+    batch_size = batch_size or prompts_per_batch(model, task, len(sites))
     for n_prompts, fitters, seed in sizes:
         start = 0
-        for prefixes, activations, _ in batches(model, task, sites, n_prompts, seed, final_norm):
+        for prefixes, activations, _ in batches(
+            model, task, sites, n_prompts, seed, final_norm, batch_size
+        ):
             fitters.update_layers(prefixes, activations)
             if n_direct := leading(budget.n_predictions, start, prefixes):
-                fitters.predictions.update(prefixes, activations, n_direct)
-                if fitters is fitted:
-                    fitters.update_references(prefixes, n_direct)
-            if n_direct := leading(budget.n_vectors, start, prefixes):
-                fitters.vectors.update(prefixes, activations, n_direct)
+                direct = prefixes.part(0, n_direct)
+                fitters.update_predictions(
+                    direct, activations[:, :n_direct], with_references=fitters is fitted
+                )
+                if n_vectors := leading(budget.n_vectors, start, prefixes):
+                    fitters.vectors.update(direct.part(0, n_vectors), activations[:, :n_vectors])
             start += prefixes.n_prompts
             done += prefixes.n_prompts
             progress("fitting read-outs", done, total)
@@ -125,13 +131,13 @@ class _DirectFitter:
         self,
         prefixes: Prefixes,
         activations: Float[Tensor, "site prompt point d_model"],
-        n_prompts: int,
+        known: Mapping[str, Float[Tensor, "_step prompt point"]] | None = None,
     ) -> None:
-        iterates = self.targets.compute(first_prompts(prefixes, n_prompts))
-        self.fitter.update(
-            _samples(activations[: self.n_sites, :n_prompts, 1:]),
-            rearrange(iterates, "prompt point target -> (prompt point) target"),
-        )
+        for start, stop, values in self.targets.parts(prefixes, known):
+            self.fitter.update(
+                _samples(activations[: self.n_sites, start:stop, 1:]),
+                rearrange(values, "prompt point target -> (prompt point) target"),
+            )
 
     def solve(self, held_out: _DirectFitter) -> DirectReadouts:
         readout = self.fitter.select(held_out.fitter.statistics, per_target=True)
@@ -170,12 +176,23 @@ class _Fitters:
         self.layers.update(samples, _column(prefixes.ys))
         self.shuffled.update(samples, _column(other_prompts(prefixes.ys)))
 
-    def update_references(self, prefixes: Prefixes, n_prompts: int) -> None:
-        prefixes = first_prompts(prefixes, n_prompts)
-        for item in self.comparisons:
-            iterates = item.iterates(prefixes)
-            samples = rearrange(iterates, "step prompt point -> step (prompt point) 1")
-            self.references[item.name].update(samples, _column(prefixes.ys))
+    def update_predictions(
+        self,
+        prefixes: Prefixes,
+        activations: Float[Tensor, "site prompt point d_model"],
+        *,
+        with_references: bool,
+    ) -> None:
+        """Adds to the regressions onto iterates and, `with_references`, of y onto iterates."""
+        if not with_references:
+            self.predictions.update(prefixes, activations)
+            return
+        iterates = {item.name: item.iterates(prefixes) for item in self.comparisons}
+        self.predictions.update(prefixes, activations, iterates)
+        column = _column(prefixes.ys)
+        for name, values in iterates.items():
+            samples = rearrange(values, "step prompt point -> step (prompt point) 1")
+            self.references[name].update(samples, column)
 
     def solve(self, held_out: _Fitters) -> FittedReadouts:
         return FittedReadouts(
@@ -185,13 +202,6 @@ class _Fitters:
             predictions=self.predictions.solve(held_out.predictions),
             vectors=self.vectors.solve(held_out.vectors),
         )
-
-
-def first_prompts(prefixes: Prefixes, n_prompts: int) -> Prefixes:
-    """The first prompts of a batch, decomposed once for the batch."""
-    if n_prompts == prefixes.n_prompts:
-        return prefixes
-    return Prefixes(prefixes.xs[:n_prompts], prefixes.ys[:n_prompts])
 
 
 def other_prompts(ys: Float[Tensor, "prompt point"]) -> Float[Tensor, "prompt point"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.analyses.comparisons import Comparison
-from interp.analyses.evaluation import Evaluation, Sample
+from interp.scoring.evaluation import Evaluation, Sample
 
 
 @dataclass(frozen=True)

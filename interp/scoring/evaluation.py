@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any, Literal, get_args
 
 import torch
@@ -16,16 +15,15 @@ from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
-from interp.analyses.direct import ExplainedVariance
-from interp.analyses.fitting import (
+from interp.scoring.explained_variance import ExplainedVariance
+from interp.scoring.readouts import (
     FittedReadouts,
     PromptBudget,
-    first_prompts,
     leading,
     other_prompts,
 )
 from interp.scoring.saved_activations import SavedActivations
-from interp.scoring.stream import BATCH_SIZE, Progress, batches
+from interp.scoring.stream import Progress, batches, prompts_per_batch, silent
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.references import Prefixes
@@ -70,16 +68,19 @@ class GroupMeans:
 
 @dataclass(frozen=True)
 class Sample:
-    """The first evaluation prompts, one by one, and what every site's read-out says on them."""
+    """The first evaluation prompts, one by one, and what every site's read-out predicts on them."""
 
-    xs: Float[Tensor, "prompt point dim"]
-    ys: Float[Tensor, "prompt point"]
+    prefixes: Prefixes
+    """The prompts, decomposed once for all who need it."""
     said: Float[Tensor, "site prompt point"]
 
-    @cached_property
-    def prefixes(self) -> Prefixes:
-        """The prompts and their decompositions, of which there is one for all who need it."""
-        return Prefixes(self.xs, self.ys)
+    @property
+    def xs(self) -> Float[Tensor, "prompt point dim"]:
+        return self.prefixes.xs
+
+    @property
+    def ys(self) -> Float[Tensor, "prompt point"]:
+        return self.prefixes.ys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,8 @@ def evaluate(
     n_groups: int,
     *,
     final_norm: FinalNorm = "official",
-    progress: Progress = lambda stage, done, total: None,
+    batch_size: int | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Scores fitted read-outs on fresh prompts, batch by batch.
 
@@ -119,10 +121,11 @@ def evaluate(
         seed: Of the prompts; see `interp.scoring.stream.batches`.
         n_groups: Groups of prompts, the units of the bootstrap.
         final_norm: See `hooks.capture`.
-        progress: Told of every batch.
+        batch_size: Prompts a batch, about; by default as many as suit the sites' size.
+        progress: Called after every batch.
     """
     group_size = budget.n_evaluate // n_groups
-    batch_size = max(1, BATCH_SIZE // group_size) * group_size
+    most = batch_size or prompts_per_batch(model, task, len(sites))
     protocols = (
         (readouts.predictions, budget.n_predictions),
         (readouts.vectors, budget.n_vectors),
@@ -135,31 +138,48 @@ def evaluate(
     kept: list[Sample] = []
     done = 0
     for prefixes, activations, predictions in batches(
-        model, task, sites, budget.n_evaluate, seed, final_norm, batch_size
+        model,
+        task,
+        sites,
+        budget.n_evaluate,
+        seed,
+        final_norm,
+        max(1, most // group_size) * group_size,
     ):
-        n_prompts = prefixes.n_prompts
+        iterates = {item.name: item.iterates(prefixes) for item in comparisons}
+        said = readouts.layers(activations)[..., 0]
         parts.append(
             _Batch.of(
-                prefixes, activations, predictions, comparisons, readouts, n_prompts // group_size
+                prefixes,
+                said,
+                readouts.shuffled(activations)[..., 0],
+                predictions,
+                iterates,
+                readouts,
+                prefixes.n_prompts // group_size,
+                _relative_change(activations),
             )
         )
         for variance, (item, n) in zip(direct, protocols, strict=True):
-            if n_direct := leading(n, done, prefixes):
+            n_direct = leading(n, done, prefixes)
+            if not n_direct:
+                continue
+            rows = {name: values[:, :n_direct] for name, values in iterates.items()}
+            some = prefixes.part(0, n_direct)
+            for start, stop, values in item.targets.parts(some, rows, group_size):
                 variance.add(
-                    done // group_size,
-                    n_direct // group_size,
+                    (done + start) // group_size,
+                    (stop - start) // group_size,
                     item.readout,
-                    activations[: item.n_sites, :n_direct],
-                    item.targets.compute(first_prompts(prefixes, n_direct)),
+                    activations[: item.n_sites, start:stop],
+                    values,
                 )
         if n_kept := leading(N_SAMPLE, done, prefixes):
-            said = readouts.layers(activations[:, :n_kept])[..., 0]
-            kept.append(Sample(prefixes.xs[:n_kept], prefixes.ys[:n_kept], said))
-        done += n_prompts
+            kept.append(Sample(prefixes.part(0, n_kept), said[:, :n_kept]))
+        done += prefixes.n_prompts
         progress("comparing with references", done, budget.n_evaluate)
     sample = Sample(
-        torch.cat([part.xs for part in kept]),
-        torch.cat([part.ys for part in kept]),
+        Prefixes.joined([part.prefixes for part in kept]),
         torch.cat([part.said for part in kept], 1),
     )
     return Evaluation(n_groups=n_groups, sample=sample, direct=direct, **_joined(parts))
@@ -186,42 +206,41 @@ class _Batch(GroupMeans):
     def of(
         cls,
         prefixes: Prefixes,
-        activations: Float[Tensor, "site prompt point d_model"],
+        layers: Float[Tensor, "site prompt point"],
+        shuffled: Float[Tensor, "site prompt point"],
         predictions: Float[Tensor, "prompt point"],
-        comparisons: Sequence[Comparison],
+        raw_iterates: Mapping[str, Float[Tensor, "_step prompt point"]],
         readouts: FittedReadouts,
         n_groups: int,
+        change: Float[Tensor, " site"],
     ) -> _Batch:
         ys = prefixes.ys
-        said = readouts.layers(activations)[..., 0]  # [site, prompt, point]
-        others = other_prompts(ys)
-        directions = {name: error_directions(said, ys, name) for name in get_args(Convention)}
-        layer_residuals = said - ys
+        directions = {name: error_directions(layers, ys, name) for name in get_args(Convention)}
+        layer_residuals = layers - ys
         similarity: dict[tuple[str, str, str], Tensor] = {}
         reference_error, matched_error, error_product = {}, {}, {}
-        for item in comparisons:
-            raw = item.iterates(prefixes)
-            reference_error[item.name] = _group_error(raw, ys, n_groups)
-            iterates = {"raw": raw, "matched": _matched(raw, readouts.references[item.name])}
+        for name, raw in raw_iterates.items():
+            reference_error[name] = _group_error(raw, ys, n_groups)
+            iterates = {"raw": raw, "matched": _matched(raw, readouts.references[name])}
             residuals = iterates["matched"] - ys
-            matched_error[item.name] = _group_mean(residuals.square(), n_groups)
-            error_product[item.name] = _group_product(layer_residuals, residuals, n_groups)
+            matched_error[name] = _group_mean(residuals.square(), n_groups)
+            error_product[name] = _group_product(layer_residuals, residuals, n_groups)
             for readout, convention in COMPARED:
-                similarity[item.name, readout, convention] = group_similarity(
+                similarity[name, readout, convention] = group_similarity(
                     directions[convention],
                     error_directions(iterates[readout], ys, convention),
                     n_groups,
                 )
         return cls(
             similarity=similarity,
-            layer_error=_group_error(said, ys, n_groups),
-            shuffled_error=_group_error(readouts.shuffled(activations)[..., 0], others, n_groups),
+            layer_error=_group_error(layers, ys, n_groups),
+            shuffled_error=_group_error(shuffled, other_prompts(ys), n_groups),
             reference_error=reference_error,
             matched_error=matched_error,
             error_product=error_product,
             model_error=_group_error(predictions[None].double(), ys, n_groups)[:, 0],
             target_square=_group_error(torch.zeros_like(ys)[None], ys, n_groups)[:, 0],
-            change=_relative_change(activations),
+            change=change,
         )
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
-from interp.analyses.direct import TARGETS
-from interp.analyses.evaluation import COMPARED
-from interp.analyses.scores import Scores
+from interp.scoring.direct_targets import TARGETS
+from interp.scoring.evaluation import COMPARED
+from interp.scoring.scores import Scores
 from probes.controls.bootstrap import interval
 from probes.matching import Match, StepGrid, best_match
 

@@ -1,0 +1,139 @@
+"""Targets of the direct protocol: the iterates of references, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from interp.analyses.comparisons import Comparison
+from probes.references import Prefixes, SpectralReference
+from probes.references.divergence import bounded
+
+TARGETS: dict[str, str] = {
+    "prediction": "the iterate's prediction",
+    "weights": "the iterate's weight vector w_k",
+    "filtered_query": "the filtered query phi_k(S) x",
+}
+"""What of an iterate is regressed onto, and how reports call it."""
+
+MAX_NUMBERS = 2**24
+"""Of the target matrix that is held at once."""
+
+
+@dataclass(frozen=True)
+class TargetBlock:
+    """Columns of the target matrix that belong together."""
+
+    comparison: str
+    target: str
+    n_steps: int
+    width: int
+    """Numbers per step: 1 for a prediction, n_dims for a vector."""
+    columns: slice
+
+
+@dataclass(frozen=True)
+class DirectTargets:
+    """All iterates of all comparisons, side by side as columns of one target matrix.
+
+    Points that have seen nothing are left out: there every iterate is 0.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    n_dims: int
+    targets: tuple[str, ...]
+    """Which of `TARGETS`."""
+
+    @classmethod
+    def predictions(cls, comparisons: Sequence[Comparison], n_dims: int) -> DirectTargets:
+        """One column a step, on the fine grid."""
+        return cls(tuple(comparisons), n_dims, ("prediction",))
+
+    @classmethod
+    def vectors(cls, comparisons: Sequence[Comparison], n_dims: int) -> DirectTargets:
+        """`n_dims` columns a step, on the coarse grid: weights and filtered queries."""
+        spectral = [c for c in comparisons if isinstance(c.reference, SpectralReference)]
+        return cls(tuple(spectral), n_dims, ("weights", "filtered_query"))
+
+    @cached_property
+    def blocks(self) -> tuple[TargetBlock, ...]:
+        blocks, start = [], 0
+        for comparison in self.comparisons:
+            for target in self.targets:
+                n_steps = len(comparison.grid_of(target).steps)
+                width = 1 if target == "prediction" else self.n_dims
+                end = start + n_steps * width
+                columns = slice(start, end)
+                blocks.append(TargetBlock(comparison.name, target, n_steps, width, columns))
+                start = end
+        return tuple(blocks)
+
+    @property
+    def n_targets(self) -> int:
+        return self.blocks[-1].columns.stop
+
+    def compute(
+        self,
+        prefixes: Prefixes,
+        known: Mapping[str, Float[Tensor, "_step prompt point"]] | None = None,
+    ) -> Float[Tensor, "prompt seen_point target"]:
+        """The target matrix at every point that has seen at least one pair.
+
+        Args:
+            prefixes: The prompts.
+            known: Predictions of comparisons at every step of their `grid`, by name; a prediction
+                at a step among them is not computed again.
+        """
+        shape = (prefixes.n_prompts, prefixes.n_points - 1, self.n_targets)
+        matrix = torch.empty(shape, dtype=torch.float64)
+        items = {item.name: item for item in self.comparisons}
+        for block in self.blocks:
+            item = items[block.comparison]
+            matrix[..., block.columns] = rearrange(
+                self._iterates(item, block.target, prefixes, (known or {}).get(item.name))[
+                    :, :, 1:
+                ],
+                "step prompt point dim -> prompt point (step dim)",
+            )
+        return matrix
+
+    def parts(
+        self,
+        prefixes: Prefixes,
+        known: Mapping[str, Float[Tensor, "_step prompt point"]] | None = None,
+        multiple: int = 1,
+    ) -> Iterator[tuple[int, int, Float[Tensor, "prompt seen_point target"]]]:
+        """First and last prompt and the targets, of runs of prompts that fit `MAX_NUMBERS`.
+
+        Every run but the last is a multiple of `multiple` prompts.
+        """
+        numbers = multiple * prefixes.n_points * self.n_targets
+        n_prompts = multiple * max(1, MAX_NUMBERS // numbers)
+        for start in range(0, prefixes.n_prompts, n_prompts):
+            stop = min(start + n_prompts, prefixes.n_prompts)
+            rows = {name: values[:, start:stop] for name, values in (known or {}).items()}
+            yield start, stop, self.compute(prefixes.part(start, stop), rows)
+
+    def _iterates(
+        self,
+        item: Comparison,
+        target: str,
+        prefixes: Prefixes,
+        known: Float[Tensor, "_step prompt point"] | None,
+    ) -> Float[Tensor, "step prompt point dim"]:
+        reference, steps = item.reference, item.grid_of(target).steps
+        if target == "prediction":
+            if known is not None and set(steps) <= set(item.grid.steps):
+                places = {step: place for place, step in enumerate(item.grid.steps)}
+                return known[[places[step] for step in steps], ..., None]
+            return bounded(reference.predictions(prefixes, steps)[..., None])
+        if target == "weights":
+            return bounded(reference.weights(prefixes, steps))
+        assert isinstance(reference, SpectralReference)
+        return bounded(reference.filtered_queries(prefixes, steps))
