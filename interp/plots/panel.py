@@ -71,6 +71,8 @@ def draw(*panels: Panel) -> Figure:
             figure.layout.annotations[index].update(
                 x=start, xanchor="left", y=1.02, font={"size": 14}
             )
+        first, last = panel.x.get("range", (0, 4))
+        width = last - first
         for start, end, what in panel.bands:
             figure.add_vrect(
                 start,
@@ -80,7 +82,7 @@ def draw(*panels: Panel) -> Figure:
                 layer="below",
                 annotation={
                     "text": what,
-                    "textangle": 0 if end - start > 1 else -90,
+                    "textangle": 0 if end - start > width / 4 else -90,
                     "font": {"size": 11, "color": MUTED},
                 },
                 annotation_position="inside top",
