@@ -52,6 +52,12 @@ class Candidate:
         reference = build_reference(key, **dict(parameters or {}))
         return cls(name, family or reference.family, reference, *_grids(reference))
 
+    @property
+    def scale(self) -> dict[str, float]:
+        """The numbers that give its steps a meaning; none where a rule sets them."""
+        values = {name: getattr(self.reference, name) for name in self.reference.scale}
+        return {name: float(v) for name, v in values.items() if isinstance(v, int | float)}
+
     def grid_of(self, target: str) -> StepGrid:
         """The grid on which a target of `interp.scoring.direct_targets` is evaluated."""
         return self.prediction_grid if target == "prediction" else self.vector_grid

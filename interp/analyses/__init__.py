@@ -1,1 +1,1 @@
-"""Analyses of a model, one question a file."""
+"""What is asked of a model, one question a file."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +67,15 @@ def match(
             show_default=False,
         ),
     ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME.FIELD=VALUE",
+            help="Parameter of a reference, such as gd.eta=0.01; repeat it for more. References "
+            "that are not compared by default, such as gd++, are compared if one is given.",
+            show_default=False,
+        ),
+    ] = None,
     prompts: Annotated[int, typer.Option(min=128, help="Prompts to evaluate on.")] = 4096,
     seed: SeedOption = 0,
     out: Annotated[
@@ -85,6 +96,7 @@ def match(
         raise ValueError("give either a checkpoint or --activations FILE")
     if activations is not None and task is not None:
         raise ValueError("--task cannot be given with --activations, which have their prompts")
+    parameters = read_parameters(parameter or ())
     out = out or (Path("interp-report") if open_report else None)
     if out is not None:
         claim(out)
@@ -105,7 +117,13 @@ def match(
             show=tuple(show or ()),
         )
         model = _load(checkpoint, activations)
-        result = run(model, read_task(task) if task else None, settings, progress=progress)
+        result = run(
+            model,
+            read_task(task) if task else None,
+            settings,
+            parameters=parameters,
+            progress=progress,
+        )
         if out is not None:
             progress("writing the report", 0, 1)
             _write(result, out)
@@ -115,6 +133,28 @@ def match(
         _show(result, out)
     if open_report and out is not None:
         open_in_browser(out)
+
+
+def read_parameters(texts: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Parameters of references by name, from texts such as "gd.eta=0.01".
+
+    Raises:
+        ValueError: A text is of another form.
+    """
+    parameters: dict[str, dict[str, float]] = {}
+    for text in texts:
+        place, _, value = text.partition("=")
+        name, _, field = place.rpartition(".")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not (name and field and math.isfinite(number)):
+            raise ValueError(
+                f"--parameter must be NAME.FIELD=NUMBER, such as gd.eta=0.01, got {text!r}"
+            )
+        parameters.setdefault(name, {})[field] = int(value) if value.isdigit() else number
+    return parameters
 
 
 def _load(checkpoint: str | None, activations: Path | None) -> SequenceModel | ActivationFile:

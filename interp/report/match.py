@@ -8,11 +8,12 @@ from typing import Any
 
 from interp.plots.style import reference_label
 from interp.report.error_text import error_text
+from interp.report.evidence_text import measure_text, reason_text
 from interp.report.match_sections import last_steps_note, match_sections
 from interp.report.page import Lead, Page, environment
 from interp.report.section import Section, written_section
 from interp.report.table import Column, Table
-from interp.report.verdict_text import VerdictText, measure_text, reason_text, verdict_text
+from interp.report.verdict_text import VerdictText, verdict_text
 from interp.results.result import MatchResult
 from interp.results.selection import leading_measure
 from interp.versions import versions_text

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from interp.calibration.quoting import quoted_error_rate
 from interp.plots.style import reference_label
+from interp.report.error_text import error_text
+from interp.report.evidence_text import (
+    growth_text,
+    join,
+    measure_text,
+    number,
+    reason_text,
+    rejection_text,
+    scale_text,
+)
 from interp.results.result import MatchResult
 from probes.references import family_phrase
-from probes.verdict import Evidence, LackOfFit, Measure, MeasureFinding, Reason, Verdict
-
-MEASURES = {
-    Measure.PREDICTION: "R² of the iterate's prediction",
-    Measure.WEIGHTS: "R² of the iterate's weight vector w_k",
-    Measure.FILTERED_QUERY: "R² of the filtered query φ_k(S) x",
-}
+from probes.verdict import LackOfFit, Verdict
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class VerdictText:
     """How fast, at which layers and by which measure; for "none", what came closest."""
     fit: str
     """How well that describes the layers; empty where there is nothing to describe."""
+    error: str
+    """The model's own error beside those of least squares and of predicting 0."""
     details: str
     """The law of growth and what other measures find."""
     rejected: tuple[tuple[str, str], ...]
@@ -50,7 +56,7 @@ class VerdictText:
         lines = (
             f"{self.headline}.",
             self.pace,
-            self.fit,
+            " ".join(filter(None, (self.fit, self.error))),
             f"Rejected: {rejected}." if rejected else "",
             self.error_rate,
         )
@@ -80,9 +86,10 @@ def verdict_text(result: MatchResult) -> VerdictText:
         headline=headline,
         pace=_pace(verdict),
         fit=_fit(verdict),
+        error=error_text(result) or "",
         details=_details(verdict),
         rejected=tuple(
-            (_capital(family_phrase(item.family)), _rejection(verdict, finding, item))
+            (_capital(family_phrase(item.family)), rejection_text(verdict, finding, item))
             for finding, item in rejected
         ),
         error_rate=error_rate(provenance.get("readout", "matched"), provenance["prompts"]),
@@ -106,9 +113,21 @@ def short_answer(verdict: Verdict) -> str:
 def summary(result: MatchResult) -> dict[str, Any]:
     """The content of `summary.json`: the numbers of a result, and its verdict in words."""
     text = verdict_text(result)
-    plain = result.numbers()
+    plain, verdict = result.numbers(), result.verdict
+    scale = dict(verdict.quoted[1].scale) if verdict.quoted else {}
+    if "eta" in scale and verdict.steps_per_layer is not None:
+        scale["eta_times_steps_per_layer"] = scale["eta"] * verdict.steps_per_layer
     words = {"text": "\n\n".join(text.lines[:-1]), "error_rate": text.error_rate}
-    return {**plain, "verdict": {**plain["verdict"], **words}}
+    layers = result.layers
+    errors = {
+        "model": float(layers.model_error.mean()),
+        "zero": float(layers.zero_error.mean()),
+    }
+    if "ols" in result.references:
+        errors["least_squares"] = float(result.reference("ols").error.isel(step=-1).mean())
+    errors = {name: value if math.isfinite(value) else None for name, value in errors.items()}
+    answer = {**plain["verdict"], **words, "scale": scale}
+    return {**plain, "errors": errors, "verdict": answer}
 
 
 def text(result: MatchResult) -> str:
@@ -121,63 +140,6 @@ def error_rate(readout: str, n_prompts: int) -> str:
     if readout != "matched":
         return "How often verdicts from raw read-outs are right is not known."
     return quoted_error_rate(n_prompts)
-
-
-def measure_text(verdict: Verdict, finding: MeasureFinding) -> str:
-    """What a measure is called."""
-    if finding.measure == Measure.SIMILARITY:
-        return f"similarity of errors ({verdict.readout} read-outs)"
-    return MEASURES[finding.measure]
-
-
-def reason_text(verdict: Verdict, finding: MeasureFinding, item: Evidence) -> str:
-    """Why a reference is retained or rejected."""
-    score = f"similarity {item.constant_rate.value:.3f}"
-    match item.reason:
-        case Reason.RETAINED:
-            return f"a constant rate reaches {score}"
-        case Reason.UNLIKE:
-            return f"{score} is below {verdict.criteria.min_similarity}"
-        case Reason.LIKE_CONTROL:
-            return f"{score} is no better than the control's {finding.control:.3f}"
-        case Reason.NO_GROWTH:
-            return f"its steps need not grow with depth (gain {item.growth_gain.value:.4f})"
-        case Reason.COSTLY_RATE:
-            return (
-                f"a constant rate costs it {item.extra_loss.value:.4f} more similarity than it "
-                "costs the best"
-            )
-        case Reason.BEHIND:
-            return f"{item.behind.value:.4f} behind the best at a constant rate"
-        case Reason.LESS_LIKELY:
-            return _less_likely(verdict, item.family)
-        case Reason.BEHIND_NON_ITERATIVE:
-            best = next((fit for fit in verdict.non_iterative if fit.is_retained), None)
-            if best is None:
-                return "behind a reference without steps"
-            return (
-                f"{best.ahead.value:.4f} behind {family_phrase(best.family)}, whatever the step of "
-                "each layer"
-            )
-
-
-def number(value: float) -> str:
-    """A rate or step count with as many digits as it deserves."""
-    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
-
-
-def join(words: Sequence[str], last: str) -> str:
-    """A list in a sentence."""
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} {last} {words[-1]}"
-
-
-def _rejection(verdict: Verdict, finding: MeasureFinding, item: Evidence) -> str:
-    reason = reason_text(verdict, finding, item)
-    if item.law == "log-linear" and item.evidence_ratio < 1 / verdict.criteria.clear_ratio:
-        reason += ", and its steps would have to grow exponentially"
-    return reason
 
 
 def _pace(verdict: Verdict) -> str:
@@ -196,8 +158,8 @@ def _pace(verdict: Verdict) -> str:
             else " They explain the layers equally well."
         )
     return (
-        f"{name}{variant} {verb} {number(item.rate.value)} steps a layer (95 % interval {low} to "
-        f"{high}), from layer {item.first_layer} to layer {item.last_layer}, by "
+        f"{name}{variant} {verb} {number(item.rate.value)} steps a layer{scale_text(item)} (95 % "
+        f"interval {low} to {high}), from layer {item.first_layer} to layer {item.last_layer}, by "
         f"{measure_text(verdict, finding)}.{why}"
     )
 
@@ -270,32 +232,6 @@ def _details(verdict: Verdict) -> str:
                 f"{number(best.rate.value)} steps a layer{variant}."
             )
     return text
-
-
-def growth_text(verdict: Verdict, item: Evidence) -> str:
-    """How the steps of a reference grow with depth."""
-    is_linear = item.evidence_ratio >= 1
-    ratio = item.evidence_ratio if is_linear else 1 / max(item.evidence_ratio, 1e-300)
-    if ratio < verdict.criteria.clear_ratio:
-        return "grows with depth, linearly or exponentially about equally well"
-    amount = f"{ratio:.2g}" if ratio < 100 else "above 100"
-    nearer, other = ("linear", "exponential") if is_linear else ("exponential", "linear")
-    evidence = f"evidence ratio {amount} over {other} growth"
-    if item.law == "neither":
-        return f"grows unevenly with depth, nearer to {nearer} growth ({evidence})"
-    return f"grows {'linearly' if is_linear else 'exponentially'} with depth ({evidence})"
-
-
-def _less_likely(verdict: Verdict, family: str) -> str:
-    every = [item for finding in verdict.findings for item in finding.evidence]
-    members = {item.name for item in every if item.family == family}
-    for test in verdict.pairwise_tests:
-        if test.loser in members and test.winner is not None:
-            return (
-                f"the layers are less likely under it than under {reference_label(test.winner)} "
-                f"({test.bits:.2g} bits a prompt)"
-            )
-    return "the layers are less likely under it"
 
 
 def _capital(text: str) -> str:

@@ -39,6 +39,7 @@ class GD(SpectralReference):
     family: ClassVar[str] = "gd"
     label: ClassVar[str] = "GD"
     phrase: ClassVar[str] = "gradient descent"
+    scale: ClassVar[tuple[str, ...]] = ("eta",)
     steps_with_kappa: ClassVar[str] = "κ"
     doublings: ClassVar[int | None] = 14
 

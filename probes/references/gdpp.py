@@ -36,6 +36,7 @@ class GDPlusPlus(SpectralReference):
     family: ClassVar[str] = "gd++"
     label: ClassVar[str] = "GD++"
     phrase: ClassVar[str] = "GD++"
+    scale: ClassVar[tuple[str, ...]] = ("eta", "gamma")
     takes_real_steps: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ class Newton(NewtonSchulz):
     family: ClassVar[str] = "newton"
     label: ClassVar[str] = "Newton"
     phrase: ClassVar[str] = "Iterative Newton"
+    scale: ClassVar[tuple[str, ...]] = ("alpha",)
     steps_with_kappa: ClassVar[str] = "the logarithm of κ"
 
     @classmethod

@@ -41,6 +41,8 @@ class Reference(ABC):
     """Whether a step count need not be whole."""
     doublings: ClassVar[int | None] = None
     """Steps are compared on a logarithmic grid up to 2 to this power; None for a linear grid."""
+    scale: ClassVar[tuple[str, ...]] = ()
+    """Parameters without which a number of steps means nothing, such as GD's eta."""
     steps_with_kappa: ClassVar[str | None] = None
     """What the number of steps to a given error is proportional to, κ the condition number."""
     uses_order: ClassVar[bool] = False

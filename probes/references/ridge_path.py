@@ -29,6 +29,7 @@ class RidgePath(SpectralReference):
     family: ClassVar[str] = "ridge"
     label: ClassVar[str] = "Ridge, penalty halved each step"
     phrase: ClassVar[str] = "ridge regression with a falling penalty"
+    scale: ClassVar[tuple[str, ...]] = ("start",)
 
     def __post_init__(self) -> None:
         if not 0 < self.start < float("inf"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -28,6 +28,8 @@ class Contender:
     grid: StepGrid
     similarity: Float[Tensor, "replicate layer step"]
     """Over all prompts first, then over bootstrap replicates of them."""
+    scale: dict[str, float] = field(default_factory=dict)
+    """See `Evidence`."""
 
 
 def compare_constant_rates(
@@ -118,6 +120,7 @@ def compare_constant_rates(
                 reason=reason,
                 layers=tuple(layers),
                 steps=tuple(fit.steps[0].tolist()),
+                scale=item.scale,
             )
         )
     return MeasureFinding(measure, tuple(evidence), control)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from probes.estimate import Estimate
@@ -76,6 +76,8 @@ class Evidence:
     """The layers compared, …"""
     steps: tuple[float, ...] = ()
     """… and the steps of each along the best constant rate."""
+    scale: dict[str, float] = field(default_factory=dict)
+    """Constants that give the steps a meaning, such as GD's eta."""
 
     @property
     def is_retained(self) -> bool:

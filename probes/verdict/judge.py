@@ -169,7 +169,7 @@ def _find(
 ) -> MeasureFinding:
     """What one measure finds from the first layer on that has begun."""
     rows = [
-        Contender(item.name, item.family, item.grid, table[:, started:])
+        Contender(item.name, item.family, item.grid, table[:, started:], item.scale)
         for item, table in tables.items()
     ]
     return compare_constant_rates(

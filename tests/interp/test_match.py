@@ -18,6 +18,7 @@ from hooks.capture import capture
 from interp.analyses.comparisons import default_comparisons, own_parameters, select
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings, budget_of
+from interp.report.verdict_text import verdict_text
 from interp.results.netcdf import ResultError
 from interp.results.result import MatchResult, open_result
 from interp.scoring.readouts import fit_readouts
@@ -60,7 +61,9 @@ class TestVerdicts:
         assert verdict.answer == "newton", str(verdict)
         assert verdict.steps_per_layer == pytest.approx(2, abs=0.1)
         assert newton_result.text.startswith("The layers follow Iterative Newton")
-        assert "grows linearly with depth" in str(verdict)
+        text = verdict_text(newton_result)
+        assert text.headline == "The layers follow Iterative Newton"
+        assert "grows linearly with depth" in text.details
 
     def test_the_direct_protocol_counts_newtons_steps(self, newton_result: MatchResult):
         found = newton_result.reference("newton-fixed").isel(site=0)

@@ -178,3 +178,20 @@ def test_an_unwritable_report_leaves_the_old_one(tmp_path: Path):
     with pytest.raises(OSError, match=r"report\.html"):
         write_report(planted_result(), folder)
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_rate_has_its_unit():
+    result = planted_result(retained=("gd",))
+    [finding, *others] = result.verdict.findings
+    evidence = tuple(
+        replace(item, scale={"eta": 0.002}) if item.name == "gd" else item
+        for item in finding.evidence
+    )
+    verdict = replace(result.verdict, findings=(replace(finding, evidence=evidence), *others))
+    result.data.attrs["verdict"] = json.dumps(asdict(verdict))
+    again = MatchResult(result.data)
+    assert "90.00 steps a layer of eta = 0.002 (eta × steps = 0.18 a layer)" in again.text
+    shown = again.summary()
+    assert shown["verdict"]["scale"] == {"eta": 0.002, "eta_times_steps_per_layer": 0.18}
+    assert shown["errors"]["zero"] == 1.0
+    assert "The model's own" in again.text
