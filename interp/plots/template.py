@@ -55,3 +55,7 @@ plotly.io.templates[NAME] = layout.Template(
         ],
     },
 )
+
+if plotly.io.renderers.default == "plotly_mimetype":
+    # VS Code and JupyterLab show this kind of output; pages that nbconvert makes need HTML as well.
+    plotly.io.renderers.default = "plotly_mimetype+notebook_connected"

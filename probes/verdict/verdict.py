@@ -118,6 +118,10 @@ class Verdict:
             f"by {finding.measure}"
         )
 
+    def __repr__(self) -> str:
+        """The line of `str`, as notebooks show it; `dataclasses.asdict` has everything."""
+        return f"<Verdict: {self}>"
+
 
 def conclude(
     findings: Sequence[MeasureFinding],

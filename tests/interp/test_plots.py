@@ -114,6 +114,8 @@ def test_a_result_is_a_line_and_a_table(result: MatchResult):
     assert repr(result) == (
         "<MatchResult: planted: newton, 2 steps a layer; 6 layers, 4 references, 128 prompts>"
     )
+    assert repr(result.verdict).startswith("<Verdict: newton")
+    assert len(repr(result.verdict)) < 200
     table = result.to_dataframe().set_index(["reference", "site", "layer"])
     scores = result.reference("gd").sel(site="attn_out", layer=3)
     row = table.loc["gd", "attn_out", 3]
