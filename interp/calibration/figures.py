@@ -109,7 +109,6 @@ def _confusion(outcomes: Sequence[Outcome]) -> Picture:
         text=counts.values,
         texttemplate="%{text}",
         colorscale=SEQUENTIAL,
-        reversescale=True,
         zmin=0,
         zmax=1,
         colorbar={"title": "share"},
