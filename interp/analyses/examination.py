@@ -113,7 +113,9 @@ def examine(
     known = own_parameters(model) if isinstance(model, SequenceModel) else {}
     every = default_comparisons(task, known | dict(parameters or {}))
     comparisons = tuple(item for item in every if item.family not in without)
-    run = _Run(task, comparisons, settings.final_norm, seeds, progress)
+    run = _Run(
+        task, comparisons, settings.final_norm, seeds, progress, batch_size=settings.batch_size
+    )
     scores = run.scores(source, sites, settings.n_prompts)
     twin = _twin(model, seeds[4]) if isinstance(model, SequenceModel) else None
     first_kind = [site for site in sites if site.kind == sites[0].kind]
@@ -151,6 +153,7 @@ class _Run:
     final_norm: FinalNorm
     seeds: Sequence[int]
     progress: Progress
+    batch_size: int | None = None
     is_direct_only: bool = False
     """Whether similarities of errors are left out, which a control is not judged by."""
 
@@ -159,6 +162,7 @@ class _Run:
     ) -> Scores:
         budget = budget_of(n_prompts)
         common: dict[str, Any] = {"final_norm": self.final_norm, "progress": self.progress}
+        common["batch_size"] = self.batch_size
         fit_seeds = (self.seeds[0], self.seeds[1])
         readouts = fit_readouts(
             model, self.task, sites, self.comparisons, budget, fit_seeds, **common
@@ -182,6 +186,6 @@ class _Run:
 def _twin(model: SequenceModel, seed: int) -> SequenceModel | None:
     """The random-initialised control, where the model's architecture can be built again."""
     try:
-        return randomised_twin(model, seed)
+        return randomised_twin(model, seed).to(model.device)
     except ValueError:
         return None

@@ -28,6 +28,8 @@ class MatchSettings:
     n_prompts: int = 4096
     """Prompts to evaluate on; as many more are used to fit read-outs."""
     seed: int = 0
+    batch_size: int | None = None
+    """Prompts of a forward pass, about; by default 512, fewer where activations are large."""
     final_norm: FinalNorm = "official"
     """See `hooks.capture`."""
     show: str | tuple[str, ...] = ()
@@ -35,6 +37,8 @@ class MatchSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "show", parse_show(self.show))
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         if self.n_prompts < 128:
             raise ValueError(f"n_prompts must be at least 128, got {self.n_prompts}")
         if self.readout not in ("matched", "raw"):

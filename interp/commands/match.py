@@ -11,6 +11,9 @@ import typer
 
 from interp.commands.options import (
     CHECKPOINT_HELP,
+    BatchSizeOption,
+    Device,
+    DeviceOption,
     JsonOption,
     OpenOption,
     Readout,
@@ -78,6 +81,8 @@ def match(
     ] = None,
     prompts: Annotated[int, typer.Option(min=128, help="Prompts to evaluate on.")] = 4096,
     seed: SeedOption = 0,
+    device: DeviceOption = Device.cpu,
+    batch_size: BatchSizeOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report.html, result.nc and summary.json."),
@@ -114,9 +119,10 @@ def match(
             readout=readout.value,
             n_prompts=prompts,
             seed=seed,
+            batch_size=batch_size,
             show=tuple(show or ()),
         )
-        model = _load(checkpoint, activations)
+        model = _load(checkpoint, activations, device)
         result = run(
             model,
             read_task(task) if task else None,
@@ -157,7 +163,9 @@ def read_parameters(texts: Sequence[str]) -> dict[str, dict[str, float]]:
     return parameters
 
 
-def _load(checkpoint: str | None, activations: Path | None) -> SequenceModel | ActivationFile:
+def _load(
+    checkpoint: str | None, activations: Path | None, device: Device
+) -> SequenceModel | ActivationFile:
     if activations is not None:
         from hooks.activation_files import open_activations
 
@@ -165,7 +173,7 @@ def _load(checkpoint: str | None, activations: Path | None) -> SequenceModel | A
     from interp.zoo.loading import load
 
     assert checkpoint is not None
-    return load(checkpoint)
+    return load(checkpoint).to(device.torch_name())
 
 
 def _write(result: MatchResult, out: Path) -> None:

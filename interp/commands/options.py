@@ -43,9 +43,44 @@ TaskOption = Annotated[
 ReadoutOption = Annotated[
     Readout, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")
 ]
+BatchSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Prompts of a forward pass; by default 512, fewer if activations are large."
+    ),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all prompts.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 OpenOption = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
+
+
+class Device(StrEnum):
+    """Where a model runs; `auto` is CUDA where there is one, and else the CPU."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+    def torch_name(self) -> str:
+        """Name of the device for torch.
+
+        Raises:
+            ValueError: The machine has no such device.
+        """
+        import torch
+
+        has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+        if self is Device.auto:
+            return "cuda" if has_cuda else "cpu"
+        if (self is Device.cuda and not has_cuda) or (self is Device.mps and not has_mps):
+            raise ValueError(f"--device {self}: torch finds none here; auto or cpu will do")
+        return str(self)
+
+
+DeviceOption = Annotated[
+    Device, typer.Option(help="Where the model runs; auto is CUDA where there is one.")
+]
 
 
 def open_in_browser(out: Path) -> None:
