@@ -24,7 +24,7 @@ class ExactConfig(ConstructedConfig):
     """Whether layers that do the same share their weights."""
 
 
-class Block(nn.Module):
+class ExactBlock(nn.Module):
     """Hook points of a layer that is one sub-layer, whose weights other layers may share."""
 
     def __init__(self, has_mlp: bool) -> None:
@@ -63,7 +63,7 @@ class ExactModel(ConstructedModel):
         """Makes a layer, with hooks of its own, of the sub-layer of each name."""
         self.sublayers.update(sublayers)
         self.schedule = tuple(names)
-        self.blocks = nn.ModuleList(Block(sublayers[name].mlp is not None) for name in names)
+        self.blocks = nn.ModuleList(ExactBlock(sublayers[name].mlp is not None) for name in names)
 
     def run_layers(
         self, resid: Float[Tensor, "d_model token prompt"], segments: PrefixSegments

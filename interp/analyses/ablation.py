@@ -104,7 +104,7 @@ def ablate(
         model: Any hooked model: from `interp.load`, trained here, or attached.
         task: Where prompts come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
-        progress: Told of every pass.
+        progress: Called after every pass.
         **options: Fields of `AblationSettings`.
 
     Returns:

@@ -60,7 +60,7 @@ def compare_algorithms(
         task: Where the prompts come from.
         n_prompts: Prompts to average over, rounded up to a multiple of `N_GROUPS`.
         seed: Of the prompts and of the bootstrap.
-        progress: Told of every batch.
+        progress: Called after every batch.
 
     Returns:
         `similarity` [step_a, step_b], the SimE of raw iterates; for every step of A `best_step`,

@@ -91,7 +91,7 @@ def read_heads(
         task: Where prompts come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
         comparisons: References to choose from; by default those of `interp.match`.
-        progress: Told of every batch.
+        progress: Called after every batch.
         **options: Fields of `HeadSettings`.
 
     Returns:

@@ -27,7 +27,7 @@ from interp.tasks.compatibility import check_fit, task_of
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import best_match
 from probes.readout import Readout
-from probes.references import Prefixes, Steps
+from probes.references import Prefixes
 
 N_PROMPTS = 128
 N_PROMPTS_BY_ITSELF = 32
@@ -85,7 +85,7 @@ def compare_induced_weights(
         settings: Options; further keyword arguments replace single ones of them.
         comparisons: References; by default those of `interp.match`.
         readout: Of y, from the residual stream of every layer; by default fitted here.
-        progress: Told of every batch.
+        progress: Called after every batch.
         **options: Fields of `InducedWeightSettings`.
 
     Returns:
@@ -185,24 +185,15 @@ class _Cosines:
         )
         similarity, at_points = {}, {}
         for item in comparisons:
-            cosines = _cosines(directions, item, prefixes, item.grid.steps)
+            theirs = _unit(item.reference.weights(prefixes, item.grid.steps)[:, :, 1:])
+            cosines = einsum(
+                directions,
+                theirs,
+                "layer prompt point dim, step prompt point dim -> prompt layer step point",
+            )
             similarity[item.name] = cosines.mean(-1)
             at_points[item.name] = cosines.sum(0)
         return cls(spanned.square().sum(-1), similarity, at_points)
-
-
-def _cosines(
-    directions: Float[Tensor, "layer prompt point dim"],
-    item: Comparison,
-    prefixes: Prefixes,
-    steps: Steps,
-) -> Float[Tensor, "prompt layer step point"]:
-    theirs = _unit(item.reference.weights(prefixes, steps)[:, :, 1:])
-    return einsum(
-        directions,
-        theirs,
-        "layer prompt point dim, step prompt point dim -> prompt layer step point",
-    )
 
 
 def _unit(weights: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:

@@ -69,7 +69,7 @@ def attention_patterns(
         model: A model with hooks `blocks.*.attn.hook_pattern`.
         task: Where prompts come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
-        progress: Told of every batch.
+        progress: Called after every batch.
         **options: Fields of `PatternSettings`.
 
     Returns:

@@ -122,10 +122,10 @@ class Table:
         return head + frame.to_latex(index=False, escape=False, column_format=align)
 
     def to_markdown(self) -> str:
-        """The table in GitHub's Markdown; the first column is left-aligned, the others right."""
+        """The table in GitHub's Markdown; columns of numbers are right-aligned."""
         lines = [
             [column.title for column in self.columns],
-            [":--", *["--:"] * (len(self.columns) - 1)],
+            [":--" if column.digits is None else "--:" for column in self.columns],
             *([column.value(row) for column in self.columns] for row in self._rows()),
         ]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -13,7 +13,7 @@ from hooks.architectures.gd_exact import GDExact, GDExactConfig
 from hooks.architectures.newton_exact import NewtonExact, NewtonExactConfig
 from hooks.checkpoints import save_checkpoint
 from interp.analyses.steering import SteeringSettings, steer
-from interp.analyses.token_roles import token_roles, values_at
+from interp.analyses.steering.token_positions import token_positions, values_at
 from interp.cli import build_app
 from interp.tasks import LinearRegression
 from probes.references import Prefixes, build_reference
@@ -79,9 +79,9 @@ def test_what_moves_queries_alone_is_carried_and_not_gone_on_from(monkeypatch):
     """Examples decide GD's steps: without them the rest of the way is the one of before."""
 
     def queries_only(model, n_points):
-        return token_roles(model, n_points)[:1]
+        return token_positions(model, n_points)[:1]
 
-    monkeypatch.setattr("interp.analyses.steering.token_roles", queries_only)
+    monkeypatch.setattr("interp.analyses.steering.steering.token_positions", queries_only)
     model = GDExact(GDExactConfig(**SIZES, n_layers=4))
     table = steer(model, TASK, targets=("prediction",), jumps=(1,), n_prompts=48)
     moved = table.sel(direction="read-out", layer=[1, 2]).squeeze()
@@ -105,7 +105,7 @@ def test_values_at_queries_and_examples_are_the_textbook_ones():
         GDExact(GDExactConfig(**SIZES, n_layers=2)),
         build_model("gpt2", {"n_dims": 3, "n_points": 7, "d_model": 8, "n_heads": 1}, seed=0),
     ):
-        for role in token_roles(model, 7):
+        for role in token_positions(model, 7):
             held = values_at(role, "prediction", reference, prefixes, [0.0, 2.0])
             filtered = values_at(role, "filtered_query", reference, prefixes, [2.0])
             for place in range(len(role.tokens)):
@@ -124,7 +124,7 @@ def test_values_at_queries_and_examples_are_the_textbook_ones():
 @pytest.mark.parametrize("layout", ["interleaved", "joined"])
 def test_roles_of_causal_models_are_their_tokens(layout):
     config = {"n_dims": 3, "n_points": 4, "d_model": 8, "n_heads": 1, "tokens": layout}
-    roles = token_roles(build_model("gpt2", config, seed=0), 4)
+    roles = token_positions(build_model("gpt2", config, seed=0), 4)
     tokens = [role.tokens.tolist() for role in roles]
     assert tokens == ([[2, 4, 6], [1, 3, 5]] if layout == "interleaved" else [[1, 2, 3]])
     assert [role.prefixes.tolist() for role in roles] == [[1, 2, 3]] * len(roles)

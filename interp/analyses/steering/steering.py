@@ -19,9 +19,9 @@ from interp.analyses.comparisons import (
     stepping_comparisons,
 )
 from interp.analyses.empty_table import empty_table
-from interp.analyses.iterate_readouts import IterateKind, fit_readings
-from interp.analyses.steering_trial import DIRECTIONS, SteeringTrial
-from interp.analyses.token_roles import STEERED, token_roles
+from interp.analyses.steering.iterate_readouts import IterateKind, fit_iterate_readouts
+from interp.analyses.steering.token_positions import STEERED, token_positions
+from interp.analyses.steering.trial import DIRECTIONS, SteeringTrial
 from interp.scoring.stream import Progress
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
@@ -38,7 +38,7 @@ class SteeringSettings:
     """Names of `default_comparisons`; by default the algorithm that a model was built to run, or
     Newton and GD."""
     targets: tuple[str, ...] = STEERED
-    """What of the iterate is read and moved; see `interp.analyses.token_roles.values_at`."""
+    """What of the iterate is read and moved; see `token_positions.values_at`."""
     jumps: tuple[int, ...] = (-1, 1)
     """To the iterate of the layer that many layers further on."""
     n_prompts: int = 256
@@ -89,7 +89,7 @@ def steer(
         model: A model whose hooks see all tokens of a prompt in one pass.
         task: Where prompts come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
-        progress: Told of every pass.
+        progress: Called after every pass.
         **options: Fields of `SteeringSettings`.
 
     Returns:
@@ -119,8 +119,10 @@ def steer(
         if target == "prediction" or isinstance(item.reference, SpectralReference)
     ]
     seeds = [int(s) for s in np.random.SeedSequence(settings.seed).generate_state(4)]
-    roles = token_roles(model, task.n_points)
-    readings = fit_readings(model, task, settings.n_prompts, roles, pairs, seeds[:2], progress)
+    roles = token_positions(model, task.n_points)
+    readouts = fit_iterate_readouts(
+        model, task, settings.n_prompts, roles, pairs, seeds[:2], progress
+    )
     trial = SteeringTrial(
         model,
         task.sample(settings.n_prompts, torch.Generator().manual_seed(seeds[2])),
@@ -133,18 +135,18 @@ def steer(
     passes = len(pairs) * (model.n_layers - 1) * len(settings.jumps)
     for index, pair in enumerate(pairs):
         where = {"reference": pair.comparison.name, "target": pair.target}
-        reading = readings[pair]
+        held = readouts[pair]
         table["step"].loc[where] = torch.where(
-            reading.r2[0] >= settings.min_r2, reading.steps, torch.nan
+            held.r2[0] >= settings.min_r2, held.steps, torch.nan
         ).numpy()
         for number, role in enumerate(roles):
-            table["r2"].loc[where | {"role": role.name}] = reading.r2[number].numpy()
+            table["r2"].loc[where | {"role": role.name}] = held.r2[number].numpy()
         table["final_step"].loc[{"reference": pair.comparison.name}] = trial.final_step(pair)
         for count, (layer, jump) in enumerate(
             product(range(1, model.n_layers), settings.jumps), start=1
         ):
             spot = where | {"layer": layer, "jump": jump}
-            for name, values in trial.run(pair, reading, layer, layer + jump).items():
+            for name, values in trial.run(pair, held, layer, layer + jump).items():
                 table[name].loc[spot] = values
             done = index * (passes // len(pairs)) + count
             progress("steering", done, passes)

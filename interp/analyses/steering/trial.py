@@ -15,8 +15,8 @@ from hooks.inference import inference
 from hooks.interventions import Shift, intervene, record
 from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.analyses.iterate_readouts import IterateKind, Reading
-from interp.analyses.token_roles import TokenRole, values_at
+from interp.analyses.steering.iterate_readouts import IterateKind, IterateReadouts
+from interp.analyses.steering.token_positions import TokenPositions, values_at
 from interp.tasks import Prompts
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.references import Prefixes
@@ -35,7 +35,7 @@ class SteeringTrial:
         self,
         model: SequenceModel,
         prompts: Prompts,
-        roles: Sequence[TokenRole],
+        roles: Sequence[TokenPositions],
         *,
         min_r2: float,
         level: float,
@@ -88,12 +88,14 @@ class SteeringTrial:
         """The step whose predictions are most like those of the model left alone."""
         return self._grid(pair)[2]
 
-    def run(self, pair: IterateKind, reading: Reading, layer: int, to_layer: int) -> dict[str, Any]:
+    def run(
+        self, pair: IterateKind, readouts: IterateReadouts, layer: int, to_layer: int
+    ) -> dict[str, Any]:
         """Steers one layer to the iterate of another; empty if either holds none, or the same."""
         if not 0 <= to_layer <= self.model.n_layers:
             return {}
-        is_held = reading.r2[0] >= self.min_r2
-        before, after = reading.steps[layer].item(), reading.steps[to_layer].item()
+        is_held = readouts.r2[0] >= self.min_r2
+        before, after = readouts.steps[layer].item(), readouts.steps[to_layer].item()
         if not (is_held[layer] and is_held[to_layer]) or before == after:
             return {}
         steps, iterates, final = self._grid(pair)
@@ -101,7 +103,7 @@ class SteeringTrial:
         reference = pair.comparison.reference
         ends = reference.predictions(self.prefixes, [final, predicted_step, before, after])
         scores = []
-        for shift in self._shifts(pair, reading, layer, before, after):
+        for shift in self._shifts(pair, readouts, layer, before, after):
             change = self._predict(Shift(Site(layer), shift)) - self.plain
             if not change.isfinite().all():
                 scores.append((np.nan, np.full(2, np.nan), *[np.nan] * 3))
@@ -131,23 +133,23 @@ class SteeringTrial:
         return ratios[0].item(), bounds.numpy(), cosine
 
     def _shifts(
-        self, pair: IterateKind, reading: Reading, layer: int, before: float, after: float
+        self, pair: IterateKind, readouts: IterateReadouts, layer: int, before: float, after: float
     ) -> list[Float[Tensor, "prompt token d_model"]]:
         """What is added to the stream, for each of `DIRECTIONS`."""
         shifts = [torch.zeros(self.stream_shape, dtype=torch.float64) for _ in DIRECTIONS]
         for index, role in enumerate(self.roles):
-            if reading.r2[index, layer] < self.min_r2:
+            if readouts.r2[index, layer] < self.min_r2:
                 continue
             low, high = sorted((before, after))
             values = values_at(
                 role, pair.target, pair.comparison.reference, self.prefixes, [low, high]
             )
             wanted = (values[1] - values[0]) * (1 if after > before else -1)
-            weight = reading.weights[index][layer]
+            weight = readouts.weights[index][layer]
             amount = wanted @ _inverse(weight)
             size = amount.norm(dim=-1, keepdim=True)
             random = torch.randn(amount.shape, dtype=torch.float64, generator=self.generator)
-            others = wanted @ _inverse(reading.shuffled[index][layer])
+            others = wanted @ _inverse(readouts.shuffled[index][layer])
             for shift, direction in zip(shifts, (amount, random, others), strict=True):
                 length = direction.norm(dim=-1, keepdim=True)
                 safe = torch.where(length > 0, length, 1.0)

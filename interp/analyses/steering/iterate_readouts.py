@@ -15,7 +15,7 @@ from hooks.finite import check_finite
 from hooks.interventions import record
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import Comparison
-from interp.analyses.token_roles import TokenRole, values_at
+from interp.analyses.steering.token_positions import TokenPositions, values_at
 from interp.scoring.stream import Progress
 from interp.tasks import Task
 from probes.controls.shuffling import derangement
@@ -42,7 +42,7 @@ class IterateKind:
 
 
 @dataclass(frozen=True)
-class Reading:
+class IterateReadouts:
     """Every layer's best-held iterate and the maps that read it."""
 
     steps: Float[Tensor, " layer"]
@@ -84,7 +84,7 @@ class _Statistics:
             fitter = self.shuffled.setdefault(role_index, ReadoutFitter(*sizes))
             add(fitter, values[:, shuffle])
 
-    def at_best_step(self, roles: Sequence[TokenRole]) -> Reading:
+    def at_best_step(self, roles: Sequence[TokenPositions]) -> IterateReadouts:
         """Chooses every layer's step by the queries' R^2, and the read-outs of that step."""
         steps = torch.tensor(self.pair.steps, dtype=torch.float64)
         n = len(steps)
@@ -104,7 +104,7 @@ class _Statistics:
             for kept, weight in ((weights, readout.weight), (shuffled, alike.weight[0])):
                 by_layer = rearrange(weight, "layer d (step width) -> layer d step width", step=n)
                 kept.append(by_layer[layers, :, best])
-        return Reading(steps[best], torch.stack(r2), tuple(weights), tuple(shuffled))
+        return IterateReadouts(steps[best], torch.stack(r2), tuple(weights), tuple(shuffled))
 
     def _r2(self, readout: Readout, held_out: RegressionStatistics) -> Float[Tensor, "layer step"]:
         r2 = validation_error(readout, held_out).r2[0]
@@ -116,15 +116,15 @@ class _Statistics:
         return torch.where(varies, by_step.mean(-1), -torch.inf)
 
 
-def fit_readings(
+def fit_iterate_readouts(
     model: SequenceModel,
     task: Task,
     batch_size: int,
-    roles: Sequence[TokenRole],
+    roles: Sequence[TokenPositions],
     pairs: Sequence[IterateKind],
     seeds: Sequence[int],
     progress: Progress,
-) -> dict[IterateKind, Reading]:
+) -> dict[IterateKind, IterateReadouts]:
     """Fits read-outs of every kind of iterate from every layer, on fresh prompts.
 
     Args:
@@ -134,7 +134,7 @@ def fit_readings(
         roles: The tokens that are read, queries first.
         pairs: What is looked for.
         seeds: Of the prompts and of the shuffling.
-        progress: Told of every batch.
+        progress: Called after every batch.
 
     Raises:
         ValueError: The model runs prefix by prefix.

@@ -19,7 +19,7 @@ STEERED = ("prediction", "filtered_query")
 
 
 @dataclass(frozen=True)
-class TokenRole:
+class TokenPositions:
     """Tokens that stand for the same thing: queries, or examples."""
 
     name: str
@@ -31,7 +31,7 @@ class TokenRole:
     """The point whose x each token is about."""
 
 
-def token_roles(model: SequenceModel, n_points: int) -> tuple[TokenRole, ...]:
+def token_positions(model: SequenceModel, n_points: int) -> tuple[TokenPositions, ...]:
     """Queries, and examples where a model has tokens for them; point 0 has seen nothing.
 
     A model that attends within each prefix has examples for each of them. In one that reads
@@ -44,22 +44,22 @@ def token_roles(model: SequenceModel, n_points: int) -> tuple[TokenRole, ...]:
         sizes = torch.tensor([part.stop - part.start for part in segments.slices])
         prefixes = torch.arange(n_points).repeat_interleave(sizes)
         return (
-            TokenRole("query", segments.query_tokens[1:], points, points),
-            TokenRole("example", examples, prefixes[examples], segments.points[examples]),
+            TokenPositions("query", segments.query_tokens[1:], points, points),
+            TokenPositions("example", examples, prefixes[examples], segments.points[examples]),
         )
     positions = model.prediction_tokens(n_points)
     if isinstance(positions, slice) and positions.step == 2 and not positions.start:
         return (
-            TokenRole("query", 2 * points, points, points),
-            TokenRole("example", 2 * points - 1, points, points - 1),
+            TokenPositions("query", 2 * points, points, points),
+            TokenPositions("example", 2 * points - 1, points, points - 1),
         )
     if isinstance(positions, slice):
         positions = torch.arange(n_points * max(positions.step or 1, 1))[positions]
-    return (TokenRole("query", positions[1:n_points], points, points),)
+    return (TokenPositions("query", positions[1:n_points], points, points),)
 
 
 def values_at(
-    role: TokenRole, target: str, reference: Reference, prefixes: Prefixes, steps: list[float]
+    role: TokenPositions, target: str, reference: Reference, prefixes: Prefixes, steps: list[float]
 ) -> Float[Tensor, "step prompt place width"]:
     """What the tokens of a role would hold after each of some ascending steps.
 
