@@ -1,1 +1,1 @@
-"""What is asked of a model, one question a file."""
+"""Analyses of a model, one question a file."""
