@@ -18,7 +18,7 @@ PAGES: dict[str, Callable[[Path], None]] = {
         planted_result(kinds=("resid_post", "resid_mid", "attn_out", "mlp_out")), file
     ),
     "match, many layers": lambda file: write_report(
-        planted_result(standing=("newton", "gd"), dead_layer=3, n_layers=24), file
+        planted_result(retained=("newton", "gd"), dead_layer=3, n_layers=24), file
     ),
 }
 """What writes each page."""
