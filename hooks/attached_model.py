@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens.hook_points import HookPoint
 
+from hooks.inference import uncompiled
 from hooks.layer_output import find_activation
 from hooks.model import ModelConfig, SequenceModel
 
@@ -117,9 +117,7 @@ class AttachedModel(SequenceModel):
         self._n_running_points = ys.shape[1]
         self._n_calls.clear()
         try:
-            with ExitStack() as stack:
-                if "torch._dynamo" in sys.modules:  # compiled code would not see the hooks
-                    stack.enter_context(torch.compiler.set_stance("force_eager"))
+            with uncompiled():
                 predictions = self.predict(self.module, xs, ys)
         except Exception as error:
             error.add_note(

@@ -59,6 +59,7 @@ def capture(
         NonFiniteError: xs, ys, a prediction or an activation is NaN or infinite; the message
             names the site, the point, and the prompt by its index over all batches.
     """
+    model = getattr(model, "_orig_mod", model)  # of torch.compile
     for name, value, known in (
         ("final_norm", final_norm, get_args(FinalNorm)),
         ("positions", positions, get_args(Positions)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ from torch import nn
 
 @contextmanager
 def inference(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode and inference mode for the length of a block.
+    """Evaluation mode and inference mode, uncompiled, for the length of a block.
 
     Every submodule's own train/eval mode is put back afterwards, also after an exception, so a
     model whose parts are in different modes stays as it was.
@@ -20,8 +21,18 @@ def inference(module: nn.Module) -> Iterator[None]:
     try:
         if training:
             module.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), uncompiled():
             yield
     finally:
         for part in training:
             part.training = True
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """What `torch.compile` has compiled runs as it was, since compiled code skips later hooks."""
+    if "torch._dynamo" not in sys.modules:  # so nothing is compiled; importing it takes seconds
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield

@@ -97,7 +97,9 @@ def examine(
         source = model
         task = task or task_of(model)
         check_fit(model, task)
-        if not model.is_wiring_checked:
+        # An intervention may mix prompts or points on purpose.
+        is_intervened = any(point._forward_hooks for point in model.hook_dict.values())
+        if not model.is_wiring_checked and not is_intervened:
             check_wiring(model, task.sample(N_WIRING_PROMPTS, torch.Generator().manual_seed(0))[:2])
             model.is_wiring_checked = True
     if model.first_point:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 
 import hooks
 from hooks import NonFiniteError, Site, build_model, capture
@@ -244,3 +247,68 @@ def test_prompts_that_do_not_fit(
     if xs.shape[:2] == ys.shape:  # beartype refuses the others first
         with pytest.raises(ValueError, match=message):
             list(capture(model, (xs, ys), model.sites()))
+
+
+def test_larger_batches_are_cut(model: SequenceModel) -> None:
+    [whole] = capture(model, prompts(10), model.sites())
+    parts = list(capture(model, [prompts(10)], model.sites(), batch_size=4))
+    assert [len(part.xs) for part in parts] == [4, 4, 2]
+    activations = torch.cat([part.activations for part in parts], 1)
+    torch.testing.assert_close(activations, whole.activations)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        capture(model, prompts(), model.sites(), batch_size=0)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_compiled_models_are_read(in_place: bool) -> None:
+    sizes = {"n_dims": 3, "n_points": 6, "n_layers": 2, "n_heads": 2, "d_model": 8}
+    ours = build_model("gpt2", sizes, seed=0).eval()
+    [expected] = capture(ours, prompts(), ours.sites())
+    if in_place:
+        ours.compile(backend="eager")
+        compiled = ours
+    else:
+        compiled = torch.compile(ours, backend="eager")
+    [captured] = inspect.unwrap(capture)(compiled, prompts(), compiled.sites())
+    assert torch.equal(captured.activations, expected.activations)
+
+
+class AppleDevice(TorchFunctionMode):
+    """Moves nothing, but refuses float64 as MPS does."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        device = next((a for a in args[1:] if isinstance(a, torch.device)), None)
+        if func is torch.Tensor.to and device is not None and device.type == "mps":
+            if args[0].dtype == torch.float64:
+                raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def test_prompts_are_cast_before_they_move_to_a_device_without_float64(
+    model: SequenceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [expected] = capture(model, prompts(), model.sites())
+    monkeypatch.setattr(SequenceModel, "device", torch.device("mps"))
+    with AppleDevice():
+        [captured] = capture(model, prompts(), model.sites())
+    torch.testing.assert_close(captured.activations, expected.activations)
+    assert captured.xs.dtype == torch.float64
+
+
+def test_activations_stay_on_the_models_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    capturing = sys.modules["hooks.capture"]
+    monkeypatch.setattr(capturing, "check_finite", lambda *args, **options: None)  # no values
+    sizes = {"n_dims": 3, "n_points": 6, "n_layers": 2, "n_heads": 2, "d_model": 8}
+    ours = build_model("gpt2", sizes, seed=0)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for module in ours.modules():
+            for name, parameter in list(module._parameters.items()):
+                if parameter is not None:
+                    fake = torch.empty(parameter.shape, device="cuda")
+                    module._parameters[name] = torch.nn.Parameter(fake, requires_grad=False)
+        [captured] = inspect.unwrap(capture)(
+            ours, (torch.empty(4, 6, 3), torch.empty(4, 6)), ours.sites()
+        )
+    assert captured.activations.device.type == captured.predictions.device.type == "cuda"
+    assert captured.activations.shape == (3, 4, 6, 8)

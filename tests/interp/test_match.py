@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -12,9 +13,11 @@ from sklearn.linear_model import LinearRegression as LeastSquares
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
+from hooks.activation_files import open_activations
 from hooks.architectures.gpt2 import GPT2, GPT2Config
 from hooks.architectures.planted import build_planted
 from hooks.capture import capture
+from hooks.wiring_error import WiringError
 from interp.analyses.comparisons import default_comparisons, own_parameters, select
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings, budget_of
@@ -308,3 +311,25 @@ class TestBadInput:
             next(iter(broken.blocks[1].parameters()))[0] = math.nan
         with pytest.raises(ValueError, match="site"):
             match(broken, TASK, n_prompts=N_PROMPTS)
+
+
+def test_a_model_that_sees_its_answers_is_not_matched(newton) -> None:
+    leaking = copy.deepcopy(newton)
+    leaking.is_wiring_checked = False
+    forward = leaking.forward
+    leaking.forward = lambda xs, ys: forward(xs, ys) + ys
+    with pytest.raises(WiringError, match=r"the predictions at point 0 change with .* own y"):
+        match(leaking, TASK, n_prompts=N_PROMPTS)
+    leaking.forward = forward
+    leaking.first_point = 2
+    with pytest.raises(ValueError, match="can be read from point 2 on only"):
+        match(leaking, TASK, n_prompts=N_PROMPTS)
+
+
+def test_activations_of_answers_are_not_matched(tmp_path) -> None:
+    prompts = TASK.sample(600, torch.Generator().manual_seed(0))
+    tokens = torch.nn.functional.pad(prompts.ys[None, ..., None], (0, 3))
+    arrays = {"xs": prompts.xs.numpy(), "ys": prompts.ys.numpy(), "resid_post": tokens.numpy()}
+    np.savez(tmp_path / "answers.npz", **arrays)
+    with pytest.raises(WiringError, match="tokens that hold the answer"):
+        match(open_activations(tmp_path / "answers.npz"))
