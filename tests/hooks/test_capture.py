@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 import hooks
@@ -300,15 +299,7 @@ def test_activations_stay_on_the_models_device(monkeypatch: pytest.MonkeyPatch) 
     capturing = sys.modules["hooks.capture"]
     monkeypatch.setattr(capturing, "check_finite", lambda *args, **options: None)  # no values
     sizes = {"n_dims": 3, "n_points": 6, "n_layers": 2, "n_heads": 2, "d_model": 8}
-    ours = build_model("gpt2", sizes, seed=0)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        for module in ours.modules():
-            for name, parameter in list(module._parameters.items()):
-                if parameter is not None:
-                    fake = torch.empty(parameter.shape, device="cuda")
-                    module._parameters[name] = torch.nn.Parameter(fake, requires_grad=False)
-        [captured] = inspect.unwrap(capture)(
-            ours, (torch.empty(4, 6, 3), torch.empty(4, 6)), ours.sites()
-        )
-    assert captured.activations.device.type == captured.predictions.device.type == "cuda"
+    ours = torch.nn.Module.to(build_model("gpt2", sizes, seed=0), "meta")
+    [captured] = capture(ours, prompts(4), ours.sites())
+    assert captured.activations.device.type == captured.predictions.device.type == "meta"
     assert captured.activations.shape == (3, 4, 6, 8)
