@@ -62,7 +62,8 @@ def _unknown(part: Any, table: Mapping[str, Any], where: str) -> Iterator[str]:
 def _sentence(text: str, part: Any, table: Mapping[str, Any], where: str) -> str:
     """What msgspec says of an entry, in the words of the other errors."""
     text, _, place = text.partition(" - at `$")
-    hint, value, path = part, table, where
+    hint, path = part, where
+    value: Any = table
     for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place):
         if name:
             owner = next(option for option in _options(hint) if is_dataclass(option))

@@ -119,13 +119,13 @@ def summary(result: MatchResult) -> dict[str, Any]:
         scale["eta_times_steps_per_layer"] = scale["eta"] * verdict.steps_per_layer
     words = {"text": "\n\n".join(text.lines[:-1]), "error_rate": text.error_rate}
     layers = result.layers
-    errors = {
+    errors: dict[str, float | None] = {
         "model": float(layers.model_error.mean()),
         "zero": float(layers.zero_error.mean()),
     }
     if "ols" in result.references:
         errors["least_squares"] = float(result.reference("ols").error.isel(step=-1).mean())
-    errors = {name: value if math.isfinite(value) else None for name, value in errors.items()}
+    errors = {name: value if value is not None and math.isfinite(value) else None for name, value in errors.items()}
     answer = {**plain["verdict"], **words, "scale": scale}
     return {**plain, "errors": errors, "verdict": answer}
 

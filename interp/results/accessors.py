@@ -32,7 +32,7 @@ def register_accessor(class_name: str, name: str, place: str) -> None:
         name: Of the member.
         place: `"module:function"`; the module is imported when the member is first used.
     """
-    _MEMBERS[class_name, name] = _Member(*place.split(":"), is_method=False)
+    _MEMBERS[class_name, name] = _Member(*place.split(":", 1), False)
 
 
 def register_method(class_name: str, name: str, place: str) -> None:
@@ -40,7 +40,7 @@ def register_method(class_name: str, name: str, place: str) -> None:
 
     Args: See `register_accessor`.
     """
-    _MEMBERS[class_name, name] = _Member(*place.split(":"), is_method=True)
+    _MEMBERS[class_name, name] = _Member(*place.split(":", 1), True)
 
 
 class Extensible:

@@ -95,7 +95,9 @@ class MatchAnalysis(Analysis):
 
     def settings(self, seed: int) -> MatchSettings:
         """The options of `interp.match`."""
-        return MatchSettings((self.site_kind,), self.readout, self.n_prompts, seed, self.final_norm)
+        return MatchSettings(
+            (self.site_kind,), self.readout, self.n_prompts, seed, final_norm=self.final_norm
+        )
 
     def run(self, model: SequenceModel, task: Task, seed: int, part: int) -> xarray.Dataset:
         """The verdict, errors and convergence of layers, best steps by reference and layer."""

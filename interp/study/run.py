@@ -19,8 +19,8 @@ class Keyed(Protocol):
 
 
 Cell = TypeVar("Cell", bound=Keyed)
-Result = TypeVar("Result")
-Stored = TypeVar("Stored")
+Result = TypeVar("Result", contravariant=True)
+Stored = TypeVar("Stored", covariant=True)
 Joined = TypeVar("Joined")
 
 
