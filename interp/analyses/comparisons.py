@@ -62,7 +62,9 @@ def default_comparisons(
             f"parameters are for {', '.join(unknown)}; compared are {', '.join(known)}, and every "
             f"other reference that is given parameters: {', '.join(REFERENCES)}"
         )
-    extra: dict[str, Any] = {name: (reference_class(name), {}) for name in given if name not in known}
+    extra: dict[str, Any] = {
+        name: (reference_class(name), {}) for name in given if name not in known
+    }
     chosen = sorted((known | extra).items(), key=lambda item: not item[1][0].is_iterative)
     return tuple(
         Candidate.of(

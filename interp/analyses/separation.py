@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hooks.capture import capture
 from hooks.model import SequenceModel
-from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters, select
+from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
 from interp.scoring.layer_matches import match_steps
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import batches
@@ -21,6 +21,7 @@ from interp.scoring.tables import BOUNDS
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
 from interp.versions import library_versions
+from probes.candidate import select
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.references import Prefixes
 from probes.separating import separating_prompts

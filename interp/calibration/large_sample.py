@@ -66,11 +66,12 @@ def take_large_sample(cell: Cell) -> LargeSample:
     """
     import numpy as np
 
-    from interp.analyses.comparisons import default_comparisons, own_parameters, select
+    from interp.analyses.comparisons import default_comparisons, own_parameters
     from interp.calibration.models import planted
     from interp.scoring.direct_targets import DirectTargets
     from interp.scoring.stream import batches
     from interp.tasks.compatibility import task_of
+    from probes.candidate import select
     from probes.matching import best_match
     from probes.readout_fitting import ReadoutFitter, validation_error
     from probes.verdict import beyond_first

@@ -125,7 +125,10 @@ def summary(result: MatchResult) -> dict[str, Any]:
     }
     if "ols" in result.references:
         errors["least_squares"] = float(result.reference("ols").error.isel(step=-1).mean())
-    errors = {name: value if value is not None and math.isfinite(value) else None for name, value in errors.items()}
+    errors = {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in errors.items()
+    }
     answer = {**plain["verdict"], **words, "scale": scale}
     return {**plain, "errors": errors, "verdict": answer}
 

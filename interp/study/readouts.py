@@ -13,10 +13,11 @@ from einops import rearrange
 
 from hooks.capture import FinalNorm, capture
 from hooks.model import SequenceModel
-from interp.analyses.comparisons import Comparison, default_comparisons, select
+from interp.analyses.comparisons import Comparison, default_comparisons
 from interp.scoring.direct_targets import DirectTargets
 from interp.study.analysis import Analysis, at_least
 from interp.tasks import Task
+from probes.candidate import select
 from probes.matching import best_match
 from probes.readout import Readout
 from probes.readout_fitting import ReadoutFitter, validation_error

@@ -13,6 +13,7 @@ from rich.console import Console
 from interp import plots
 from interp.commands.match import _layer_table
 from interp.report import verdict_html
+from interp.report.match_sections import match_sections
 from interp.results.result import MatchResult
 from interp.results.selection import is_last_step
 

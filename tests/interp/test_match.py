@@ -33,6 +33,7 @@ SIZES = {"n_dims": 3, "n_points": 7}
 TASK = LinearRegression(**SIZES)
 SEED = 5
 N_PROMPTS = 128
+from probes.verdict import beyond_first
 
 
 @pytest.fixture(scope="module")
