@@ -28,12 +28,12 @@ from interp.scoring.readouts import fit_readouts
 from interp.tasks import LinearRegression
 from probes.references import OLS, Prefixes
 from probes.references.divergence import DivergenceWarning
+from probes.verdict import beyond_first
 
 SIZES = {"n_dims": 3, "n_points": 7}
 TASK = LinearRegression(**SIZES)
 SEED = 5
 N_PROMPTS = 128
-from probes.verdict import beyond_first
 
 
 @pytest.fixture(scope="module")
