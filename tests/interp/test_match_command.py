@@ -47,7 +47,6 @@ def test_a_model_built_to_run_newton_in_a_fresh_process():
     ("arguments", "parts"),
     [
         (["newton-exakt"], ["newton-exakt: no such file", "closest: newton-exact"]),
-        ([MODEL, "--prompts", "0"], ["n_prompts must be at least 128, got 0"]),
         ([MODEL, "--task", "nowhere.toml"], ["nowhere.toml: No such file"]),
         ([MODEL, "--task", "wrong.toml"], ["task has n_dims = 99"]),
         ([MODEL, "--task", "empty.toml"], ["empty.toml: has no [task] table"]),
