@@ -66,7 +66,7 @@ def test_a_state_space_model_of_hugging_face(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"hooks": hooks, "task": LinearRegression()}
     small = {"hidden_size=64": "hidden_size=16", "num_hidden_layers=8": "num_hidden_layers=2"}
-    run_blocks("my-model-is-not-in-the-list", namespace, 3, **small)
+    run_blocks("my-model-is-not-in-the-list", namespace, 4, **small)
     mamba = interp.load("my-mamba")
     assert mamba.provenance["task"] == LinearRegression().describe()
     prompts = LinearRegression().sample(3, torch.Generator().manual_seed(0))

@@ -154,7 +154,8 @@ class _RecipeTable:
 
 def _models(table: Mapping[str, Any]) -> Iterator[ModelEntry]:
     if ("checkpoint" in table) == ("recipe" in table):
-        raise ValueError("a [[model]] must say either checkpoint or recipe")
+        found = ", ".join(table) or "nothing"
+        raise ValueError(f"a [[model]] must say either checkpoint or recipe, found {found}")
     if "recipe" in table:
         yield from _trainings(build(_RecipeTable, table, "model"))
         return

@@ -72,4 +72,4 @@ def test_match_takes_task_and_sizes_from_the_config(directory: Path):
 def test_a_task_that_is_not_known_must_be_given(directory: Path):
     write_config(directory, task="decision_tree", task_kwargs={})
     ending = run("match", directory, "--prompts", 128, folder=directory)
-    assert_one_sentence(ending, "does not say what task it was trained on")
+    assert_one_sentence(ending, "decision_tree", "none of the tasks here")
