@@ -12,9 +12,12 @@ from transformers import GPT2LMHeadModel
 
 from hooks.architectures.gpt2 import GPT2
 from hooks.checkpoints.gpt2_names import to_huggingface
-from hooks.huggingface import build_bridge_from_module
+from hooks.checkpoints.transformers_logging import quiet_transformers
 from hooks.model import SequenceModel
 from hooks.tokens import make_tokens
+
+with quiet_transformers():
+    from transformer_lens.model_bridge.sources import build_bridge_from_module
 
 
 class BridgedPrompts(NamedTuple):

@@ -81,9 +81,11 @@ def _similarity(comparison: ModelComparison) -> Table:
             columns.append(Column(f"steps_{key}", title, 1, has_interval=True))
     summary = comparison.summary
     rows = [
-        {"model": name}
-        | _similarities(summary.sel(model=name), "similarity", "sime")
-        | _similarities(summary.sel(model=name), "similarity_step", "steps")
+        {
+            "model": name,
+            **_similarities(summary.sel(model=name), "similarity", "sime"),
+            **_similarities(summary.sel(model=name), "similarity_step", "steps"),
+        }
         for name in comparison.names
     ]
     return written_table("compare_tables", "similarity", columns, rows)

@@ -149,10 +149,12 @@ class Table:
         table = TerminalTable(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for column in shown:
             is_text = column.digits is None
-            justify, overflow = ("left", "fold") if is_text else ("right", "ellipsis")
             table.add_column(
-                titles[column.key], justify=justify, no_wrap=not is_text, overflow=overflow
-            )  # type: ignore[arg-type]
+                titles[column.key],
+                justify="left" if is_text else "right",
+                no_wrap=not is_text,
+                overflow="fold" if is_text else "ellipsis",
+            )
         for row in self._rows():
             cells = {c.key: [c.value(row) + _beside(c, row, intervals)] for c in shown}
             for column in below:

@@ -32,7 +32,8 @@ def register_accessor(class_name: str, name: str, place: str) -> None:
         name: Of the member.
         place: `"module:function"`; the module is imported when the member is first used.
     """
-    _MEMBERS[class_name, name] = _Member(*place.split(":", 1), False)
+    module, function = place.split(":")
+    _MEMBERS[class_name, name] = _Member(module, function, is_method=False)
 
 
 def register_method(class_name: str, name: str, place: str) -> None:
@@ -40,7 +41,8 @@ def register_method(class_name: str, name: str, place: str) -> None:
 
     Args: See `register_accessor`.
     """
-    _MEMBERS[class_name, name] = _Member(*place.split(":", 1), True)
+    module, function = place.split(":")
+    _MEMBERS[class_name, name] = _Member(module, function, is_method=True)
 
 
 class Extensible:

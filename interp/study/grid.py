@@ -154,8 +154,7 @@ class _RecipeTable:
 
 def _models(table: Mapping[str, Any]) -> Iterator[ModelEntry]:
     if ("checkpoint" in table) == ("recipe" in table):
-        found = ", ".join(table) or "nothing"
-        raise ValueError(f"a [[model]] must say either checkpoint or recipe, found {found}")
+        raise ValueError(f"a [[model]] says checkpoint or recipe, got {', '.join(table) or 'none'}")
     if "recipe" in table:
         yield from _trainings(build(_RecipeTable, table, "model"))
         return

@@ -80,7 +80,10 @@ def judge(
         started,
         criteria,
     )
-    findings = (_find_direct(scores, contenders, depth, control, criteria), by_similarity)
+    findings: tuple[MeasureFinding, ...] = (
+        _find_direct(scores, contenders, depth, control, criteria),
+        by_similarity,
+    )
     verdict = conclude(findings, readout=readout, criteria=criteria)
     if started == len(scores.layers):
         return verdict

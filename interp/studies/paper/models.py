@@ -237,8 +237,8 @@ def _open(name: str, settings: Settings) -> PaperModel:
     """A checkpoint with its training task; isotropic linear regression where it does not say."""
     model = load(name)
     if model.provenance.get("task") is None:
-        sizes = {"n_dims": model.config.n_dims, "n_points": model.config.n_points}
-        return PaperModel(name, model, LinearRegression(**sizes), settings)
-    task = task_of(model)
-    check_fit(model, task)
-    return PaperModel(name, model, task, settings)
+        task = LinearRegression(model.config.n_dims, model.config.n_points)
+        return PaperModel(name, model, task, settings)
+    trained_on = task_of(model)
+    check_fit(model, trained_on)
+    return PaperModel(name, model, trained_on, settings)

@@ -120,7 +120,9 @@ def transformer_and_lstm(row: Row, models: PaperModels) -> RowResult:
         "transformer": ("the transformer's later layers lower its error", True),
         "lstm": ("the LSTM's layers after the first do not lower its error", False),
     }
-    claims, panels, data = [], [], xarray.Dataset()
+    claims: list[Claim] = []
+    panels: list[Panel] = []
+    data = xarray.Dataset()
     errors = {role: model.layers.errors.mean(1) for role, model in found.items()}
     drawn = [errors[role][:, _drawn_points(model)] for role, model in found.items()]
     axis = log_error_axis(*drawn) if drawn else {}

@@ -149,7 +149,9 @@ def _panel(scores: Mapping[str, Scores], zero: Scores) -> Panel:
     traces = [
         interval_line(
             [place + SPREAD * (index - middle) for place in range(len(NAMES))],
-            *(torch.tensor([getattr(e, part) for e in found]) for part in ("value", "low", "high")),
+            torch.tensor([one.value for one in found]),
+            torch.tensor([one.low for one in found]),
+            torch.tensor([one.high for one in found]),
             look,
         ).update(mode="markers")
         for index, (found, look) in enumerate(series)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import xarray
 
@@ -91,7 +92,10 @@ def ill_conditioned(row: Row, models: PaperModels) -> RowResult:
     model = models.find(role)
     if model is None:
         claim = "the last layer matches about 21 Newton steps, and GD needs 2,000 to 3,000"
-        claims = (not_shipped(claim, models.lacks(role), "21; 2,000–3,000"), *model_free)
+        claims: tuple[Claim, ...] = (
+            not_shipped(claim, models.lacks(role), "21; 2,000–3,000"),
+            *model_free,
+        )
         missing = (models.lacks(role),)
         return RowResult(row, claims, (drawing,), data=hard.data("gd"), missing=missing)
     found = compare_with_newton_and_gd(row, role, model)
@@ -112,12 +116,10 @@ def _last_steps(found: RowResult, model: PaperModel) -> tuple[Claim, ...]:
     )
     low, high = ILL_CONDITIONED_GD_STEPS
     published = float(ILL_CONDITIONED_NEWTON_STEPS)
-    settings = {"at_scale": model.at_scale, "about": model.about}
+    claim = partial(number_claim, at_scale=model.at_scale, about=model.about)
     return (
-        number_claim("Newton step of the last layer", newton, published, 3.0, **settings),
-        number_claim(
-            "GD step of the last layer", gd, (low + high) / 2, (high - low) / 2, **settings
-        ),
+        claim("Newton step of the last layer", newton, published, 3.0),
+        claim("GD step of the last layer", gd, (low + high) / 2, (high - low) / 2),
     )
 
 
