@@ -15,15 +15,19 @@ PARTS = {
         "jobs",
         "plots",
         "report",
-        "sweep",
+        "results",
+        "scoring",
+        "study",
         "tasks",
         "training",
         "zoo",
     ),
     "hooks": ("architectures", "checkpoints", "interventions", "activation_files"),
-    "probes": ("references", "controls"),
+    "probes": ("references", "verdict", "controls"),
 }
 """Packages, and the subpackages that somebody who uses them reads about."""
+FIRST = ("match", "load", "compare", "conditions", "separate", "train")
+"""What the page of `interp` begins with; the other names of `import interp` follow."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -56,8 +60,22 @@ def write_page(package: str) -> str:
     folder = ROOT.joinpath(*package.split("."))
     title = f"---\ntitle: {package}\n---\n\n# `{package}`"
     summary = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
-    modules = [file for file in sorted(folder.glob("*.py")) if _has_public_names(file)]
-    return "\n\n".join([title, summary, *(f"::: {package}.{file.stem}" for file in modules)]) + "\n"
+    if package == "interp":
+        parts = _names_of_the_facade(folder / "__init__.py")
+    else:
+        modules = [file for file in sorted(folder.glob("*.py")) if _has_public_names(file)]
+        parts = [f"{package}.{file.stem}" for file in modules]
+    return "\n\n".join([title, summary, *(f"::: {part}" for part in parts)]) + "\n"
+
+
+def _names_of_the_facade(file: Path) -> list[str]:
+    """Where each function and class of `import interp` is, those of `FIRST` first."""
+    tables = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Dict)]
+    places: dict[str, str] = ast.literal_eval(max(tables, key=lambda table: len(table.keys)))
+    found = {
+        name: f"{place}.{name}" for name, place in places.items() if place != f"interp.{name}"
+    }
+    return [found.pop(name) for name in FIRST] + list(found.values())
 
 
 def _has_public_names(file: Path) -> bool:
