@@ -72,9 +72,7 @@ def _names_of_the_facade(file: Path) -> list[str]:
     """Where each function and class of `import interp` is, those of `FIRST` first."""
     tables = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Dict)]
     places: dict[str, str] = ast.literal_eval(max(tables, key=lambda table: len(table.keys)))
-    found = {
-        name: f"{place}.{name}" for name, place in places.items() if place != f"interp.{name}"
-    }
+    found = {name: f"{place}.{name}" for name, place in places.items() if place != f"interp.{name}"}
     return [found.pop(name) for name in FIRST] + list(found.values())
 
 
