@@ -154,7 +154,7 @@ class _RecipeTable:
 
 def _models(table: Mapping[str, Any]) -> Iterator[ModelEntry]:
     if ("checkpoint" in table) == ("recipe" in table):
-        raise ValueError(f"a [[model]] says checkpoint or recipe, got {', '.join(table) or 'none'}")
+        raise ValueError(f"a [[model]] says either checkpoint or recipe, got {', '.join(table)}")
     if "recipe" in table:
         yield from _trainings(build(_RecipeTable, table, "model"))
         return

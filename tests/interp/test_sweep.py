@@ -346,7 +346,7 @@ def is_gone(group: int, within: float) -> bool:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        (("checkpoint", "checkpiont"), "says checkpoint or recipe, got checkpiont"),
+        (("checkpoint", "checkpiont"), "says either checkpoint or recipe, got checkpiont"),
         (("[[model]]", "[[modle]]"), "modle is unknown"),
         (("n_shards = 3", "n_shards = 300"), "n_shards must be at most"),
         (("model.safetensors", "nothing.safetensors"), "nothing.safetensors: no such file"),
