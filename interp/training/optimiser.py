@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from interp.training.settings import Optimiser
@@ -44,7 +45,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         rate, decay = settings.learning_rate, settings.weight_decay
         super().__init__([{"params": matrices}, {"params": others}], {"lr": rate})
         self.parts = (
-            torch.optim.Muon(matrices, rate, decay, adjust_lr_fn="match_rms_adamw"),
+            Muon(matrices, rate, decay),
             torch.optim.AdamW(others, rate, betas=settings.betas, weight_decay=decay, fused=True),
         )
         self._share()
@@ -66,6 +67,57 @@ class MuonWithAdamW(torch.optim.Optimizer):
         for part, group in zip(self.parts, self.param_groups, strict=True):
             part.param_groups = [group]
         self._share()
+
+
+class Muon(torch.optim.Optimizer):
+    """`torch.optim.Muon(adjust_lr_fn="match_rms_adamw")`, in float32 and a batch for each shape.
+
+    PyTorch's works matrix by matrix in bfloat16, which most CPUs compute slowly.
+    """
+
+    def __init__(
+        self,
+        params: list[nn.Parameter],
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        loss = closure() if closure else None
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = {}
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in by_shape.items():
+                updates = torch.stack([self._update(each, group) for each in parameters])
+                rate = group["lr"] * 0.2 * max(shape) ** 0.5
+                for parameter, update in zip(parameters, orthogonal(updates), strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.add_(update.to(parameter.dtype), alpha=-rate)
+        return loss
+
+    def _update(self, parameter: nn.Parameter, group: dict[str, Any]) -> Tensor:
+        """Nesterov's momentum of a matrix."""
+        gradient = parameter.grad
+        assert gradient is not None
+        momentum = self.state[parameter].setdefault("momentum_buffer", torch.zeros_like(gradient))
+        momentum.lerp_(gradient, 1 - group["momentum"])
+        return gradient.lerp(momentum, group["momentum"]).float()
+
+
+def orthogonal(matrices: Float[Tensor, "matrix row column"]) -> Float[Tensor, "matrix row column"]:
+    """The matrices with all singular values near 1, by five Newton-Schulz steps (Jordan 2024)."""
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    xs = matrices.mT if is_tall else matrices
+    xs = xs / xs.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(5):
+        gram = xs @ xs.mT
+        xs = 3.4445 * xs + (-4.775 * gram + 2.0315 * gram @ gram) @ xs
+    return xs.mT if is_tall else xs
 
 
 def is_in_layer(name: str) -> bool:

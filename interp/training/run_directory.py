@@ -56,6 +56,10 @@ class RunDirectory:
     def model_file(self) -> Path:
         return self.path / "model.safetensors"
 
+    def snapshot_file(self, step: int) -> Path:
+        """Where the model after that many steps stays; `Training.keep` says which do."""
+        return self.path / "snapshots" / f"step_{step}.safetensors"
+
     @property
     def state_file(self) -> Path:
         return self.path / "training.safetensors"

@@ -100,10 +100,24 @@ class Training:
     """Zoo name or file of a checkpoint to start from instead of random weights."""
     n_validation_prompts: int = 4096
     """Prompts that the error in the metrics is measured on, the same at every checkpoint."""
+    keep: Literal["last", "log"] | int = "last"
+    """Which models stay: the last, one every `keep` steps, or four per doubling of the step."""
 
     def __post_init__(self) -> None:
         _require_at_least(
             1, self, "n_steps", "batch_size", "checkpoint_every", "n_validation_prompts"
+        )
+        if isinstance(self.keep, int):
+            _require_at_least(1, self, "keep")
+
+    def keeps(self, step: int) -> bool:
+        """Whether the model after that many steps stays as a snapshot."""
+        if self.keep == "last":
+            return False
+        if isinstance(self.keep, int):
+            return step % self.keep == 0 or step == self.n_steps
+        return step == self.n_steps or any(
+            step == round(2 ** (quarter / 4)) for quarter in range(4 * step.bit_length() + 1)
         )
 
 

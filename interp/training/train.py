@@ -107,6 +107,8 @@ class _Trainer:
             loss = self._train_step()
             losses.append(loss)
             self.step += 1
+            if settings.keeps(self.step):
+                self._write_model(self.run_directory.snapshot_file(self.step))
             if self.step % settings.checkpoint_every == 0 or self.step == n_steps:
                 numbers = self._measure(sum(losses) / len(losses))
                 numbers["seconds"] = round(time.perf_counter() - started, 1)
@@ -176,16 +178,17 @@ class _Trainer:
         self._write_model()
         self._log(describe_row(self.metrics[-1], self.recipe.training.n_steps))
 
-    def _write_model(self) -> None:
+    def _write_model(self, path: Path | None = None) -> None:
         if self.accelerator.is_main_process:
+            row = self.metrics[-1] if self.metrics else {}
             provenance = {
                 "recipe": self.recipe.describe(),
                 "task": self.recipe.task.describe(),
                 "step": self.step,
-                "metrics": self.metrics[-1] if self.metrics else {},
+                "metrics": row if row.get("step") == self.step else {},
                 "versions": library_versions(),
             }
-            save_checkpoint(self.model, self.run_directory.model_file, provenance)
+            save_checkpoint(self.model, path or self.run_directory.model_file, provenance)
 
     def _write_missing_model(self) -> None:
         # A kill may have come between the last state and the model made from it.
