@@ -11,6 +11,7 @@ USUAL_TASK = {
     "x_scale": 1.0,
     "y_scale": 1.0,
     "normalisation": "none",
+    "condition_draw": "fixed",
 }
 
 

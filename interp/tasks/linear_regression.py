@@ -12,6 +12,7 @@ from torch import Tensor
 from interp.tasks.prompts import Prompts, Task, inner_products, standard_normal_rows
 
 Normalisation = Literal["none", "trace", "largest"]
+ConditionDraw = Literal["fixed", "log-uniform"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class LinearRegression(Task):
     Sigma's eigenvalues (rounded down) are `condition_number` and the others 1, before
     normalisation. `normalisation` says what Sigma is divided by: "none" (the paper's: eigenvalues
     100 and 1), "trace" (their mean, so E|x|^2 = n_dims) or "largest" (the condition number).
+    With `condition_draw="log-uniform"` a prompt's own condition number is `condition_number` to the
+    power of a uniform number in [0, 1].
     """
 
     n_dims: int = 5
@@ -31,6 +34,8 @@ class LinearRegression(Task):
     condition_number: float = 1.0
     """Ratio kappa of Sigma's largest eigenvalue to its smallest."""
     normalisation: Normalisation = "none"
+    condition_draw: ConditionDraw = "fixed"
+    """"log-uniform" gives every prompt a condition number of its own, from 1 to kappa."""
     x_scale: float = 1.0
     """Factor on every x, after the covariance."""
     y_scale: float = 1.0
@@ -48,28 +53,41 @@ class LinearRegression(Task):
             raise ValueError(
                 f"normalisation must be 'none', 'trace' or 'largest', got {self.normalisation!r}"
             )
+        if self.condition_draw not in ("fixed", "log-uniform"):
+            raise ValueError(
+                f"condition_draw must be 'fixed' or 'log-uniform', got {self.condition_draw!r}"
+            )
         for field in ("x_scale", "y_scale"):
             if getattr(self, field) <= 0:
                 raise ValueError(f"{field} must be above 0, got {getattr(self, field)}")
 
     def eigenvalues(self) -> Float[Tensor, " dim"]:
-        """Eigenvalues of Sigma, after normalisation."""
-        eigenvalues = torch.ones(self.n_dims, dtype=torch.float64)
-        eigenvalues[: self.n_dims // 2] = self.condition_number
+        """Eigenvalues of Sigma, after normalisation, of a prompt with the full condition number."""
+        return self._eigenvalues(torch.tensor([self.condition_number], dtype=torch.float64))[0]
+
+    def _eigenvalues(
+        self, condition_numbers: Float[Tensor, " prompt"]
+    ) -> Float[Tensor, "prompt dim"]:
+        eigenvalues = condition_numbers.new_ones(len(condition_numbers), self.n_dims)
+        eigenvalues[:, : self.n_dims // 2] = condition_numbers[:, None]
         if self.normalisation == "trace":
-            eigenvalues /= eigenvalues.mean()
+            eigenvalues /= eigenvalues.mean(1, keepdim=True)
         elif self.normalisation == "largest":
-            eigenvalues /= eigenvalues.max()
+            eigenvalues /= eigenvalues.amax(1, keepdim=True)
         return eigenvalues
 
     def sample(self, n_prompts: int, generator: torch.Generator) -> Prompts:
         d, n = self.n_dims, self.n_points
         basis_size = d * d if self.condition_number > 1 else 0
-        rows = standard_normal_rows(n_prompts, d + n * d + n + basis_size, generator)
-        weights, xs, noise, basis = rows.split((d, n * d, n, basis_size), dim=1)
+        draw_size = 1 if basis_size and self.condition_draw == "log-uniform" else 0
+        sizes = (d, n * d, n, basis_size, draw_size)
+        rows = standard_normal_rows(n_prompts, sum(sizes), generator)
+        weights, xs, noise, basis, draw = rows.split(sizes, dim=1)
         xs = xs.reshape(n_prompts, n, d)
         if basis_size:
-            xs = xs * self.eigenvalues().sqrt()
+            quantile = torch.special.ndtr(draw[:, 0]) if draw_size else xs.new_ones(n_prompts)
+            eigenvalues = self._eigenvalues(self.condition_number**quantile)
+            xs = xs * eigenvalues.sqrt()[:, None]
             xs = inner_products(xs[:, :, None], _haar(basis.reshape(n_prompts, d, d)).mT[:, None])
         xs = xs * self.x_scale
         ys = inner_products(xs, weights[:, None]) + self.noise_std * noise

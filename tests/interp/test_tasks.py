@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,6 +114,16 @@ def test_the_eigenbasis_is_uniform_and_another_one_in_every_prompt() -> None:
     assert xs.square().sum(1).mean().item() == pytest.approx(5, rel=0.02)
 
 
+def test_condition_numbers_are_uniform_in_their_logarithm() -> None:
+    task = LinearRegression(
+        n_dims=2, n_points=4_000, condition_number=100.0, condition_draw="log-uniform"
+    )
+    xs = task.sample(200, torch.Generator().manual_seed(0)).xs
+    least, largest = torch.linalg.eigvalsh(xs.mT @ xs).unbind(-1)
+    quantiles = (largest / least).log() / math.log(100)
+    assert scipy.stats.kstest(quantiles.clamp(0, 1), "uniform").pvalue > 0.01
+
+
 @pytest.mark.parametrize("noise_std", [0.0, 0.1, 2.0])
 @pytest.mark.parametrize("y_scale", [1.0, 5.0])
 def test_what_the_weights_do_not_explain_is_the_noise(noise_std: float, y_scale: float) -> None:
@@ -183,7 +195,10 @@ def test_a_network_is_a_function_of_x_and_not_a_linear_one() -> None:
     [
         ({}, "task name must be one of linear_regression, two_layer_network, got None"),
         ({"name": "quadratic"}, "got 'quadratic'"),
-        ({"name": "linear_regression", "kappa": 2.0}, "has no kappa; it takes condition_number"),
+        (
+            {"name": "linear_regression", "kappa": 2.0},
+            "has no kappa; it takes condition_draw, condition_number",
+        ),
         ({"name": "linear_regression", "n_dims": 0}, "n_dims must be at least 1, got 0"),
         ({"name": "linear_regression", "noise_std": -0.1}, "noise_std must be at least 0"),
         (

@@ -8,10 +8,12 @@ import time
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from processes import Command, die_before_write, join_group
+from safetensors.torch import load as safetensors_load
 from safetensors.torch import load_file
 from sklearn.linear_model import LinearRegression as SklearnRegression
 from sklearn.linear_model import Ridge as SklearnRidge
@@ -137,6 +139,26 @@ def test_stopping_early_and_going_on_changes_nothing(tmp_path: Path, optimiser: 
     assert same_bits(tmp_path / "whole", tmp_path / "parts")
     stored = load_file(tmp_path / "whole" / "model.safetensors")
     assert all(torch.equal(stored[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("keep", "steps"), [("log", {1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12}), (5, {5, 10, 12})]
+)
+def test_snapshots_are_the_models_of_their_steps(
+    tmp_path: Path, keep: Literal["log"] | int, steps: set[int]
+):
+    recipe = Recipe.from_mapping(tiny())
+    recipe = replace(recipe, training=replace(recipe.training, keep=keep))
+    train(recipe, tmp_path, stop_after=5)
+    stopped = (tmp_path / "model.safetensors").read_bytes()
+    train(recipe, tmp_path)
+    kept = {load_checkpoint(path).provenance["step"]: path for path in tmp_path.glob("snapshots/*")}
+    assert set(kept) == steps
+    assert load_file(kept[5]).keys() == safetensors_load(stopped).keys()
+    assert all(
+        torch.equal(value, load_file(kept[5])[name])
+        for name, value in safetensors_load(stopped).items()
+    )
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path: Path):
