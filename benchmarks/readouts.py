@@ -34,7 +34,7 @@ from hooks.model import SequenceModel
 from interp.tasks import LinearRegression
 from interp.zoo.loading import load
 from probes.readout import Readout
-from probes.readout_fitting import ReadoutFitter, validation_error
+from probes.readout_fitter import ReadoutFitter, validation_error
 from probes.ridge import RELATIVE_STRENGTHS, rank_threshold, relative_strengths
 
 PROMPTS_PER_BATCH = 512

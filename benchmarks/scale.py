@@ -33,7 +33,7 @@ from interp.study.cell import AnalysisCell, run_cell
 from interp.study.checkpoint import Checkpoint
 from interp.study.readouts import ReadoutAnalysis
 from interp.tasks import LinearRegression
-from probes.readout_fitting import ReadoutFitter
+from probes.readout_fitter import ReadoutFitter
 from probes.references import Prefixes
 from probes.statistics import RegressionStatistics
 

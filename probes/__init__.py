@@ -15,7 +15,7 @@ from probes.convergence import (
 from probes.disagreement import RivalSimilarity, similarity_by_disagreement
 from probes.matching import Match, StepGrid, best_match
 from probes.readout import Readout, Readouts
-from probes.readout_fitting import ReadoutFitter
+from probes.readout_fitter import ReadoutFitter
 from probes.references import REFERENCES, Prefixes, Reference, build_reference
 from probes.similarity import error_cosines, error_directions, similarity_of_errors, weight_cosines
 from probes.statistics import RegressionStatistics

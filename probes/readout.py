@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from probes.accumulation import accumulate
+from probes.ridge import check_ridge, solve_strengths
+from probes.statistics import RegressionStatistics
+
 
 @dataclass(frozen=True)
 class Readout:
-    """Affine maps from each site's activations to the targets."""
+    """Affine maps from each site's activations to the targets: h -> weight^T h + bias.
+
+    `vars(readout)` holds its tensors, ready for a safetensors file; `Readout(**tensors)` is the
+    same read-out again.
+    """
 
     weight: Float[Tensor, "site d target"]
 
@@ -20,6 +28,48 @@ class Readout:
 
     ridge: Float[Tensor, "site target"]
     """Ridge strength each map was fitted with, in scikit-learn's convention."""
+
+    def __post_init__(self) -> None:
+        shapes = [list(tensor.shape) for tensor in vars(self).values()]
+        if not (len(shapes[0]) == 3 and [shapes[0][::2]] * 2 == shapes[1:]):
+            raise ValueError(
+                "weight must be [site, d, target], bias and ridge [site, target], got "
+                f"{shapes[0]}, {shapes[1]} and {shapes[2]}"
+            )
+
+    @classmethod
+    def fit(
+        cls,
+        activations: Float[Tensor, "site *batch d"],
+        targets: Float[Tensor, "*batch_and_target"],
+        ridge: float = 0.0,
+    ) -> Readout:
+        """The read-outs that predict the targets best from each site's activations.
+
+        Least squares, with `ridge` times the squared weights added. `ReadoutFitter` does the same
+        batch by batch, with many strengths, groups of samples and targets for each site.
+
+        Args:
+            activations: Activations of every site, such as `[site, prompt, point, d]`.
+            targets: One target, such as ys `[prompt, point]`, or several on a last axis.
+            ridge: Ridge strength.
+
+        Raises:
+            ValueError: Targets of other samples, values that are not finite, or a strength below 0.
+        """
+        batch = activations.shape[1:-1]
+        if targets.shape[: len(batch)] != batch or targets.ndim - len(batch) not in (0, 1):
+            raise ValueError(
+                f"targets must be {list(batch)}, or that and an axis of targets, "
+                f"got {list(targets.shape)}"
+            )
+        samples = activations.reshape(len(activations), batch.numel(), activations.shape[-1])
+        columns = targets.reshape(batch.numel(), -1)
+        statistics = RegressionStatistics.empty(*samples.shape[::2], columns.shape[1])
+        accumulate(statistics, samples, columns)
+        strengths = check_ridge(ridge, statistics)
+        weight, bias = solve_strengths(statistics, strengths[None, :, 0])
+        return cls(weight[0], bias[0], strengths)
 
     def __call__(
         self, activations: Float[Tensor, "site *batch d"]
@@ -54,29 +104,7 @@ class Readout:
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> Readout:
         """The same read-out on another device or in another dtype."""
-        return Readout(*(t.to(device=device, dtype=dtype) for t in self.to_tensors().values()))
-
-    def to_tensors(self) -> dict[str, Tensor]:
-        """Plain tensors, ready for a safetensors file."""
-        return {"weight": self.weight, "bias": self.bias, "ridge": self.ridge}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Readout:
-        """The inverse of `to_tensors`.
-
-        Raises:
-            ValueError: A tensor is missing or their shapes disagree.
-        """
-        if missing := {"weight", "bias", "ridge"} - set(tensors):
-            raise ValueError(f"a read-out needs {', '.join(sorted(missing))}, got {list(tensors)}")
-        weight, bias, ridge = (tensors[name] for name in ("weight", "bias", "ridge"))
-        shape = (weight.shape[0], weight.shape[-1]) if weight.ndim == 3 else None
-        if shape is None or tuple(bias.shape) != shape or tuple(ridge.shape) != shape:
-            raise ValueError(
-                "weight must be [site, d, target], bias and ridge [site, target], got "
-                f"{list(weight.shape)}, {list(bias.shape)} and {list(ridge.shape)}"
-            )
-        return cls(weight, bias, ridge)
+        return Readout(*(t.to(device=device, dtype=dtype) for t in vars(self).values()))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,22 @@
-"""Ridge regression in closed form, from statistics: every site, target and strength at once."""
+"""Ridge regression solved and scored in closed form, from statistics.
+
+Every site, target and strength at once. With the scatter S of the features, the cross scatter C
+and the means m_h, m_t of n samples, the map h -> W^T h + b of strength s is
+
+    W = (S + s I)^-1 C,    b = m_t - W^T m_h,
+
+and its sum of squared errors on samples of other statistics, with T the scatter of the targets,
+
+    diag(T + W^T S W - 2 W^T C) + n (m_t - W^T m_h - b)^2.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.statistics import RegressionStatistics
@@ -51,7 +62,12 @@ def rank_threshold(eigenvalues: Float[Tensor, "*batch d"]) -> Float[Tensor, "*ba
 def solve_strengths(
     statistics: RegressionStatistics, strengths: Float[Tensor, "strength site"]
 ) -> tuple[Float[Tensor, "strength site d target"], Float[Tensor, "strength site target"]]:
-    """Weights and biases of the pooled samples at every strength, one `eigh` a site."""
+    """Weights and biases of the pooled samples at every strength, one `eigh` a site.
+
+    Raises:
+        ValueError: There are no samples.
+    """
+    statistics.check_samples()
     pooled = statistics.pooled()
     eigenvalues, basis = torch.linalg.eigh(pooled.feature_scatter[0])
     inverse = _filter(eigenvalues, strengths[:, :, None])
@@ -106,6 +122,26 @@ def check_strengths(
     return strengths
 
 
+def check_ridge(
+    ridge: Float[Tensor, "site target"] | float, statistics: RegressionStatistics
+) -> Float[Tensor, "site target"]:
+    """One strength for every site and target, on the statistics' device.
+
+    Raises:
+        ValueError: It is negative or not finite, or its shape does not fit.
+    """
+    shape = (statistics.n_sites, statistics.n_targets)
+    ridge = torch.as_tensor(ridge, dtype=torch.float64, device=statistics.count.device)
+    if ridge.shape not in ((), shape):
+        raise ValueError(
+            f"ridge must be a number or [{shape[0]} sites, {shape[1]} targets], "
+            f"got {list(ridge.shape)}"
+        )
+    if not bool((ridge.isfinite() & (ridge >= 0)).all()):
+        raise ValueError("ridge must be finite and at least 0")
+    return ridge.expand(shape)
+
+
 def _filter(
     eigenvalues: Float[Tensor, "*shape d"], strengths: Float[Tensor, "*other 1"]
 ) -> Float[Tensor, "*broadcast d"]:
@@ -119,3 +155,55 @@ def _bias(
 ) -> Float[Tensor, "variant site target"]:
     explained = (statistics.feature_mean[..., None, :] @ weight)[..., 0, :]
     return statistics.target_mean - explained
+
+
+@dataclass(frozen=True)
+class ValidationError:
+    """Errors of read-outs on samples they were not fitted on."""
+
+    mse: Float[Tensor, "variant site target"]
+    """Mean squared error; digits below 1e-16 of the target's variance are lost."""
+
+    r2: Float[Tensor, "variant site target"]
+    """1 - mse / variance of the target there; for a constant target 1 if exact, else 0."""
+
+    @classmethod
+    def from_sums(
+        cls,
+        squared_errors: Float[Tensor, "variant site target"],
+        target_scatter: Float[Tensor, "#variant target_site target"],
+        count: Float[Tensor, "#variant"],
+    ) -> ValidationError:
+        """Errors from sums over samples of squared errors and squared target deviations."""
+        mse = squared_errors / count[:, None, None]
+        scatter = target_scatter.expand_as(mse)
+        exact = (squared_errors == 0).to(mse)
+        return cls(mse, torch.where(scatter > 0, 1 - squared_errors / scatter, exact))
+
+    def best(self, *, per_target: bool = False) -> Int[Tensor, "site target"]:
+        """The variant with the highest R^2 at each site: on average over targets, or for each."""
+        r2 = self.r2 if per_target else self.r2.mean(dim=2, keepdim=True)
+        return r2.argmax(dim=0).expand(self.r2.shape[1:])
+
+
+def sum_squared_errors(
+    weight: Float[Tensor, "site d target"],
+    bias: Float[Tensor, "site target"],
+    statistics: RegressionStatistics,
+) -> Float[Tensor, "group site target"]:
+    """Sums of squared errors of an affine map over the samples of every group.
+
+    Raises:
+        ValueError: Sites, features or targets that do not fit the map.
+    """
+    expected = (*statistics.feature_mean.shape[1:], statistics.n_targets)
+    if tuple(weight.shape) != expected:
+        raise ValueError(
+            f"the read-out is for {list(weight.shape)} (site, feature, target), "
+            f"the statistics for {list(expected)}"
+        )
+    predicted_mean = torch.einsum("gsd,sdt->gst", statistics.feature_mean, weight) + bias
+    quadratic = statistics.feature_scatter @ weight - 2 * statistics.cross_scatter
+    within = statistics.target_scatter + (weight * quadratic).sum(dim=2)
+    offset = statistics.target_mean - predicted_mean
+    return within.clamp_min(0.0) + statistics.count[:, None, None] * offset**2

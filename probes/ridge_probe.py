@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from probes.readout_fitting import ReadoutFitter, validation_error
+from probes.readout_fitter import ReadoutFitter, validation_error
 from probes.ridge import RELATIVE_STRENGTHS, relative_strengths
 
 

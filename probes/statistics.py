@@ -46,7 +46,28 @@ class RegressionStatistics:
         targets_per_site: bool = False,
         device: torch.device | str | None = None,
     ) -> RegressionStatistics:
-        """Statistics of no sample at all."""
+        """Statistics of no sample at all.
+
+        Args:
+            n_sites: Sites, each with its own read-outs.
+            d_features: Width of the activations.
+            n_targets: Targets, regressed independently.
+            n_groups: Groups whose statistics are kept apart, for `resample` and cross-validation.
+                Memory is proportional to it.
+            targets_per_site: Whether every site has targets of its own.
+            device: Where the statistics live.
+
+        Raises:
+            ValueError: A count is below 1.
+        """
+        for name, value in (
+            ("n_sites", n_sites),
+            ("d_features", d_features),
+            ("n_targets", n_targets),
+            ("n_groups", n_groups),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         target_sites = n_sites if targets_per_site else 1
 
         def zeros(*shape: int) -> Tensor:
@@ -72,6 +93,11 @@ class RegressionStatistics:
     @property
     def n_targets(self) -> int:
         return self.target_mean.shape[2]
+
+    def check_samples(self) -> None:
+        """Raises ValueError where there is no sample in any group."""
+        if float(self.count.sum()) <= 0:
+            raise ValueError("there are no samples to fit or score: call update() first")
 
     def merge(self, other: RegressionStatistics) -> RegressionStatistics:
         """Statistics of both sets of samples together, group by group.

@@ -29,9 +29,9 @@ from interp.analyses.head_targets import FORMS, HeadTargets, head_targets
 from interp.scoring.stream import Progress
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
-from probes.readout_fitting import ReadoutFitter
+from probes.readout_fitter import ReadoutFitter
 from probes.references import Prefixes
-from probes.validation import sum_squared_errors
+from probes.ridge import sum_squared_errors
 
 SHARES = {"fit": 2, "choose": 1, "score": 1}
 """Of the prompts: to fit on, to choose ridge strengths on, to score on."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from hooks.atomic import write_text
 from interp.calibration.cell import Cell
 from interp.calibration.protocols import REFERENCES
-from probes.validation import ValidationError
+from probes.ridge import ValidationError
 
 TIMES = 100
 """How many times the prompts of the runs a large sample has."""
@@ -73,7 +73,7 @@ def take_large_sample(cell: Cell) -> LargeSample:
     from interp.tasks.compatibility import task_of
     from probes.candidate import select
     from probes.matching import best_match
-    from probes.readout_fitting import ReadoutFitter, validation_error
+    from probes.readout_fitter import ReadoutFitter, validation_error
     from probes.verdict import beyond_first
 
     torch.set_num_threads(1)

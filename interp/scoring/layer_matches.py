@@ -22,7 +22,6 @@ from probes.affine import affine_fit
 from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import Match, StepGrid, best_match
 from probes.readout import Readout
-from probes.readout_fitting import ReadoutFitter
 from probes.references import Prefixes, Reference
 from probes.similarity import Convention, error_directions, group_similarity
 
@@ -148,10 +147,9 @@ def _iterates(
         for _, iterate in stream:
             yield own_readouts(iterate[None], prefixes.ys)[0]
         return
-    targets = matched_on.ys.reshape(-1, 1)
     fitted = reference.stream_predictions(matched_on, grid.steps)
     for (_, iterate), (_, other) in zip(stream, fitted, strict=True):
-        readout = ReadoutFitter(1, 1, 1).update(other.reshape(1, -1, 1), targets).solve([0.0])[0]
+        readout = Readout.fit(other[None, ..., None], matched_on.ys)
         yield readout.weight.item() * iterate + readout.bias.item()
 
 

@@ -24,7 +24,7 @@ from hooks.model import SequenceModel
 from interp.scoring.stream import BATCH_SIZE, Progress, batches, silent
 from interp.tasks import Task
 from probes.readout import Readout
-from probes.readout_fitting import ReadoutFitter
+from probes.readout_fitter import ReadoutFitter
 from probes.references import Prefixes
 
 FIT_TO_HELD_OUT = 4

@@ -18,7 +18,7 @@ from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.stream import Progress, batches, prompts_per_batch, silent
 from interp.tasks import Task
 from probes.readout import Readout
-from probes.readout_fitting import ReadoutFitter
+from probes.readout_fitter import ReadoutFitter
 from probes.references import Prefixes
 
 

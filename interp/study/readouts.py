@@ -20,10 +20,10 @@ from interp.tasks import Task
 from probes.candidate import select
 from probes.matching import best_match
 from probes.readout import Readout
-from probes.readout_fitting import ReadoutFitter, validation_error
+from probes.readout_fitter import ReadoutFitter, validation_error
 from probes.references import Prefixes
+from probes.ridge import ValidationError
 from probes.statistics import RegressionStatistics
-from probes.validation import ValidationError
 
 PROMPTS_PER_SHARD = 4096
 MAX_SHARDS = 256

@@ -38,7 +38,7 @@ from interp.tasks import LinearRegression
 from interp.training.recipe import Recipe
 from interp.training.train import train
 from interp.zoo.loading import load
-from probes.readout_fitting import ReadoutFitter
+from probes.readout_fitter import ReadoutFitter
 
 TASK = LinearRegression(n_dims=2, n_points=5)
 ERROR = ErrorAnalysis(n_prompts=64)

@@ -29,7 +29,7 @@ from probes.controls import (
     shuffle_targets,
     unique_variance,
 )
-from probes.readout_fitting import ReadoutFitter, validation_error
+from probes.readout_fitter import ReadoutFitter, validation_error
 
 seeds = st.integers(0, 10_000)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from probes.accumulation import SAMPLES_PER_CHUNK, NonFiniteError
 from probes.readout import Readout
-from probes.readout_fitting import ReadoutFitter, resampled_error, validation_error
+from probes.readout_fitter import ReadoutFitter, resampled_error, validation_error
 from probes.ridge import relative_strengths
 
 STRENGTHS = (0.0, 1e-6, 1e-2, 1.0, 100.0)
@@ -342,19 +342,29 @@ def test_predictions_keep_the_axes_between_site_and_feature() -> None:
     assert readout.to(dtype=torch.float32)(by_prompt.float()).dtype == torch.float32
 
 
+def test_the_short_entry_is_least_squares_over_every_axis_of_the_batch() -> None:
+    features, targets = draw(17, n_sites=2, n_samples=24, d=3, n_targets=2)
+    by_prompt = features.reshape(2, 6, 4, 3)
+    readout = Readout.fit(by_prompt, targets.reshape(6, 4, 2))
+    columns = torch.cat([features, torch.ones(2, 24, 1).double()], -1)
+    for site in range(2):
+        expected = np.linalg.lstsq(columns[site].numpy(), targets.numpy())[0]
+        found = torch.cat([readout.weight[site], readout.bias[site : site + 1]])
+        assert found.numpy() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    one = Readout.fit(by_prompt, targets[:, 0].reshape(6, 4), ridge=2.0)
+    streamed = fit(features, targets[:, :1]).solve([2.0])[0]
+    assert all(torch.equal(value, vars(streamed)[name]) for name, value in vars(one).items())
+    for wrong in (targets[:, 0], targets.reshape(6, 4, 2)[:, :3]):
+        with pytest.raises(ValueError, match=r"targets must be \[6, 4\], or"):
+            Readout.fit(by_prompt, wrong)
+
+
 def test_tensors_restore_the_same_readout() -> None:
     features, targets = draw(14, n_sites=2, n_samples=24, d=3, n_targets=2)
-    readout = fit(features, targets).solve([1.0])[0]
-    restored = Readout.from_tensors(readout.to_tensors())
-    assert all(
-        torch.equal(getattr(restored, name), getattr(readout, name))
-        for name in ("weight", "bias", "ridge")
-    )
-    incomplete = {"weight": readout.weight, "bias": readout.bias}
-    with pytest.raises(ValueError, match="needs ridge"):
-        Readout.from_tensors(incomplete)
-    with pytest.raises(ValueError, match=r"weight must be \[site, d, target\]"):
-        Readout.from_tensors({**incomplete, "ridge": readout.ridge[:1]})
+    readout = Readout.fit(features, targets, ridge=1.0)
+    assert torch.equal(Readout(**vars(readout))(features), readout(features))
+    with pytest.raises(Exception, match=r"weight must be|TypeCheck"):
+        Readout(readout.weight, readout.bias, readout.ridge[:1])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from interp.scoring.stream import Progress
 from interp.tasks import Task
 from probes.controls.shuffling import derangement
 from probes.readout import Readout
-from probes.readout_fitting import ReadoutFitter, validation_error
+from probes.readout_fitter import ReadoutFitter, validation_error
 from probes.references import Prefixes
 from probes.statistics import RegressionStatistics
 

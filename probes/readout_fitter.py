@@ -1,4 +1,4 @@
-"""Read-outs fitted, chosen and scored in closed form on streaming statistics."""
+"""Read-outs fitted, chosen and scored on streaming statistics."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from probes.accumulation import accumulate
 from probes.readout import Readout, Readouts
 from probes.ridge import (
     RidgeStrengths,
+    ValidationError,
+    check_ridge,
     check_strengths,
     relative_strengths,
     solve_groups,
     solve_strengths,
+    sum_squared_errors,
 )
 from probes.statistics import RegressionStatistics
-from probes.validation import ValidationError, sum_squared_errors
 
 
 class ReadoutFitter:
@@ -27,7 +29,7 @@ class ReadoutFitter:
     """
 
     statistics: RegressionStatistics
-    """Moments of everything seen so far; updated in place."""
+    """Moments of all samples seen so far; updated in place."""
 
     def __init__(
         self,
@@ -39,28 +41,7 @@ class ReadoutFitter:
         targets_per_site: bool = False,
         device: torch.device | str | None = None,
     ) -> None:
-        """Starts with no samples.
-
-        Args:
-            n_sites: Sites, each with its own read-outs.
-            d_features: Width of the activations.
-            n_targets: Targets, regressed independently.
-            n_groups: Groups whose statistics are kept apart, for `resample` and cross-validation.
-                Memory is proportional to it.
-            targets_per_site: Whether every site has targets of its own.
-            device: Where the statistics live.
-
-        Raises:
-            ValueError: A count is below 1.
-        """
-        for name, value in (
-            ("n_sites", n_sites),
-            ("d_features", d_features),
-            ("n_targets", n_targets),
-            ("n_groups", n_groups),
-        ):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        """Starts with no samples; `RegressionStatistics.empty` explains the arguments."""
         self.statistics = RegressionStatistics.empty(
             n_sites,
             d_features,
@@ -102,7 +83,6 @@ class ReadoutFitter:
         Raises:
             ValueError: No samples yet, or a strength that is negative or not finite.
         """
-        _check_samples(self.statistics.count.sum())
         strengths = check_strengths(ridge_strengths, self.statistics)
         weight, bias = solve_strengths(self.statistics, strengths)
         return Readouts(weight, bias, strengths[:, :, None].expand_as(bias))
@@ -143,16 +123,8 @@ class ReadoutFitter:
             ValueError: Weights or strengths that are negative, not finite or of another shape.
         """
         replicates = self.statistics.resample(weights)
-        n_sites, n_targets = replicates.n_sites, replicates.n_targets
-        ridge = torch.as_tensor(ridge, dtype=torch.float64, device=weights.device)
-        if ridge.ndim not in (0, 2) or ridge.shape not in ((), (n_sites, n_targets)):
-            raise ValueError(
-                f"ridge must be a number or [{n_sites} sites, {n_targets} targets], "
-                f"got {list(ridge.shape)}"
-            )
-        if not bool((ridge.isfinite() & (ridge >= 0)).all()):
-            raise ValueError("ridge must be finite and at least 0")
-        weight, bias = solve_groups(replicates, ridge.expand(n_sites, n_targets))
+        ridge = check_ridge(ridge, replicates)
+        weight, bias = solve_groups(replicates, ridge)
         return Readouts(weight, bias, ridge.expand_as(bias))
 
 
@@ -166,16 +138,11 @@ def validation_error(
     Raises:
         ValueError: No held-out samples, or sites, features or targets that do not fit.
     """
-    _check_samples(held_out.count.sum())
+    held_out.check_samples()
     pooled = held_out.pooled()
     variants = [readouts] if isinstance(readouts, Readout) else list(readouts)
-    sums = [sum_squared_errors(readout.weight, readout.bias, pooled) for readout in variants]
-    n_variants = len(variants)
-    return ValidationError.from_sums(
-        torch.cat(sums),
-        pooled.target_scatter.expand(n_variants, -1, -1),
-        pooled.count.expand(n_variants),
-    )
+    sums = torch.cat([sum_squared_errors(r.weight, r.bias, pooled) for r in variants])
+    return ValidationError.from_sums(sums, pooled.target_scatter, pooled.count)
 
 
 def resampled_error(
@@ -186,13 +153,8 @@ def resampled_error(
     Raises:
         ValueError: As `validation_error`, or weights that do not fit the groups.
     """
-    _check_samples(held_out.count.sum())
+    held_out.check_samples()
     sums = sum_squared_errors(readout.weight, readout.bias, held_out)
     targets = held_out.targets_only().resample(weights)
     totals = (weights.to(sums) @ sums.flatten(1)).reshape(len(weights), *sums.shape[1:])
     return ValidationError.from_sums(totals, targets.target_scatter, targets.count)
-
-
-def _check_samples(count: Float[Tensor, ""]) -> None:
-    if float(count) <= 0:
-        raise ValueError("there are no samples to fit or score: call update() first")
