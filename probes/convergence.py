@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from probes.controls.bootstrap import bootstrap_weights, interval
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 ABOVE_FLOOR = 5.0
 """Errors are believed from this many times the floor on …"""
@@ -99,7 +99,7 @@ def order_of_convergence(
             continue
         weights = bootstrap_weights(errors.shape[1], n_replicates, seed)
         replicates = _weighted_quantile(ratios, weights[:, prompts] * sizes, 0.5)
-        bounds = interval(replicates, level, n_groups=n_prompts).tolist()
+        bounds = bootstrap_interval(replicates, level, n_groups=n_prompts).tolist()
         layers = (last - 2, last - 1, last)
         return OrderOfConvergence(median.item(), (bounds[0], bounds[1]), layers, int(usable.sum()))
     return OrderOfConvergence(torch.nan, (torch.nan, torch.nan), None, 0, reason)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.similarity import error_directions, point_similarity
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,6 @@ def similarity_by_disagreement(
         disagreement=parts(between).mean(-1),
         similarity=torch.stack([cosines.mean(-1) for cosines in to_rivals]),
         margin=difference.mean(-1),
-        margin_interval=interval(replicates, level, n_groups=size),
+        margin_interval=bootstrap_interval(replicates, level, n_groups=size),
         at_points=torch.stack([point_similarity(layers, rival, ys) for rival in rivals]),
     )

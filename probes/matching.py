@@ -92,6 +92,25 @@ class StepGrid:
             return coordinates
         return torch.where(coordinates <= -1 + 1e-12, 0.0, 2.0**coordinates)
 
+    def locate(
+        self, steps: Sequence[float] | Float[Tensor, " query"]
+    ) -> tuple[Int[Tensor, " query"], Float[Tensor, " query"]]:
+        """Index of the grid step below each queried step, and how far towards the next, 0 to 1.
+
+        Distances are those of `coordinates`. Steps outside the grid are moved to its end.
+        """
+        coordinates = self.coordinates()
+        queries = torch.as_tensor(steps, dtype=torch.float64)
+        if self.spacing == "log":
+            queries = queries.clamp(min=0.5).log2()
+        queries = queries.clamp(coordinates[0], coordinates[-1])
+        if len(coordinates) == 1:
+            return torch.zeros_like(queries, dtype=torch.long), torch.zeros_like(queries)
+        below = torch.searchsorted(coordinates, queries, right=True).sub(1)
+        below = below.clamp(0, len(coordinates) - 2)
+        fraction = (queries - coordinates[below]) / (coordinates[below + 1] - coordinates[below])
+        return below, fraction
+
 
 BEFORE_FIRST = 0.25
 """How far before the first step above 0 a peak may lie, in distances to the step after it."""
@@ -223,23 +242,3 @@ def _polynomial(
     for coefficient in reversed(coefficients.unbind(-1)):
         value = value * x + coefficient
     return value
-
-
-def interpolation(
-    grid: StepGrid, steps: Sequence[float] | Float[Tensor, " query"]
-) -> tuple[Int[Tensor, " query"], Float[Tensor, " query"]]:
-    """Index of the grid step below each queried step, and how far on towards the next, in 0..1.
-
-    Distances are measured in the grid's coordinates. Queries outside the grid are moved to its end.
-    """
-    coordinates = grid.coordinates()
-    queries = torch.as_tensor(steps, dtype=torch.float64)
-    if grid.spacing == "log":
-        queries = queries.clamp(min=0.5).log2()
-    queries = queries.clamp(coordinates[0], coordinates[-1])
-    if len(coordinates) == 1:
-        return torch.zeros_like(queries, dtype=torch.long), torch.zeros_like(queries)
-    below = torch.searchsorted(coordinates, queries, right=True).sub(1)
-    below = below.clamp(0, len(coordinates) - 2)
-    fraction = (queries - coordinates[below]) / (coordinates[below + 1] - coordinates[below])
-    return below, fraction

@@ -63,9 +63,10 @@ class Readout:
                 f"targets must be {list(batch)}, or that and an axis of targets, "
                 f"got {list(targets.shape)}"
             )
-        samples = activations.reshape(len(activations), batch.numel(), activations.shape[-1])
+        n_sites, d_features = len(activations), activations.shape[-1]
+        samples = activations.reshape(n_sites, batch.numel(), d_features)
         columns = targets.reshape(batch.numel(), -1)
-        statistics = RegressionStatistics.empty(*samples.shape[::2], columns.shape[1])
+        statistics = RegressionStatistics.empty(n_sites, d_features, columns.shape[1])
         accumulate(statistics, samples, columns)
         strengths = check_ridge(ridge, statistics)
         weight, bias = solve_strengths(statistics, strengths[None, :, 0])

@@ -116,7 +116,7 @@ class ReadoutFitter:
         """Read-outs refitted with every group weighted, one variant a row of weights.
 
         Args:
-            weights: How often each group counts, as `probes.controls.bootstrap_weights` draws.
+            weights: How often each group counts, as `probes.uncertainty.bootstrap_weights` draws.
             ridge: Ridge strength, such as the `Readout.ridge` of the fit on all samples.
 
         Raises:

@@ -29,7 +29,7 @@ from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import Progress
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
-from probes.controls.bootstrap import bootstrap_weights, interval
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 OF_MODEL = ("error", "step", "similarity")
 PARTS: dict[str, str | None] = {"layer": None, "attention": "attn_out", "mlp": "mlp_out"}
@@ -224,7 +224,7 @@ def _bounds(values: Float[Tensor, "row prompt"], settings: AblationSettings) -> 
     weights = bootstrap_weights(n_prompts, N_REPLICATES, settings.seed) / n_prompts
     is_infinite = values.isinf().any(1)
     finite = torch.where(is_infinite[:, None], 0.0, values)
-    bound = interval(weights @ finite.T, settings.level, n_groups=n_prompts).T
+    bound = bootstrap_interval(weights @ finite.T, settings.level, n_groups=n_prompts).T
     return torch.where(is_infinite[:, None], torch.inf, bound).numpy()
 
 
@@ -239,7 +239,7 @@ def _curve_columns(
         shifts.append(found.step[:, -1] - found.step[:1, -1])
         last = reader.match(name, measured.final[name]).step  # [change, replicate]
         moved = torch.nan_to_num(last - last[:1])
-        bound = interval(moved.T, settings.level, n_groups=settings.n_prompts).T
+        bound = bootstrap_interval(moved.T, settings.level, n_groups=settings.n_prompts).T
         bounds.append(torch.where(last.isnan().any(1, keepdim=True), torch.nan, bound))
     curve = ("reference", "read_layer")
     return {

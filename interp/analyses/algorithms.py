@@ -13,10 +13,10 @@ from torch import Tensor
 from interp.scoring.stream import Progress
 from interp.tasks import LinearRegression, Task
 from interp.versions import library_versions
-from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import Match, StepGrid, best_match
 from probes.references import Prefixes, Reference, build_reference
 from probes.similarity import error_directions, group_similarity
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 from probes.verdict.growth_law import GrowthLaw, growth_law
 
 PAPER_TASK = LinearRegression(n_dims=20, n_points=41)
@@ -217,7 +217,7 @@ def _table(
     is_growing = moves & inside & (grid_a.tensor() > 0)
 
     def bounds(values: Float[Tensor, "replicate step_a"]) -> tuple[tuple[str, str], Any]:
-        return ("step_a", "bound"), interval(values[1:], n_groups=N_GROUPS).T.numpy()
+        return ("step_a", "bound"), bootstrap_interval(values[1:], n_groups=N_GROUPS).T.numpy()
 
     return xarray.Dataset(
         {

@@ -22,8 +22,8 @@ from interp.results.netcdf import read_tree
 from interp.results.result import MatchResult
 from interp.results.saved import SavedResult
 from interp.scoring.scores import average
-from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import StepGrid, best_match
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 FORMAT = "icl-interp-compare/1"
 N_REPLICATES = 1000
@@ -167,7 +167,7 @@ def _with_intervals(replicates: xarray.Dataset) -> xarray.Dataset:
     for name, table in replicates.data_vars.items():
         if "replicate" in table.dims:
             values = torch.tensor(table.transpose("replicate", ...).values)
-            bounds = interval(values[1:].nan_to_num(), n_groups=N_GROUPS)
+            bounds = bootstrap_interval(values[1:].nan_to_num(), n_groups=N_GROUPS)
             bounds = torch.where(values[0].isnan(), torch.nan, bounds).movedim(0, -1)
             dims = (*(axis for axis in table.dims if axis != "replicate"), "bound")
             found[f"{name}_interval"] = dims, bounds.numpy()

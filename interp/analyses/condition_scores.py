@@ -21,10 +21,10 @@ from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import batches
 from interp.scoring.tables import BOUNDS
 from interp.tasks import LinearRegression, Task
-from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import StepGrid
 from probes.references import OLS, Prefixes, Reference, Ridge
 from probes.steps_to_reach import steps_to_reach
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 N_GROUPS = 64
 TOLERANCE = 0.1
@@ -94,7 +94,7 @@ def measure(
     weights = bootstrap_weights(N_GROUPS, N_REPLICATES, seed, with_original=True)
     groups = squares.unflatten(1, (N_GROUPS, -1)).mean(-1)
     replicates = weights @ groups.T / N_GROUPS  # [replicate, layer and model]
-    bounds = interval(replicates[1:], n_groups=N_GROUPS).numpy()
+    bounds = bootstrap_interval(replicates[1:], n_groups=N_GROUPS).numpy()
     zero = scale * ys.square().mean().item()
     best = scale * _best_answer(task).predictions(prefixes)[0].sub(ys).square().mean().item()
     table = _failed(layers, list(references), "")

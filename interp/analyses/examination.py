@@ -32,7 +32,7 @@ from interp.scoring.scores import Scores
 from interp.scoring.stream import Progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
-from probes.controls.bootstrap import bootstrap_weights
+from probes.uncertainty.bootstrap import bootstrap_weights
 from probes.verdict import Verdict, judge
 
 N_REPLICATES = 200

@@ -24,10 +24,10 @@ from interp.scoring.scores import average
 from interp.scoring.stream import Progress
 from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
-from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import best_match
 from probes.readout import Readout
 from probes.references import Prefixes
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 N_PROMPTS = 128
 N_PROMPTS_BY_ITSELF = 32
@@ -213,7 +213,11 @@ def _tree(
     points = np.arange(1, n_points + 1)
 
     def bounds(replicates: Float[Tensor, "replicate *score"]) -> np.ndarray:
-        return interval(replicates[1:], attrs["level"], n_groups=n_prompts).movedim(0, -1).numpy()
+        return (
+            bootstrap_interval(replicates[1:], attrs["level"], n_groups=n_prompts)
+            .movedim(0, -1)
+            .numpy()
+        )
 
     coords = {"layer": np.arange(n_layers), "point": points, "bound": ["low", "high"]}
     spread = average(in_span, resampled)

@@ -12,8 +12,8 @@ from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
 from interp.scoring.scores import Scores
 from interp.scoring.tables import Arrangement
-from probes.controls.bootstrap import interval
 from probes.controls.selectivity import selectivity
+from probes.uncertainty.bootstrap import bootstrap_interval
 
 
 def error_selectivity(scores: Scores, sites: Sequence[Site]) -> dict[str, Any]:
@@ -64,6 +64,6 @@ def reference_selectivity(
 def _variables(
     name: str, replicates: Float[Tensor, "replicate site"], scores: Scores, sites: Sequence[Site]
 ) -> dict[str, Any]:
-    bounds = interval(replicates[1:], n_groups=scores.n_groups).T
+    bounds = bootstrap_interval(replicates[1:], n_groups=scores.n_groups).T
     place = Arrangement(sites)
     return {name: place(replicates[0]), f"{name}_interval": place(bounds, "bound")}

@@ -22,10 +22,10 @@ from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
 from interp.versions import library_versions
 from probes.candidate import select
-from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.references import Prefixes
 from probes.separating import separating_prompts
 from probes.similarity import error_directions
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 N_FIT_PROMPTS = 1024
 N_REPLICATES = 200
@@ -164,7 +164,7 @@ def _similarities(
         cosines.append(each[torch.arange(len(best)), best])
     weights = bootstrap_weights(len(ys), N_REPLICATES, seed) / len(ys)
     margin = cosines[0] - cosines[1]
-    bounds = interval(weights @ margin.T, n_groups=len(ys))
+    bounds = bootstrap_interval(weights @ margin.T, n_groups=len(ys))
     zero = ys.square().mean()
     ols = select(comparisons, "ols").reference.predictions(prefixes)[0]
     return xarray.Dataset(

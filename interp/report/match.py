@@ -17,7 +17,7 @@ from interp.report.verdict_text import VerdictText, verdict_text
 from interp.results.result import MatchResult
 from interp.results.selection import leading_measure
 from interp.versions import versions_text
-from probes.estimate import Estimate
+from probes.uncertainty.estimate import Estimate
 from probes.verdict import Evidence, MeasureFinding, Verdict
 
 EVIDENCE = (

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from interp.analyses.comparisons import Comparison
 from probes.affine import affine_fit
-from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.matching import Match, StepGrid, best_match
 from probes.readout import Readout
 from probes.references import Prefixes, Reference
 from probes.similarity import Convention, error_directions, group_similarity
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 N_REPLICATES = 200
 
@@ -64,7 +64,7 @@ class LayerMatches:
         best = found.similarity if interpolate else replicates.amax(-1)
 
         def bounds(values: Float[Tensor, "replicate layer"]) -> Float[Tensor, "layer bound"]:
-            return interval(values[1:], n_groups=n_groups).T
+            return bootstrap_interval(values[1:], n_groups=n_groups).T
 
         return cls(grid, replicates[0], step[0], bounds(step), best[0], bounds(best))
 

@@ -16,8 +16,8 @@ from interp.analyses.comparisons import Comparison
 from interp.scoring.direct_targets import TARGETS
 from interp.scoring.evaluation import COMPARED
 from interp.scoring.scores import Scores
-from probes.controls.bootstrap import interval
 from probes.matching import Match, StepGrid, best_match
+from probes.uncertainty.bootstrap import bootstrap_interval
 
 BOUNDS = ("low", "high")
 TREATMENTS = tuple(f"{readout}/{convention}" for readout, convention in COMPARED)
@@ -135,4 +135,4 @@ class Arrangement:
 def _interval(
     replicates: Float[Tensor, "replicate site"], n_groups: int
 ) -> Float[Tensor, "site bound"]:
-    return interval(replicates[1:], n_groups=n_groups).T
+    return bootstrap_interval(replicates[1:], n_groups=n_groups).T

@@ -1,6 +1,5 @@
 """What a score must be held against before it is believed."""
 
-from probes.controls.bootstrap import bootstrap_weights, interval, jackknife_weights
 from probes.controls.multiple_comparisons import benjamini_hochberg, holm
 from probes.controls.other_task import other_task_targets
 from probes.controls.selectivity import control_p_value, selectivity
@@ -10,13 +9,10 @@ from probes.controls.unique_variance import UniqueVariance, unique_variance
 __all__ = [
     "UniqueVariance",
     "benjamini_hochberg",
-    "bootstrap_weights",
     "control_p_value",
     "derangement",
     "derangements",
     "holm",
-    "interval",
-    "jackknife_weights",
     "other_task_targets",
     "selectivity",
     "shuffle_pairs",

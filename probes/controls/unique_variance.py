@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.controls.bootstrap import bootstrap_weights, interval
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 RESOLUTION = 1e-6
 """A reference that leaves less than this part of itself once the others are partialled out is
@@ -86,7 +86,7 @@ def unique_variance(
         shares.append(share[0])
     correlation = torch.stack(correlations, dim=1)
     angles = correlation.clamp(-LARGEST_CORRELATION, LARGEST_CORRELATION).atanh()
-    low, high = interval(
+    low, high = bootstrap_interval(
         angles[1:], level, n_groups=n_groups, method="student", estimate=angles[0]
     ).tanh()
     largest = torch.maximum(low.square(), high.square())

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Bayes(SpectralReference):
         if not 0 < self.prior_std < torch.inf:
             raise ValueError(f"prior_std must be above 0 and finite, got {self.prior_std}")
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         eigenvalues = prefixes.eigenvalues
         penalised = eigenvalues + self._penalty
         learnt = torch.where(eigenvalues > 0, eigenvalues / penalised, 0.0)

@@ -13,7 +13,7 @@ from torch import Tensor
 from probes.references.divergence import warn_of_divergence
 from probes.references.prefixes import Prefixes
 from probes.references.residual_power import alternating_sign
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Chebyshev(SpectralReference):
                 f"largest must be at least smallest, got {self.largest} and {self.smallest}"
             )
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         eigenvalues = prefixes.eigenvalues
         smallest, largest = (end[..., None] for end in self._interval(prefixes))
         warn_of_divergence(self.name, eigenvalues > largest + smallest, prefixes)

@@ -13,7 +13,7 @@ from probes.references.divergence import warn_of_divergence
 from probes.references.prefixes import Prefixes
 from probes.references.reference import Parameters
 from probes.references.residual_power import alternating_sign, one_minus_power
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 StepSize = float | Literal["inverse_largest", "optimal"]
 
@@ -62,7 +62,7 @@ class GD(SpectralReference):
         sizes = {"inverse_largest": "step size per prefix", "optimal": "optimal step per prefix"}
         return f"{self.label}, {sizes.get(str(self.eta), 'one step size')}"
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         contraction = step_sizes(self.eta, prefixes)[..., None] * prefixes.eigenvalues
         warn_of_divergence(self.name, contraction > 2, prefixes)
         learnt = one_minus_power(contraction)

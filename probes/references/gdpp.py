@@ -12,7 +12,7 @@ from torch import Tensor
 from probes.references.divergence import warn_of_divergence
 from probes.references.gd import StepSize, check_step_size
 from probes.references.prefixes import Prefixes
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class GDPlusPlus(SpectralReference):
         if not is_rule and (isinstance(self.gamma, str) or not 0 <= self.gamma < torch.inf):
             raise ValueError(f"gamma must be a number of at least 0 or 'monotone', {self.gamma!r}")
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         current = prefixes.eigenvalues.clone()
         learnt = torch.zeros_like(current)
         if not isinstance(self.eta, str):

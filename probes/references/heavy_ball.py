@@ -11,7 +11,7 @@ from torch import Tensor
 
 from probes.references.divergence import warn_of_divergence
 from probes.references.prefixes import Prefixes
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 from probes.references.two_term_recurrence import momentum_at_zero, two_term_recurrence
 
 
@@ -43,7 +43,7 @@ class HeavyBall(SpectralReference):
             if value != "optimal" and (isinstance(value, str) or not 0 <= value < below):
                 raise ValueError(f"{name} must be in [0, {below}) or 'optimal', got {value!r}")
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         eigenvalues = prefixes.eigenvalues
         eta, beta = (tensor[..., None] for tensor in self._parameters(prefixes))
         contraction = eta * eigenvalues

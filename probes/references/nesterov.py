@@ -12,7 +12,7 @@ from torch import Tensor
 from probes.references.divergence import warn_of_divergence
 from probes.references.gd import StepSize, check_step_size, step_sizes
 from probes.references.prefixes import Prefixes
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 from probes.references.two_term_recurrence import momentum_at_zero, two_term_recurrence
 
 
@@ -44,7 +44,7 @@ class Nesterov(SpectralReference):
         if not is_rule and (isinstance(self.beta, str) or not 0 <= self.beta < 1):
             raise ValueError(f"beta must be in [0, 1), 'optimal' or 'convex', got {self.beta!r}")
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         eigenvalues = prefixes.eigenvalues
         eta = step_sizes(self.eta, prefixes)[..., None]
         contraction = eta * eigenvalues
@@ -80,7 +80,7 @@ class Nesterov(SpectralReference):
         return ((1 - root) / (1 + root)).clamp(min=0)
 
 
-def _convex_schedule(contraction: Float[Tensor, "prompt point direction"]) -> LearntFraction:
+def _convex_schedule(contraction: Float[Tensor, "prompt point direction"]) -> FilterFactors:
     learnt, velocity = torch.zeros_like(contraction), torch.zeros_like(contraction)
     done = 0
 

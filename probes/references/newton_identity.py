@@ -13,7 +13,7 @@ from torch import Tensor
 from probes.references.prefixes import Prefixes
 from probes.references.reference import Parameters
 from probes.references.residual_power import one_minus_power
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class NewtonIdentity(SpectralReference):
     def candidates(cls, largest_eigenvalue: float) -> Parameters:  # noqa: ARG003
         return {"newton-identity": {}}
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         eigenvalues = prefixes.eigenvalues
         largest = eigenvalues[..., :1]
         learnt = one_minus_power(torch.where(largest > 0, eigenvalues / largest, 0.0))

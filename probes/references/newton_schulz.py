@@ -13,7 +13,7 @@ from torch import Tensor
 from probes.references.divergence import warn_of_divergence
 from probes.references.prefixes import Prefixes
 from probes.references.residual_power import one_minus_power
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 Alpha = float | Literal["frobenius", "spectral"]
 
@@ -64,7 +64,7 @@ class NewtonSchulz(SpectralReference):
         if self.order < 2:
             raise ValueError(f"order must be at least 2, got {self.order}")
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         eigenvalues = prefixes.eigenvalues
         contraction = self._contraction(eigenvalues + self.ridge)
         warn_of_divergence(self.name, contraction > 2, prefixes)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from probes.references.prefixes import Prefixes
 from probes.references.reference import Parameters
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class OLS(SpectralReference):
     def candidates(cls, largest_eigenvalue: float) -> Parameters:  # noqa: ARG003
         return {"ols": {}}
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         learnt = (prefixes.eigenvalues > 0).to(torch.float64)
         return lambda _: learnt
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from probes.references.divergence import warn_of_divergence
 from probes.references.prefixes import Prefixes
 from probes.references.residual_power import alternating_sign, one_minus_power
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PreconditionedGD(SpectralReference):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         eigenvalues = prefixes.eigenvalues
         contraction = self.eta * eigenvalues / (eigenvalues + self.damping)
         warn_of_divergence(self.name, contraction > 2, prefixes)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.references.prefixes import Prefixes
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Ridge(SpectralReference):
         if not 0 < self.lam < float("inf"):
             raise ValueError(f"lam must be above 0 and finite, got {self.lam}; OLS is lam = 0")
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         learnt = prefixes.eigenvalues / (prefixes.eigenvalues + self.lam)
         return lambda _: learnt
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from probes.references.prefixes import Prefixes
 from probes.references.reference import Parameters
-from probes.references.spectral import LearntFraction, SpectralReference
+from probes.references.spectral import FilterFactors, SpectralReference
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class RidgePath(SpectralReference):
     def candidates(cls, largest_eigenvalue: float) -> Parameters:
         return {"ridge": {"start": largest_eigenvalue}}
 
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         eigenvalues = prefixes.eigenvalues
         return lambda step: eigenvalues / (eigenvalues + self._penalty(step))
 

@@ -13,14 +13,14 @@ from torch import Tensor
 from probes.references.prefixes import Prefixes
 from probes.references.reference import Reference, Steps
 
-LearntFraction = Callable[[float], Tensor]
-"""Maps a step to the learnt fraction f_k(l), [prompt, point, direction]."""
+FilterFactors = Callable[[float], Tensor]
+"""Maps a step to the filter factor f_k(l), [prompt, point, direction]."""
 
 
 class SpectralReference(Reference):
     """A reference whose weights are phi_k(S) X^T y for a function phi_k of the eigenvalues.
 
-    The learnt fraction of a direction with eigenvalue l is f_k(l) = l phi_k(l): 0 for nothing,
+    The filter factor of a direction with eigenvalue l is f_k(l) = l phi_k(l): 0 for nothing,
     1 for the least-squares solution. One decomposition of the prefixes serves every step of every
     such reference.
     """
@@ -28,7 +28,7 @@ class SpectralReference(Reference):
     takes_real_steps: ClassVar[bool] = True
 
     @abstractmethod
-    def learnt_fraction(self, prefixes: Prefixes) -> LearntFraction:
+    def filter_factors(self, prefixes: Prefixes) -> FilterFactors:
         """Prepares f_k for these prefixes. The steps it is asked for never descend."""
 
     @abstractmethod
@@ -42,7 +42,7 @@ class SpectralReference(Reference):
     def stream_predictions(
         self, prefixes: Prefixes, steps: Steps = None
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point"]]]:
-        for step, learnt in self._learnt_fractions(prefixes, steps):
+        for step, learnt in self._factors_at(prefixes, steps):
             predictions = torch.linalg.vecdot(prefixes.terms, learnt)
             if predictions.isnan().any():
                 predictions = _weighted(prefixes.terms, learnt).sum(-1)
@@ -52,7 +52,7 @@ class SpectralReference(Reference):
         self, prefixes: Prefixes, steps: Steps = None
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point dim"]]]:
         decomposition = prefixes.decomposition
-        for step, learnt in self._learnt_fractions(prefixes, steps):
+        for step, learnt in self._factors_at(prefixes, steps):
             along = _weighted(decomposition.coefficients, learnt)
             yield step, (along[..., None, :] @ decomposition.right_vectors)[..., 0, :]
 
@@ -69,7 +69,7 @@ class SpectralReference(Reference):
         per_eigenvalue = torch.where(
             eigenvalues > 0, decomposition.queries / eigenvalues, torch.zeros(())
         )
-        for step, learnt in self._learnt_fractions(prefixes, steps):
+        for step, learnt in self._factors_at(prefixes, steps):
             along = _weighted(per_eigenvalue, learnt)
             spanned = (along[..., None, :] @ decomposition.right_vectors)[..., 0, :]
             at_zero = self.filter_at_zero(prefixes, step)[..., None]
@@ -85,13 +85,13 @@ class SpectralReference(Reference):
         """
         return self._stacked(self.stream_filtered_queries(prefixes, steps), steps)
 
-    def _learnt_fractions(
+    def _factors_at(
         self, prefixes: Prefixes, steps: Steps
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point direction"]]]:
         counts = sorted(self.check_steps(steps))
-        learnt_fraction = self.learnt_fraction(prefixes)
+        filter_factors = self.filter_factors(prefixes)
         for step in counts:
-            yield step, learnt_fraction(step)
+            yield step, filter_factors(step)
 
 
 def _weighted(values: Tensor, learnt: Tensor) -> Tensor:

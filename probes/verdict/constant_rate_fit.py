@@ -17,7 +17,7 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from probes.matching import StepGrid, interpolation
+from probes.matching import StepGrid
 
 Law = Literal["linear", "log-linear"]
 
@@ -126,7 +126,7 @@ def _ramps(
             progress = ((depths - depths[start]) / span).clip(0, 1)  # [layer]
             steps = _between(first, last, progress, law)  # [ramp, layer]
             queries = torch.from_numpy(steps.ravel())
-            below, fraction = (part.numpy() for part in interpolation(grid, queries))
+            below, fraction = (part.numpy() for part in grid.locate(queries))
             layer = np.tile(np.arange(len(depths)), len(first)) * n_steps
             upper = np.minimum(below + 1, n_steps - 1)
             columns.append(np.stack([layer + below, layer + upper], -1).ravel())

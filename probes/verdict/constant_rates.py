@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.estimate import LEVEL, Estimate
 from probes.matching import StepGrid, best_match, interpolation_error
+from probes.uncertainty.estimate import LEVEL, Estimate
 from probes.verdict.constant_rate_fit import ConstantRateFit
 from probes.verdict.constant_rate_refinement import best_constant_rate
 from probes.verdict.criteria import DEFAULT_CRITERIA, Criteria

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from probes.estimate import Estimate
+from probes.uncertainty.estimate import Estimate
 from probes.verdict.growth_law import CurveLaw
 
 

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.affine import affine_fit
-from probes.controls.bootstrap import bootstrap_weights
-from probes.estimate import Estimate
+from probes.uncertainty.bootstrap import bootstrap_weights
+from probes.uncertainty.estimate import Estimate
 
 N_FOLDS = 8
 """Parts of the prompts, each of which is explained by what was fitted on the others."""

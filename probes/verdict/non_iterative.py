@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.controls.bootstrap import bootstrap_weights
-from probes.estimate import LEVEL, Estimate
+from probes.uncertainty.bootstrap import bootstrap_weights
+from probes.uncertainty.estimate import LEVEL, Estimate
 from probes.verdict.criteria import DEFAULT_CRITERIA, Criteria
 
 

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.affine import affine_fit
-from probes.controls.bootstrap import bootstrap_weights
-from probes.estimate import LEVEL, Estimate
 from probes.similarity import error_directions
+from probes.uncertainty.bootstrap import bootstrap_weights
+from probes.uncertainty.estimate import LEVEL, Estimate
 from probes.verdict.criteria import DEFAULT_CRITERIA
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray
 
 from interp.results.result import MatchResult, make_result
-from probes.estimate import Estimate
+from probes.uncertainty.estimate import Estimate
 from probes.verdict import Evidence, Measure, MeasureFinding, Reason, Verdict
 
 LINEAR_STEPS = np.arange(0, 12.5, 0.5)

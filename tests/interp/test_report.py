@@ -16,7 +16,7 @@ from playwright.sync_api import Browser
 from interp.report import verdict_html, write_report
 from interp.report.verdict_text import verdict_text
 from interp.results.result import MatchResult
-from probes.estimate import Estimate
+from probes.uncertainty.estimate import Estimate
 from probes.verdict import LackOfFit
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;"

@@ -16,13 +16,10 @@ from torch import Tensor
 
 from probes.controls import (
     benjamini_hochberg,
-    bootstrap_weights,
     control_p_value,
     derangement,
     derangements,
     holm,
-    interval,
-    jackknife_weights,
     other_task_targets,
     selectivity,
     shuffle_pairs,
@@ -30,6 +27,7 @@ from probes.controls import (
     unique_variance,
 )
 from probes.readout_fitter import ReadoutFitter, validation_error
+from probes.uncertainty import bootstrap_interval, bootstrap_weights, jackknife_weights
 
 seeds = st.integers(0, 10_000)
 
@@ -235,7 +233,7 @@ def test_intervals_agree_with_scipys_bootstrap_for_many_groups() -> None:
     replicates = weights @ values / 400
     jackknife = jackknife_weights(400) @ values / 399
     for ours, theirs in (("percentile", "percentile"), ("bca", "BCa")):
-        bounds = interval(
+        bounds = bootstrap_interval(
             replicates, n_groups=400, method=ours, estimate=estimate, jackknife=jackknife
         )
         oracle = scipy_bootstrap(
@@ -254,7 +252,7 @@ def test_intervals_cover_as_often_as_they_say(method: str, n_groups: int) -> Non
     n_trials = 1500
     samples = normal(4, n_groups, n_trials)
     weights = bootstrap_weights(n_groups, 400, seed=5)
-    bounds = interval(
+    bounds = bootstrap_interval(
         weights @ samples / n_groups,
         n_groups=n_groups,
         method=method,
@@ -267,7 +265,7 @@ def test_intervals_cover_as_often_as_they_say(method: str, n_groups: int) -> Non
 
 def test_intervals_keep_the_shape_of_the_score_and_nest() -> None:
     replicates = normal(6, 200, 3, 4)
-    wide, narrow = (interval(replicates, level, n_groups=30) for level in (0.99, 0.8))
+    wide, narrow = (bootstrap_interval(replicates, level, n_groups=30) for level in (0.99, 0.8))
     assert wide.shape == (2, 3, 4)
     assert (wide[0] < narrow[0]).all()
     assert (narrow[1] < wide[1]).all()
@@ -276,15 +274,15 @@ def test_intervals_keep_the_shape_of_the_score_and_nest() -> None:
 def test_intervals_refuse_what_they_cannot_use() -> None:
     replicates = normal(7, 50)
     with pytest.raises(ValueError, match="level must be between 0 and 1"):
-        interval(replicates, 95.0, n_groups=10)
+        bootstrap_interval(replicates, 95.0, n_groups=10)
     with pytest.raises(ValueError, match="at least 2 replicates and 2 groups"):
-        interval(replicates, n_groups=1)
+        bootstrap_interval(replicates, n_groups=1)
     with pytest.raises(ValueError, match="not finite"):
-        interval(torch.cat([replicates, torch.tensor([math.nan])]), n_groups=10)
+        bootstrap_interval(torch.cat([replicates, torch.tensor([math.nan])]), n_groups=10)
     with pytest.raises(ValueError, match="needs the estimate"):
-        interval(replicates, n_groups=10, method="student")
+        bootstrap_interval(replicates, n_groups=10, method="student")
     with pytest.raises(ValueError, match="needs the jackknife"):
-        interval(replicates, n_groups=10, method="bca", estimate=replicates.mean())
+        bootstrap_interval(replicates, n_groups=10, method="bca", estimate=replicates.mean())
 
 
 # Unique variance
@@ -331,7 +329,7 @@ def test_replicates_equal_regressions_on_repeated_prompts() -> None:
         partials.append((full - without) / (1 - without))
     angles = torch.tensor(partials, dtype=torch.float64).sqrt().atanh()  # all correlations > 0
     estimate = result.r2[0, 0].sqrt().atanh()
-    expected = interval(angles, n_groups=8, method="student", estimate=estimate)
+    expected = bootstrap_interval(angles, n_groups=8, method="student", estimate=estimate)
     assert torch.allclose(result.interval[:, 0, 0], expected.tanh().square(), atol=1e-8)
 
 

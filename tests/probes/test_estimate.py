@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.estimate import Estimate
+from probes.uncertainty.estimate import Estimate
 
 
 def test_the_interval_of_replicates_is_the_normal_one():

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.matching import BEFORE_FIRST, StepGrid, best_match, interpolation, interpolation_error
+from probes.matching import BEFORE_FIRST, StepGrid, best_match, interpolation_error
 
 LINEAR = StepGrid.linear(40.0)
 LOG = StepGrid.log(2.0**14)
@@ -208,20 +208,20 @@ class TestBestMatch:
             best_match(table, LINEAR)
 
 
-class TestInterpolation:
+class TestLocate:
     @settings(max_examples=50)
     @given(grids, st.lists(st.floats(0, 1), min_size=1, max_size=5), st.floats(-3, 3))
     def test_is_exact_on_lines(self, grid, shares, slope):
         x = grid.coordinates()
         where = x[0] + torch.tensor(shares, dtype=torch.float64) * (x[-1] - x[0])
-        below, fraction = interpolation(grid, grid.at(where))
+        below, fraction = grid.locate(grid.at(where))
         line = 2 + slope * x
         read = (1 - fraction) * line[below] + fraction * line[below + 1]
         assert ((fraction >= 0) & (fraction <= 1)).all()
         assert torch.allclose(read, 2 + slope * where, atol=1e-9)
 
     def test_moves_what_lies_outside_to_the_end(self):
-        below, fraction = interpolation(LINEAR, [-5.0, 41.0])
+        below, fraction = LINEAR.locate([-5.0, 41.0])
         assert (below + fraction).tolist() == [0, len(LINEAR.steps) - 1]
-        below, fraction = interpolation(StepGrid((3.0,)), [0.0, 7.0])
+        below, fraction = StepGrid((3.0,)).locate([0.0, 7.0])
         assert below.tolist() == fraction.tolist() == [0, 0]

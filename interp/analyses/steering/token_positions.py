@@ -85,7 +85,7 @@ def values_at(
     # What is left of an x that examples span is rounding, which many steps would blow up.
     is_left = unseen.norm(dim=-1, keepdim=True) > 1e-12 * xs.norm(dim=-1, keepdim=True)
     unseen = torch.where(is_left, unseen, 0.0)
-    learnt = reference.learnt_fraction(prefixes)
+    learnt = reference.filter_factors(prefixes)
     iterates = []
     for step in steps:
         share = learnt(step)[:, role.prefixes]

@@ -18,8 +18,8 @@ from hooks.sites import Site
 from interp.analyses.steering.iterate_readouts import IterateKind, IterateReadouts
 from interp.analyses.steering.token_positions import TokenPositions, values_at
 from interp.tasks import Prompts
-from probes.controls.bootstrap import bootstrap_weights, interval
 from probes.references import Prefixes
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 DIRECTIONS = ("read-out", "random", "shuffled targets")
 """Where activations are moved: along the read-out of the iterate; as far at every token along
@@ -127,7 +127,7 @@ class SteeringTrial:
         along = (change * expected).sum(1)
         size = expected.square().sum(1)
         ratios = (self.weights @ along) / (self.weights @ size)
-        bounds = interval(ratios[1:], self.level, n_groups=len(self.xs))
+        bounds = bootstrap_interval(ratios[1:], self.level, n_groups=len(self.xs))
         moved = change.square().sum() * size.sum()
         cosine = (along.sum() / moved.sqrt()).item() if moved > 0 else 0.0
         return ratios[0].item(), bounds.numpy(), cosine

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.studies.paper.paper_setup import N_GROUPS, N_REPLICATES
-from probes.controls.bootstrap import bootstrap_weights, interval
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 Outcome = Literal["agrees", "disagrees", "undecided"]
 
@@ -41,7 +41,7 @@ class Estimate:
         cls, values: Float[Tensor, " replicate"], n_groups: int = N_GROUPS
     ) -> Estimate:
         """The estimate from bootstrap replicates, the first of which is the original."""
-        return cls.of(values[0], interval(values[1:], n_groups=n_groups))
+        return cls.of(values[0], bootstrap_interval(values[1:], n_groups=n_groups))
 
     def __sub__(self, other: Estimate) -> Estimate:
         """The difference; its interval is above 0 only where the two intervals do not overlap."""

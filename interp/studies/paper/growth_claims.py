@@ -13,8 +13,8 @@ from torch import Tensor
 from interp.studies.paper.claims import Claim, Estimate, Rule, bootstrap_means
 from interp.studies.paper.models import PaperModel
 from interp.studies.paper.paper_setup import N_GROUPS, N_REPLICATES
-from probes.controls.bootstrap import interval
 from probes.convergence import convergence_order
+from probes.uncertainty.bootstrap import bootstrap_interval
 from probes.verdict.growth_law import growth_law
 
 Law = Literal["linear", "exponential"]
@@ -123,7 +123,7 @@ def order_of(excess: Float[Tensor, "layer prompt"]) -> Estimate:
     defined = orders[1:][orders[1:].isfinite()]
     if not orders[0].isfinite() or len(defined) < N_REPLICATES / 2:
         return Estimate(orders[0].item(), math.nan, math.nan)
-    return Estimate.of(orders[0], interval(defined, n_groups=N_GROUPS))
+    return Estimate.of(orders[0], bootstrap_interval(defined, n_groups=N_GROUPS))
 
 
 def step_counts(values: Sequence[int | float] | Tensor) -> str:

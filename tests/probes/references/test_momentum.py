@@ -24,9 +24,9 @@ def prefixes() -> Prefixes:
 def check(
     reference: SpectralReference, prefixes: Prefixes, exact: Callable[[mp.mpf], dict[int, mp.mpf]]
 ) -> None:
-    """Compares learnt fractions, relative to the largest on the way (momentum overshoots)."""
-    learnt_fraction = reference.learnt_fraction(prefixes)
-    learnt = {step: learnt_fraction(float(step))[0, 6] for step in STEPS}
+    """Compares filter factors, relative to the largest on the way (momentum overshoots)."""
+    filter_factors = reference.filter_factors(prefixes)
+    learnt = {step: filter_factors(float(step))[0, 6] for step in STEPS}
     for direction, value in enumerate(prefixes.eigenvalues[0, 6].tolist()):
         for step, expected in exact(mp.mpf(value)).items():
             error = abs(float(learnt[step][direction] - float(expected)))
@@ -103,5 +103,5 @@ def test_chebyshev(interval, prefixes: Prefixes) -> None:
 
 def test_a_billion_steps_are_no_loop_and_reach_least_squares(prefixes: Prefixes) -> None:
     for reference in (HeavyBall(), Nesterov(), Chebyshev()):
-        learnt = reference.learnt_fraction(prefixes)(1e9)
+        learnt = reference.filter_factors(prefixes)(1e9)
         assert (learnt[0, 6] - 1).abs().max() < 1e-6

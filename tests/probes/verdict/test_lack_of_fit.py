@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.estimate import Estimate
+from probes.uncertainty.estimate import Estimate
 from probes.verdict import DEFAULT_CRITERIA, LackOfFit, Verdict
 from probes.verdict.lack_of_fit import lack_of_fit
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from probes.estimate import Estimate
+from probes.uncertainty.estimate import Estimate
 from probes.verdict import Evidence, LackOfFit, Measure, MeasureFinding, Reason, conclude
 from probes.verdict.non_iterative import compare_non_iterative
 from probes.verdict.verdict import with_non_iterative

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.estimate import Estimate
+from probes.uncertainty.estimate import Estimate
 from probes.verdict import DEFAULT_CRITERIA
 from probes.verdict.pairwise_test import PairwiseTest, pairwise_test, read_out
 

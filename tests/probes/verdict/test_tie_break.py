@@ -9,8 +9,8 @@ import torch
 
 from interp.tasks import LinearRegression
 from probes.candidate import Candidate
-from probes.estimate import Estimate
 from probes.references import Prefixes
+from probes.uncertainty.estimate import Estimate
 from probes.verdict import Evidence, Measure, MeasureFinding, Reason
 from probes.verdict.pairwise_test import read_out
 from probes.verdict.tie_break import break_ties

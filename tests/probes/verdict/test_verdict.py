@@ -7,11 +7,11 @@ from functools import cache
 import pytest
 import torch
 
-from probes.controls.bootstrap import bootstrap_weights
-from probes.estimate import Estimate
 from probes.matching import StepGrid
 from probes.references import Prefixes, build_reference
 from probes.similarity import error_directions, group_similarity
+from probes.uncertainty.bootstrap import bootstrap_weights
+from probes.uncertainty.estimate import Estimate
 from probes.verdict import Evidence, Measure, MeasureFinding, Reason, conclude
 from probes.verdict.constant_rates import Contender, compare_constant_rates
 

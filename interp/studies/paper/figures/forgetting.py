@@ -17,7 +17,7 @@ from interp.studies.paper.models import PaperModels
 from interp.studies.paper.plots import arranged, interval_line
 from interp.studies.paper.reproduction import Drawing, RowResult
 from interp.studies.paper.rows import Row
-from probes.controls.bootstrap import interval
+from probes.uncertainty.bootstrap import bootstrap_interval
 
 N_PROMPTS = 512
 FORGOTTEN = 0.05
@@ -96,7 +96,7 @@ def _panel(
     traces = []
     for name, groups in curves.items():
         means = bootstrap_means(groups)
-        low, high = interval(means[1:], n_groups=len(groups))
+        low, high = bootstrap_interval(means[1:], n_groups=len(groups))
         trace = interval_line(recall.gaps.numpy(), means[0], low, high, LOOKS[name])
         traces.append(trace.update(showlegend=with_legend))
     return Panel(

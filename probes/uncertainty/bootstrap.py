@@ -49,7 +49,7 @@ def jackknife_weights(n_groups: int) -> Float[Tensor, "replicate group"]:
     return 1 - torch.eye(n_groups, dtype=torch.float64)
 
 
-def interval(
+def bootstrap_interval(
     replicates: Float[Tensor, " replicate *score"],
     level: float = 0.95,
     *,
