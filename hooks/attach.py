@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hooks.attached_model import AttachedModel, Layout, Points, Predict
 from hooks.finite import check_finite
+from hooks.foreign import unwrapped
 from hooks.inference import inference
 from hooks.model import ModelConfig
 from hooks.module_names import PatternError, longest_module_list, match_modules
@@ -52,7 +53,8 @@ def attach(
 
     Args:
         module: Any model, on any device, in any dtype. Compiled ones (`torch.compile`) run
-            uncompiled wherever they are read, since compiled code does not call hooks.
+            uncompiled wherever they are read, since compiled code does not call hooks, and one in
+            DataParallel or the like on its first device.
         predict: Runs it: given the module, xs [prompt, point, dim] and ys [prompt, point] in its
             dtype and on its device, returns the predictions [prompt, point]; with `causal=False`
             the last point's alone, [prompt], will do. A distribution is reduced here, say to its
@@ -95,6 +97,7 @@ def attach(
         raise ValueError(f"calls must be 'once' or 'each', got {calls!r}")
     if not 0 <= points_from < max(n_points, 1):
         raise ValueError(f"points_from must be in 0..{n_points - 1}, got {points_from}")
+    module = unwrapped(module)
     if layers is None:
         names = longest_module_list(module)
         warnings.warn(

@@ -13,6 +13,7 @@ from transformer_lens.hook_points import HookPoint
 
 from hooks.captured import Captured
 from hooks.finite import check_finite
+from hooks.foreign import own_model
 from hooks.inference import inference
 from hooks.model import SequenceModel
 from hooks.sites import Site
@@ -59,7 +60,7 @@ def capture(
         NonFiniteError: xs, ys, a prediction or an activation is NaN or infinite; the message
             names the site, the point, and the prompt by its index over all batches.
     """
-    model = getattr(model, "_orig_mod", model)  # of torch.compile
+    model = own_model(model)
     for name, value, known in (
         ("final_norm", final_norm, get_args(FinalNorm)),
         ("positions", positions, get_args(Positions)),

@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from hooks.model import SequenceModel
 
 N_SHOWN = 4
+WRAPPERS = {
+    "torch._dynamo.eval_frame": "_orig_mod",
+    "torch.nn.parallel.data_parallel": "module",
+    "torch.nn.parallel.distributed": "module",
+    "torch.distributed.fsdp.fully_sharded_data_parallel": "module",
+    "torch.optim.swa_utils": "module",
+}
+"""Where torch defines wrappers of modules, and the attribute that holds what is wrapped."""
 
 
 def attach_lines(names: Iterable[str] = ()) -> str:
@@ -43,16 +52,26 @@ def likely_layers(names: Iterable[str]) -> str:
     return f"{longest}*"
 
 
-def check_model(model: object) -> None:
-    """Passes a model with our interface.
+def own_model(model: object) -> SequenceModel:
+    """The model with our interface, out of what torch wraps around it.
+
+    These are `torch.compile`, DataParallel and its like, and averaged weights.
 
     Raises:
         TypeError: It is something else; for a module, the message says how to attach to it.
     """
-    if isinstance(model, SequenceModel):
-        return
+    inner = unwrapped(model)
+    if isinstance(inner, SequenceModel):
+        return inner
     kind = type(model).__name__
-    if isinstance(model, nn.Module):
-        names = [name for name, _ in model.named_parameters()]
+    if isinstance(inner, nn.Module):
+        names = [name for name, _ in inner.named_parameters()]
         raise TypeError(f"model is a {kind}, whose layers nothing names yet; {attach_lines(names)}")
     raise TypeError(f"model is a {kind}, expected what interp.load or hooks.attach returns")
+
+
+def unwrapped(module: Any) -> Any:
+    """What torch's own wrappers hold; anything else as it is."""
+    while isinstance(module, nn.Module) and type(module).__module__ in WRAPPERS:
+        module = getattr(module, WRAPPERS[type(module).__module__])
+    return module

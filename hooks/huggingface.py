@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from hooks.checkpoints.transformers_logging import quiet_transformers
+from hooks.foreign import unwrapped
 from hooks.model import ModelConfig, SequenceModel
 from hooks.tokens import make_tokens
 from hooks.wiring import check_wiring
@@ -102,6 +103,7 @@ def wrap_huggingface(
             the model has too few positions, or a map has other sizes.
         WiringError: The model is not causal, as a BERT that is no decoder.
     """
+    model = unwrapped(model)
     language_model = _with_head(copy.deepcopy(model))
     n_positions = getattr(model.config, "max_position_embeddings", None)
     if n_positions is not None and n_positions < 2 * n_points:

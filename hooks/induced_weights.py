@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hooks.capture import capture
 from hooks.finite import check_finite
+from hooks.foreign import own_model
 from hooks.inference import inference
 from hooks.model import SequenceModel
 from hooks.shared_prefix import run_queries, shares_prefixes
@@ -66,6 +67,7 @@ def induce_weights(
             that the model does not have.
         NonFiniteError: A query, prompt or activation is NaN or infinite.
     """
+    model = own_model(model)
     n_queries, n_dims = queries.shape
     if n_dims != model.config.n_dims:
         raise ValueError(f"queries has {n_dims} dims, the model takes {model.config.n_dims}")

@@ -14,6 +14,7 @@ from hooks.architectures.planted import Planted
 from hooks.architectures.prefix_attention import PrefixAttention
 from hooks.architectures.rectified_mlp import RectifiedMLP
 from hooks.architectures.standard_prompts import standard_prompts
+from hooks.foreign import own_model
 from hooks.model import SequenceModel
 
 LARGEST_GROWTH = 10.0
@@ -41,6 +42,7 @@ def randomised_twin(model: SequenceModel, seed: int) -> SequenceModel:
     Raises:
         ValueError: The model's architecture is not a registered one, so cannot be built again.
     """
+    model = own_model(model)
     twin = build_model(architecture_of(model), model.describe(), seed=seed)
     if isinstance(twin, ConstructedModel):
         twin.load_state_dict(model.state_dict())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hooks.capture import capture
 from hooks.captured import Captured
+from hooks.foreign import own_model
 from hooks.model import SequenceModel
 from hooks.wiring_error import WiringError
 
@@ -47,6 +48,7 @@ def check_wiring(
         WiringError: A prediction or an activation changes with its own answer or with later pairs,
             or the predictions depend on examples and the last layer's activations do not.
     """
+    model = own_model(model)
     xs, ys = _made_up(model) if prompts is None else (prompts[0], prompts[1])
     last = xs.shape[1] - 1
     points = tuple(sorted({model.first_point, (model.first_point + last) // 2, last}))

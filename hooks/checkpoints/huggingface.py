@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hooks.atomic import atomic_write
 from hooks.checkpoints.checksum import CHECKSUM, check_checksum, checksum
 from hooks.checkpoints.error import CheckpointError
+from hooks.foreign import unwrapped
 from hooks.model import SequenceModel
 
 ENDS_FILE = "read_in_out.safetensors"
@@ -118,7 +119,7 @@ def save_huggingface(model: SequenceModel, directory: str | Path) -> None:
 
     from hooks.huggingface import HuggingFaceModel, wrap_huggingface
 
-    directory = Path(directory).expanduser()
+    model, directory = unwrapped(model), Path(directory).expanduser()
     if not isinstance(model, HuggingFaceModel):
         raise ValueError(f"model is a {type(model).__name__}; only a Hugging Face one can be saved")
     bridged = model.bridge.original_model

@@ -15,7 +15,7 @@ from hooks.architectures import architecture_of, build_model
 from hooks.atomic import atomic_write
 from hooks.checkpoints.checksum import CHECKSUM, check_checksum, checksum
 from hooks.checkpoints.error import CheckpointError
-from hooks.foreign import attach_lines, describe_weights
+from hooks.foreign import attach_lines, describe_weights, own_model
 from hooks.model import SequenceModel
 
 FORMAT = "icl-interp/1"
@@ -36,6 +36,7 @@ def save_checkpoint(
         ValueError: The model is of no registered architecture, such as an attached one.
         OSError: The file cannot be written; an existing one is left as it was.
     """
+    model = own_model(model)
     try:
         architecture = architecture_of(model)
     except ValueError:

@@ -28,7 +28,7 @@ from interp.scoring.layer_matches import CurveReader
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import Progress
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
 OF_MODEL = ("error", "step", "similarity")
@@ -124,8 +124,7 @@ def ablate(
         NonFiniteError: A prediction of the whole model is NaN or infinite.
     """
     settings = replace(settings or AblationSettings(), **options)
-    task = task or task_of(model)
-    check_fit(model, task)
+    model, task = model_and_task(model, task)
     comparisons = stepping_comparisons(
         model, default_comparisons(task, own_parameters(model)), settings.references
     )

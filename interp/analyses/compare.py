@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
+from hooks.foreign import unwrapped
 from hooks.model import SequenceModel
 from interp.analyses.assessment import Assessment, CompareSettings, assess
 from interp.analyses.comparison_result import ModelComparison, make_comparison
 from interp.scoring.stream import Progress
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from interp.versions import command_line, library_versions
 from interp.zoo.loading import load
 
-Source = SequenceModel | str | Path
-"""A model, or what `interp.load` takes."""
+Source = nn.Module | str | Path
+"""A hooked model, compiled or not, or what `interp.load` takes."""
 
 
 def compare(
@@ -74,7 +77,7 @@ def compare(
 
 
 def _named(models: Mapping[str, Source] | Sequence[Source]) -> dict[str, Source]:
-    if isinstance(models, (str, Path, SequenceModel)):
+    if not isinstance(models, (Mapping, Sequence)) or isinstance(models, str):
         raise ValueError("models must be several, or one in a list: compare(['gpt2-d5'])")
     if not models:
         raise ValueError("models is empty; `interp zoo` lists what can be compared")
@@ -83,7 +86,7 @@ def _named(models: Mapping[str, Source] | Sequence[Source]) -> dict[str, Source]
     named: dict[str, Source] = {}
     for model in models:
         name = base = _name(model)
-        if name in named and not isinstance(model, SequenceModel):
+        if name in named and isinstance(model, (str, Path)):
             raise ValueError(f"models names {name} more than once")
         while name in named:
             name = f"{base} ({len(named) + 1})"
@@ -93,11 +96,10 @@ def _named(models: Mapping[str, Source] | Sequence[Source]) -> dict[str, Source]
 
 def _name(model: Source) -> str:
     """What a model without a name is called."""
-    if not isinstance(model, SequenceModel):
+    if isinstance(model, (str, Path)):
         return str(model)
-    keys = ("name", "built_in", "path")
-    known = (str(model.provenance[key]) for key in keys if model.provenance.get(key))
-    return next(known, type(model).__name__)
+    inner = unwrapped(model)
+    return inner.name if isinstance(inner, SequenceModel) else type(inner).__name__
 
 
 def _open(name: str, source: Source, task: Task | None) -> tuple[SequenceModel, Task]:
@@ -107,13 +109,11 @@ def _open(name: str, source: Source, task: Task | None) -> tuple[SequenceModel, 
         ValueError: There is no such model, it does not say what it was trained on, or it cannot
             take the task's prompts; the message names it.
     """
-    model = source if isinstance(source, SequenceModel) else load(source)
+    model = load(source) if isinstance(source, (str, Path)) else source
     try:
-        chosen = task or task_of(model)
-        check_fit(model, chosen)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    return model, chosen
+        return model_and_task(model, task)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from None
 
 
 def _assess_all(

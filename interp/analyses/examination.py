@@ -31,7 +31,7 @@ from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.scores import Scores
 from interp.scoring.stream import Progress, silent
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from probes.uncertainty.bootstrap import bootstrap_weights
 from probes.verdict import Verdict, judge
 
@@ -94,9 +94,7 @@ def examine(
         task = source.task
         check_answers_hidden(model)
     else:
-        source = model
-        task = task or task_of(model)
-        check_fit(model, task)
+        source, task = model_and_task(model, task)
         # An intervention may mix prompts or points on purpose.
         is_intervened = any(point._forward_hooks for point in model.hook_dict.values())
         if not model.is_wiring_checked and not is_intervened:

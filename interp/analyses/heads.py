@@ -28,7 +28,7 @@ from interp.analyses.empty_table import empty_table
 from interp.analyses.head_targets import FORMS, HeadTargets, head_targets
 from interp.scoring.stream import Progress
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from probes.readout_fitter import ReadoutFitter
 from probes.references import Prefixes
 from probes.ridge import sum_squared_errors
@@ -105,8 +105,7 @@ def read_heads(
         NonFiniteError: A head's output is NaN or infinite.
     """
     settings = replace(settings or HeadSettings(), **options)
-    task = task or task_of(model)
-    check_fit(model, task)
+    model, task = model_and_task(model, task)
     if reason := lacks_heads(model):
         raise ValueError(reason)
     if comparisons is None:

@@ -23,7 +23,7 @@ from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.scores import average
 from interp.scoring.stream import Progress
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from probes.matching import best_match
 from probes.readout import Readout
 from probes.references import Prefixes
@@ -100,8 +100,7 @@ def compare_induced_weights(
         NonFiniteError: A prediction or activation is NaN or infinite.
     """
     settings = replace(settings or InducedWeightSettings(), **options)
-    task = task or task_of(model)
-    check_fit(model, task)
+    model, task = model_and_task(model, task)
     is_shared = shares_prefixes(model)
     n_prompts = settings.n_prompts or (N_PROMPTS if is_shared else N_PROMPTS_BY_ITSELF)
     if not is_shared:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hooks.activation_files import ActivationFile
+from hooks.foreign import own_model
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
@@ -46,8 +47,8 @@ def match(
     """Compares every layer of a model with reference algorithms and says which one it runs.
 
     Args:
-        model: Any hooked model: from `interp.load`, trained here, or attached; or activations that
-            somebody saved, from `hooks.open_activations`.
+        model: Any hooked model: from `interp.load`, trained here, or attached, compiled or not; or
+            activations that somebody saved, from `hooks.open_activations`.
         task: Where prompts come from; by default what the model was trained on. Saved activations
             come with their prompts.
         settings: Options; further keyword arguments replace single ones of them.
@@ -64,6 +65,7 @@ def match(
             few prompts.
     """
     settings = replace(settings or MatchSettings(), **options)
+    model = model if isinstance(model, ActivationFile) else own_model(model)
     views = choose_views(settings.show, model)
     seen = examine(model, task, settings, parameters, progress)
     source, task, settings, seeds = seen.source, seen.task, seen.settings, seen.seeds

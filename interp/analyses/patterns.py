@@ -20,7 +20,7 @@ from hooks.inference import inference
 from hooks.model import SequenceModel
 from interp.scoring.stream import Progress
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 
 LOOKED_AT = ("itself", "x before", "y before")
 """Tokens that a query can attend to, by what they are."""
@@ -84,8 +84,7 @@ def attention_patterns(
         NonFiniteError: A pattern is NaN or infinite.
     """
     settings = replace(settings or PatternSettings(), **options)
-    task = task or task_of(model)
-    check_fit(model, task)
+    model, task = model_and_task(model, task)
     if reason := lacks_patterns(model):
         raise ValueError(reason)
     kept: dict[int, Tensor] = {}

@@ -15,7 +15,7 @@ from interp.analyses.condition_sweep import ConditionSweep, make_sweep
 from interp.analyses.variations import VARIATIONS, Variation, choose_variations, lacks
 from interp.scoring.stream import Progress
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from interp.versions import command_line, library_versions
 from probes.references import DivergenceWarning
 
@@ -60,8 +60,7 @@ def conditions(
     if n_prompts < LEAST_PROMPTS:
         raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
     n_prompts = -(-n_prompts // N_GROUPS) * N_GROUPS
-    task = task or task_of(model)
-    check_fit(model, task)
+    model, task = model_and_task(model, task)
     tasks = condition_tasks(model, task, vary, values)
     if not tasks:
         chosen = choose_variations(vary).values()

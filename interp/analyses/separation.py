@@ -19,7 +19,7 @@ from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import batches
 from interp.scoring.tables import BOUNDS
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from interp.versions import library_versions
 from probes.candidate import select
 from probes.references import Prefixes
@@ -73,8 +73,7 @@ def separate(
         ValueError: A reference that is not compared or has no steps, the same one twice, two that
             no prompt separates, or a task that does not fit the model.
     """
-    task = task or task_of(model)
-    check_fit(model, task)
+    model, task = model_and_task(model, task)
     comparisons = default_comparisons(task, own_parameters(model) | dict(parameters or {}))
     items = [select(comparisons, name) for name in (a, b)]
     for item in items:

@@ -178,7 +178,7 @@ def _steering_tables(steering: xarray.Dataset) -> Iterator[Table]:
     moved = steering.stack(case=("reference", "target", "layer", "jump"))
     moved = moved.isel(case=moved.predicted_step.notnull().values)
     if not moved.sizes["case"]:
-        title = "steering: no layer holds an iterate well enough to be moved"
+        title = "steering: no layer holds an iterate well enough, or no move changes a prediction"
         yield Table.of_text("steering", title, header, [], "")
     rows: dict[tuple[str, str], list[tuple[str, ...]]] = {}
     for index in range(moved.sizes["case"]):

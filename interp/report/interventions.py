@@ -83,8 +83,21 @@ def findings(ablation: xarray.Dataset, steering: xarray.Dataset | None) -> tuple
             how = f"{rise:+.3f}" if rise < 1000 else "predictions blow up without it"
             sentences.append(f"The head that it depends on most is {layer}.{head} ({how}).")
     if steering is not None:
-        sentences += [_steered(steering, *pair) for pair in steered_pairs(steering)]
+        sentences += steering_findings(steering)
     return tuple(sentences)
+
+
+def steering_findings(steering: xarray.Dataset) -> list[str]:
+    """Whether the model goes on from where it is moved to, a sentence for each kind of iterate."""
+    sentences = [_steered(steering, *pair) for pair in steered_pairs(steering)]
+    held = steering.step.count("layer") > 1
+    unmoved = steering.predicted_step.isnull().all(("layer", "jump"))
+    return sentences + [
+        f"Iterates of {reference_label(reference)} have converged on these "
+        f"{steering.attrs['n_prompts']} prompts, so no move between them changes a prediction; "
+        "more prompts hold some that need more steps."
+        for reference in steering.reference.values[(held & unmoved).any("target").values]
+    ]
 
 
 def _steered(steering: xarray.Dataset, reference: str, target: str) -> str:

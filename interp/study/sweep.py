@@ -66,7 +66,7 @@ class _Answer:
             if cell.key in results.reasons:
                 return results.reasons[cell.key]
         if len(self.cells) == 1:
-            return results[self.cells[0]]
+            return self.analysis.join([store.read(self.cells[0].key)], self.task)
         key = hash_of("joined cells", {"cells": [cell.key for cell in self.cells]})
         if key not in store:
             parts = (store.read(cell.key) for cell in self.cells)

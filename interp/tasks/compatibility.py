@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from hooks.foreign import check_model
+from hooks.foreign import own_model
 from hooks.model import SequenceModel
 from interp.tasks import Task, build_task
+
+
+def model_and_task(model: object, task: Task | None) -> tuple[SequenceModel, Task]:
+    """The model, out of its wrappers, and the task given, or that of the training, which fits it.
+
+    Raises:
+        TypeError: It is no model; for a module, the message says how to attach to it.
+        ValueError: The model does not say what it was trained on, or cannot take the prompts.
+    """
+    model = own_model(model)
+    task = task or task_of(model)
+    check_fit(model, task)
+    return model, task
 
 
 def task_of(model: SequenceModel) -> Task:
     """The task a model was trained on.
 
     Raises:
-        TypeError: It is no model; for a module, the message says how to attach to it.
         ValueError: Its provenance does not say, or names a task that is none of ours.
     """
-    check_model(model)
     description = model.provenance.get("task")
     if description is None:
         if foreign := model.provenance.get("foreign_task"):
@@ -28,7 +39,6 @@ def task_of(model: SequenceModel) -> Task:
 
 def check_fit(model: SequenceModel, task: Task) -> None:
     """Raises a `ValueError` where a model cannot take a task's prompts."""
-    check_model(model)
     config = model.config
     if task.n_dims != config.n_dims:
         raise ValueError(

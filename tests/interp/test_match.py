@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,12 +14,16 @@ import xarray
 from sklearn.linear_model import LinearRegression as LeastSquares
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from hooks.activation_files import open_activations
 from hooks.architectures.gpt2 import GPT2, GPT2Config
 from hooks.architectures.planted import build_planted
 from hooks.capture import capture
+from hooks.foreign import own_model
 from hooks.wiring_error import WiringError
+from interp.analyses.compare import compare
 from interp.analyses.comparisons import default_comparisons, own_parameters, select
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings, budget_of
@@ -26,6 +32,7 @@ from interp.results.netcdf import ResultError
 from interp.results.result import MatchResult, open_result
 from interp.scoring.readouts import fit_readouts
 from interp.tasks import LinearRegression
+from interp.tasks.compatibility import model_and_task
 from probes.references import OLS, Prefixes
 from probes.references.divergence import DivergenceWarning
 from probes.verdict import beyond_first
@@ -94,6 +101,31 @@ class TestVerdicts:
     def test_random_weights_run_nothing(self, gpt2_result: MatchResult):
         assert gpt2_result.verdict.answer == "none", gpt2_result.str(verdict)
         assert gpt2_result.summary()["verdict"]["steps_per_layer"] is None
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        partial(torch.compile, backend="eager"),
+        nn.DataParallel,
+        AveragedModel,
+        lambda model: nn.DataParallel(torch.compile(model, backend="eager")),
+    ],
+)
+def test_what_torch_wraps_is_taken_out(wrap, gpt2):
+    inner = own_model(wrap(gpt2))
+    assert type(inner) is GPT2
+    assert all(map(torch.equal, inner.parameters(), gpt2.parameters()))
+    assert model_and_task(wrap(gpt2), TASK)[1] is TASK
+
+
+def test_a_compiled_model_is_matched_and_named_in_comparisons(gpt2, gpt2_result: MatchResult):
+    compiled = torch.compile(gpt2, backend="eager")
+    settings = MatchSettings(("resid_post", "attn_out"), n_prompts=200, seed=SEED)
+    result = inspect.unwrap(match)(compiled, TASK, settings)
+    assert result.data.identical(gpt2_result.data)
+    with pytest.raises(ValueError, match=r"^GPT2: task has n_dims = 4, the model was built for 3"):
+        compare([compiled], LinearRegression(4, 7))
 
 
 class TestResult:

@@ -14,7 +14,9 @@ from hooks.architectures.newton_exact import NewtonExact, NewtonExactConfig
 from hooks.checkpoints import save_checkpoint
 from interp.analyses.steering import SteeringSettings, steer
 from interp.analyses.steering.token_positions import token_positions, values_at
+from interp.analyses.steering.trial import SteeringTrial
 from interp.cli import build_app
+from interp.report.interventions import steering_findings
 from interp.tasks import LinearRegression
 from probes.references import Prefixes, build_reference
 
@@ -87,6 +89,20 @@ def test_what_moves_queries_alone_is_carried_and_not_gone_on_from(monkeypatch):
     moved = table.sel(direction="read-out", layer=[1, 2]).squeeze()
     np.testing.assert_allclose(moved.carried, 1, atol=1e-3)
     assert bool((moved.continuation > 1.2).all())
+
+
+def test_iterates_that_have_converged_tell_no_move_apart(monkeypatch):
+    grid = SteeringTrial._grid
+
+    def converged(self, pair):
+        return *grid(self, pair)[:2], 60.0
+
+    monkeypatch.setattr(SteeringTrial, "_grid", converged)
+    model = NewtonExact(NewtonExactConfig(**SIZES, n_layers=4))
+    table = steer(model, TASK, n_prompts=16, targets=("prediction",))
+    assert table.step.notnull().sum() > 2
+    assert table.continuation.isnull().all()
+    assert any("have converged on these 16 prompts" in line for line in steering_findings(table))
 
 
 def test_intervals_hold_what_they_are_of(gd):

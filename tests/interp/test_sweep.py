@@ -79,7 +79,10 @@ def computed(sweep_folder: Path) -> dict[str, int]:
 def test_every_combination_is_there_under_its_labels(tmp_path: Path):
     deep, flat = (save_model(tmp_path / f"{n}.safetensors", n_layers=n) for n in (3, 1))
     tasks = (TaskEntry("plain", {}), TaskEntry("noisy", {"noise_std": 0.5}))
-    data = run_sweep(small_grid(deep, flat, tasks=tasks, seeds=(3, 4)), tmp_path / "out").data
+    grid = small_grid(deep, flat, tasks=tasks, seeds=(3, 4))
+    one_part = {"whole": ReadoutAnalysis(n_prompts=100, references=("gd",))}
+    grid = replace(grid, analyses={**grid.analyses, **one_part})
+    data = run_sweep(grid, tmp_path / "out").data
     assert data.error_mean.dims == ("model", "task", "seed")
     assert data.error_mean.notnull().all()
     by_hand = ERROR.run(Checkpoint.of(flat).load(), tasks[1].of(TASK), 4, 0)
@@ -88,6 +91,8 @@ def test_every_combination_is_there_under_its_labels(tmp_path: Path):
     np.testing.assert_array_equal(found.error_by_point, by_hand.by_point)
     assert data.readouts_error.sizes["layer"] == 4
     assert found.readouts_error.notnull().values.tolist() == [True, True, False, False]
+    assert found.whole_error.notnull().values.tolist() == [True, True, False, False]
+    assert data.whole_error.dims == data.readouts_error.dims
     xarray.testing.assert_identical(data, xarray.load_dataset(tmp_path / "out" / "sweep.nc"))
 
 

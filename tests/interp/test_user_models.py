@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hooks import AttachedModel, CheckpointError, build_model, open_activations, save_checkpoint
-from hooks.foreign import attach_lines, check_model, likely_layers
+from hooks.foreign import attach_lines, likely_layers, own_model
 from interp.cli import main
 from interp.errors import describe_error
 from interp.study.checkpoint import Checkpoint
@@ -143,10 +143,10 @@ def test_a_module_as_it_is_gets_the_lines_to_type() -> None:
     assert "TypeError: model is a Sequential, whose layers nothing names yet" in ended.stderr
     assert "interp.match(model, interp.tasks.LinearRegression(" in ended.stderr
     with pytest.raises(TypeError, match=r"model is a str, expected what interp\.load"):
-        check_model("gpt2-d5")
+        own_model("gpt2-d5")
     net = torch.nn.ModuleDict({"enc": torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in "abc")})
     with pytest.raises(TypeError, match=r'layers="enc\.\*"'):
-        check_model(net)
+        own_model(net)
 
 
 def test_layers_are_guessed_from_the_longest_numbered_list() -> None:

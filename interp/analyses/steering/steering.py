@@ -24,7 +24,7 @@ from interp.analyses.steering.token_positions import STEERED, token_positions
 from interp.analyses.steering.trial import DIRECTIONS, SteeringTrial
 from interp.scoring.stream import Progress
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from probes.references import SpectralReference
 
 ROLES = ("query", "example")
@@ -106,8 +106,7 @@ def steer(
         NonFiniteError: A prediction is NaN or infinite before anything is moved.
     """
     settings = replace(settings or SteeringSettings(), **options)
-    task = task or task_of(model)
-    check_fit(model, task)
+    model, task = model_and_task(model, task)
     if model.n_layers < 2:
         raise ValueError("the model must have at least 2 layers, so that one can be steered")
     comparisons = stepping_comparisons(

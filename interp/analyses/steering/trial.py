@@ -91,7 +91,11 @@ class SteeringTrial:
     def run(
         self, pair: IterateKind, readouts: IterateReadouts, layer: int, to_layer: int
     ) -> dict[str, Any]:
-        """Steers one layer to the iterate of another; empty if either holds none, or the same."""
+        """Steers one layer to the iterate of another.
+
+        Empty if either holds none, or the same; or if iterates have converged on so many of the
+        prompts that the jump changes no prediction on some resample of them.
+        """
         if not 0 <= to_layer <= self.model.n_layers:
             return {}
         is_held = readouts.r2[0] >= self.min_r2
@@ -102,14 +106,18 @@ class SteeringTrial:
         predicted_step = max(final + after - before, 0.0)
         reference = pair.comparison.reference
         ends = reference.predictions(self.prefixes, [final, predicted_step, before, after])
+        changes = ends[1] - ends[0], ends[3] - ends[2]
+        sizes = torch.stack([expected.square().sum(1) for expected in changes], 1)
+        if bool((self.weights @ sizes == 0).any()):
+            return {}
         scores = []
         for shift in self._shifts(pair, readouts, layer, before, after):
             change = self._predict(Shift(Site(layer), shift)) - self.plain
             if not change.isfinite().all():
                 scores.append((np.nan, np.full(2, np.nan), *[np.nan] * 3))
                 continue
-            continuation, bounds, cosine = self._compare(change, ends[1] - ends[0])
-            carried, _, _ = self._compare(change, ends[3] - ends[2])
+            continuation, bounds, cosine = self._compare(change, changes[0])
+            carried, _, _ = self._compare(change, changes[1])
             reached = (iterates - ends[0] - change).square().sum((1, 2)).argmin()
             scores.append((continuation, bounds, cosine, carried, steps[int(reached)]))
         columns = [np.array(column) for column in zip(*scores, strict=True)]

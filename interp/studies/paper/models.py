@@ -22,7 +22,7 @@ from interp.scoring.layer_predictions import (
 from interp.studies.paper.paper_setup import N_GROUPS, Settings, official_eta
 from interp.studies.paper.rows import PAPER_DIMS, ROLES, how_to_get
 from interp.tasks import LinearRegression, Task, TwoLayerNetwork
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from interp.training.baseline import baseline_predictions
 from interp.zoo.catalogue import names
 from interp.zoo.loading import load
@@ -239,6 +239,4 @@ def _open(name: str, settings: Settings) -> PaperModel:
     if model.provenance.get("task") is None:
         task = LinearRegression(model.config.n_dims, model.config.n_points)
         return PaperModel(name, model, task, settings)
-    trained_on = task_of(model)
-    check_fit(model, trained_on)
-    return PaperModel(name, model, trained_on, settings)
+    return PaperModel(name, *model_and_task(model, None), settings)
