@@ -14,8 +14,9 @@ demo: $(VENV)/installed  ## Analyse a shipped checkpoint; writes demo-report/
 	$(BIN)/interp match gpt2-d5 --out demo-report
 	@echo "Open demo-report/report.html in a browser."
 
-test: $(VENV)/installed-dev  ## Run the test suite, then the notebooks
+test: $(VENV)/installed-dev  ## Run the test suite, the docstrings and the notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules probes
 	OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(BIN)/python -m pytest --nbmake -n 2 examples
 
 notebook: $(VENV)/installed-notebook  ## Open the notebooks in JupyterLab

@@ -16,7 +16,11 @@ from probes.references.without_steps import WithoutSteps
 
 @dataclass(frozen=True)
 class Averaging(WithoutSteps):
-    """w = mean of y_i x_i over the examples (Garg et al. 2022)."""
+    """w = mean of y_i x_i over the examples (Garg et al. 2022).
+
+    >>> same(Averaging(), (y[:, None] * X).mean(0))
+    True
+    """
 
     key: ClassVar[str] = "averaging"
     family: ClassVar[str] = "averaging"

@@ -27,6 +27,12 @@ class BFGS(QuasiNewton):
 
     **Accuracy.** Predictions are within 1e-8 of the prompt's largest |y| for kappa(S) up to 1e12,
     where SciPy's own iterates lose their digits: see `QuasiNewton`.
+
+    >>> from scipy.optimize import minimize
+    >>> half = lambda w: ((X @ w - y) @ (X @ w - y) / 2, S @ w - b)
+    >>> run = minimize(half, np.zeros(2), jac=True, method="BFGS", options={"maxiter": 2})
+    >>> same(BFGS(), run.x, step=2)
+    True
     """
 
     line_search: LineSearch = "scipy"

@@ -24,6 +24,18 @@ class Chebyshev(SpectralReference):
     and z the map of [largest, smallest] to [-1, 1]. As T_k(z) = cos(k arccos z), k may be any real
     number; above the interval, where T_k(z) = (-1)^k |T_k(z)|, the sign passes through cos(pi k).
     An eigenvalue above largest + smallest diverges.
+
+    The three-term form of Saad, Iterative Methods for Sparse Linear Systems, Algorithm 12.1:
+
+    >>> smallest, largest = np.linalg.eigvalsh(S)
+    >>> theta, delta = (largest + smallest) / 2, (largest - smallest) / 2
+    >>> w, rho, d = np.zeros(2), delta / theta, b / theta
+    >>> for _ in range(3):
+    ...     w = w + d
+    ...     last, rho = rho, 1 / (2 * theta / delta - rho)
+    ...     d = rho * last * d + 2 * rho / delta * (b - S @ w)
+    >>> same(Chebyshev(), w, step=3)
+    True
     """
 
     smallest: float | Literal["prefix"] = "prefix"

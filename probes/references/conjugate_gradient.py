@@ -21,6 +21,17 @@ class ConjugateGradient(EigenbasisIteration):
     Each residual is made orthogonal to all earlier ones, so the iterates are those of exact
     arithmetic, which reach OLS after as many steps as the prefix has rank; the textbook recurrence
     in floating point loses that at a large condition number.
+
+    >>> w, r = np.zeros(2), b
+    >>> p = r
+    >>> for _ in range(1):
+    ...     length = (r @ r) / (p @ S @ p)
+    ...     w, last, r = w + length * p, r, r - length * S @ p
+    ...     p = r + (r @ r) / (last @ last) * p
+    >>> same(ConjugateGradient(), w, step=1)
+    True
+    >>> same(ConjugateGradient(), np.linalg.solve(S, b), step=2)
+    True
     """
 
     key: ClassVar[str] = "cg"

@@ -20,6 +20,11 @@ class DiscretePrior(WithoutSteps):
 
     Each task's posterior probability falls with its squared error over 2 noise_std^2; without
     noise the tasks of smallest error share it. At point 0 it predicts with the mean of the tasks.
+
+    >>> tasks = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> likelihood = np.exp(-((X @ tasks.T - y[:, None]) ** 2).sum(0) / (2 * 0.5**2))
+    >>> same(DiscretePrior(tasks, noise_std=0.5), likelihood @ tasks / likelihood.sum())
+    True
     """
 
     tasks: Sequence[Sequence[float]] | Float[Tensor, "task dim"] | None = field(

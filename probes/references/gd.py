@@ -28,6 +28,12 @@ class GD(SpectralReference):
     continuous in k and agrees with the iteration at every whole k. Where eta l > 2 the iteration
     diverges: a `DivergenceWarning` says on how many prefixes, and the values are the true ones
     (beyond 1e308, inf or NaN, as the plain loop's).
+
+    >>> w = np.zeros(2)
+    >>> for _ in range(3):
+    ...     w = w - 0.01 * (S @ w - b)
+    >>> same(GD(0.01), w, step=3)
+    True
     """
 
     eta: StepSize = 0.01

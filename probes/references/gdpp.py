@@ -24,6 +24,15 @@ class GDPlusPlus(SpectralReference):
     In an eigendirection the residual after k steps is the product of 1 - eta l_j over j < k, and
     a prediction is still phi_k(S) b with the original S. Run step by step; `filter_at_zero` is
     the sum of the step sizes.
+
+    >>> xs, x, error, prediction = X, query, y, 0.0
+    >>> for _ in range(3):
+    ...     change = 0.1 * xs.T @ error
+    ...     prediction, error = prediction + x @ change, error - xs @ change
+    ...     shrink = I - 0.05 * xs.T @ xs
+    ...     xs, x = xs @ shrink, shrink @ x
+    >>> same(GDPlusPlus(eta=0.1, gamma=0.05), prediction, step=3)
+    True
     """
 
     eta: StepSize = "inverse_largest"

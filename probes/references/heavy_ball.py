@@ -22,6 +22,13 @@ class HeavyBall(SpectralReference):
     Each step's residual in an eigendirection is a solution of a two-term recurrence, so any whole
     step costs the same; steps between whole ones have no continuation that stays bounded.
     Diverges where eta l > 2 (1 + beta).
+
+    >>> w, v = np.zeros(2), np.zeros(2)
+    >>> for _ in range(3):
+    ...     v = 0.5 * v - 0.1 * (S @ w - b)
+    ...     w = w + v
+    >>> same(HeavyBall(eta=0.1, beta=0.5), w, step=3)
+    True
     """
 
     eta: float | Literal["optimal"] = "optimal"

@@ -31,6 +31,12 @@ class LBFGS(QuasiNewton):
     |y| for kappa(S) up to 1e12 and any memory. Float64 alone would lose all digits there, as
     SciPy's own iterates do: see `QuasiNewton`. On ill-conditioned prompts that costs the more time
     the shorter the memory.
+
+    >>> from scipy.optimize import minimize
+    >>> half = lambda w: ((X @ w - y) @ (X @ w - y) / 2, S @ w - b)
+    >>> run = minimize(half, np.zeros(2), jac=True, method="L-BFGS-B", options={"maxiter": 2})
+    >>> same(LBFGS(), run.x, step=2)
+    True
     """
 
     memory: int = 10

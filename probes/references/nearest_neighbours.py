@@ -20,6 +20,10 @@ class NearestNeighbours(Reference):
 
     Among equally distant examples the earlier ones count. Its predictions are no linear function
     of the query, so it has no weights.
+
+    >>> nearest = np.argsort(((X - query) ** 2).sum(1))[:3]
+    >>> same(NearestNeighbours(3), y[nearest].mean())
+    True
     """
 
     k: int = 3

@@ -22,6 +22,14 @@ class Nesterov(SpectralReference):
 
     With a constant beta any whole step costs the same; the schedule "convex" is run step by step.
     Diverges where eta l > 2 (1 + beta) / (1 + 2 beta).
+
+    >>> w, v = np.zeros(2), np.zeros(2)
+    >>> for _ in range(3):
+    ...     u = w + 0.5 * v
+    ...     v = 0.5 * v - 0.1 * (S @ u - b)
+    ...     w = w + v
+    >>> same(Nesterov(eta=0.1, beta=0.5), w, step=3)
+    True
     """
 
     eta: StepSize = "inverse_largest"

@@ -16,6 +16,12 @@ class Newton(NewtonSchulz):
     Newton–Schulz of order 2: phi_k(l) = (1 - (1 - alpha l^2)^(2^k)) / l. What the two published
     alphas do, and what a step that is not whole means, is said at `NewtonSchulz`. `ridge` above 0
     is the paper's variant for noisy tasks.
+
+    >>> M = S / np.linalg.norm(S @ S.T)
+    >>> for _ in range(3):
+    ...     M = 2 * M - M @ S @ M
+    >>> same(Newton(), M @ b, step=3)
+    True
     """
 
     order: int = field(default=2, init=False, repr=False)

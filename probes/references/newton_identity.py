@@ -23,6 +23,12 @@ class NewtonIdentity(SpectralReference):
     phi_k(l) = (1 - (1 - l / lambda_max)^(2^k)) / l: the iteration of `Newton` from the other usual
     start (Ben-Israel 1965; the paper starts from alpha S). Step k is exactly what 2^k steps of GD
     with eta = 1 / lambda_max give, so GD whose steps double from layer to layer is this algorithm.
+
+    >>> M = I / np.linalg.norm(S, 2)
+    >>> for _ in range(3):
+    ...     M = 2 * M - M @ S @ M
+    >>> same(NewtonIdentity(), M @ b, step=3)
+    True
     """
 
     key: ClassVar[str] = "newton-identity"

@@ -16,7 +16,11 @@ from probes.references.spectral import FilterFactors, SpectralReference
 
 @dataclass(frozen=True)
 class OLS(SpectralReference):
-    """w = S^+ X^T y, the least-squares solution of minimum norm."""
+    """w = S^+ X^T y, the least-squares solution of minimum norm.
+
+    >>> same(OLS(), np.linalg.pinv(X) @ y)
+    True
+    """
 
     key: ClassVar[str] = "ols"
     family: ClassVar[str] = "ols"

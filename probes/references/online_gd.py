@@ -19,6 +19,12 @@ class OnlineGD(WithoutSteps):
     """w <- w - eta_t (w·x_t - y_t) x_t, once for each example in its order, from w = 0.
 
     The official code starts from a random w; from 0 the prediction at point 0 is 0.
+
+    >>> w = np.zeros(2)
+    >>> for x_t, y_t in zip(X, y):
+    ...     w = w - 0.1 * (w @ x_t - y_t) * x_t
+    >>> same(OnlineGD(eta=0.1), w)
+    True
     """
 
     eta: float | Literal["normalised"] = "normalised"

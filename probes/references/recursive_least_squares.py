@@ -24,6 +24,14 @@ class RecursiveLeastSquares(WithoutSteps):
     ridge regression where nothing is forgotten. Run in square-root form, one orthogonal
     triangularisation per example, which keeps the digits that the textbook update of the
     covariance loses.
+
+    >>> w, P = np.zeros(2), I / 0.5
+    >>> for x_t, y_t in zip(X, y):
+    ...     gain = P @ x_t / (0.9 + x_t @ P @ x_t)
+    ...     w = w + gain * (y_t - w @ x_t)
+    ...     P = (P - np.outer(gain, x_t @ P)) / 0.9
+    >>> same(RecursiveLeastSquares(lam=0.5, forgetting=0.9), w)
+    True
     """
 
     lam: float = 1e-3

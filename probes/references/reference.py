@@ -25,6 +25,10 @@ class Reference(ABC):
 
     Subclasses are frozen dataclasses whose fields are the algorithm's parameters. Point 0 has seen
     nothing and is predicted as 0, except under a prior whose mean is not 0.
+
+    Each docstring holds the algorithm as a plain loop, run by `pytest --doctest-modules probes` on
+    four examples X, y of two dimensions, with S = X^T X, b = X^T y and a `query`;
+    `same(reference, w, step)` says whether the reference has these weights after so many steps.
     """
 
     key: ClassVar[str]

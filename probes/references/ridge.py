@@ -15,7 +15,11 @@ from probes.references.spectral import FilterFactors, SpectralReference
 
 @dataclass(frozen=True)
 class Ridge(SpectralReference):
-    """w = (S + lam I)^-1 X^T y."""
+    """w = (S + lam I)^-1 X^T y.
+
+    >>> same(Ridge(2.0), np.linalg.solve(S + 2 * I, b))
+    True
+    """
 
     lam: float = 1.0
     """Penalty on the sum of squares, in units of x^2 (not divided by the number of examples)."""
