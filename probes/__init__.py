@@ -26,7 +26,7 @@ from probes.verdict.growth_law import GrowthLaw, growth_law
 
 if TYPE_CHECKING:
     from probes.ridge_probe import RidgeProbe
-    from probes.separating import SeparatingPrompts, separating_prompts
+    from probes.separating_prompts import SeparatingPrompts, separating_prompts
 
 __all__ = [
     "REFERENCES",
@@ -72,8 +72,8 @@ __all__ = [
 
 LATE = {
     "RidgeProbe": "probes.ridge_probe",
-    "SeparatingPrompts": "probes.separating",
-    "separating_prompts": "probes.separating",
+    "SeparatingPrompts": "probes.separating_prompts",
+    "separating_prompts": "probes.separating_prompts",
 }
 """Names whose modules need scikit-learn or SciPy's optimisers: imported when they are asked for."""
 

@@ -12,7 +12,7 @@ SAMPLES_PER_CHUNK = 512
 """Samples converted to float64 at once: few enough for the cache, enough for fast products."""
 
 
-class NonFiniteError(ValueError):
+class NonFiniteSampleError(ValueError):
     """A NaN or an infinity among features or targets.
 
     Attributes:
@@ -41,7 +41,7 @@ def accumulate(
         groups: Group of each sample; all in group 0 where there is only one.
 
     Raises:
-        NonFiniteError: A feature or target is NaN or infinite; says at which site and sample.
+        NonFiniteSampleError: A feature or target is NaN or infinite; says at which site and sample.
         ValueError: Shapes do not fit the statistics, or `groups` is missing or out of range.
     """
     _check_shapes(statistics, features, targets, groups)
@@ -159,7 +159,7 @@ def _check_finite(name: str, values: Tensor) -> None:
         return
     *site, sample = bad.nonzero()[0].tolist()
     where = f"site {site[0]}, sample {sample}" if site else f"sample {sample}"
-    raise NonFiniteError(
+    raise NonFiniteSampleError(
         f"{name} at {where} of this update are not finite",
         site=site[0] if site else None,
         sample=sample,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,18 @@ def test_a_broken_contract_is_noticed(tmp_path: Path, module: str, line: str):
     result = lint_imports(tmp_path)
     assert result.returncode == 1, result.stdout
     assert "1 broken" in result.stdout
+
+
+def test_no_public_class_name_is_used_twice():
+    places: dict[str, list[str]] = {}
+    for package in ("interp", "hooks", "probes"):
+        for file in (ROOT / package).rglob("*.py"):
+            if file.relative_to(ROOT).parts[:2] == ("interp", "calibration"):
+                continue
+            for node in ast.parse(file.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
 @pytest.mark.parametrize(

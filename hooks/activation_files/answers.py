@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hooks.activation_files.reading import ActivationFile
+from hooks.activation_files.activation_file import ActivationFile
 from hooks.wiring_error import WiringError
 
 N_PROMPTS = 2048

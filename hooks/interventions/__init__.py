@@ -10,7 +10,7 @@ from hooks.interventions.ablation import METHODS, Ablate, Method
 from hooks.interventions.intervention import ForwardHooks, Intervention, intervene
 from hooks.interventions.layer import AblateLayer
 from hooks.interventions.patching import Patch, record
-from hooks.interventions.shifting import Shift
+from hooks.interventions.shift import Shift
 
 __all__ = [
     "METHODS",

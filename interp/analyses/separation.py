@@ -23,7 +23,7 @@ from interp.tasks.compatibility import model_and_task
 from interp.versions import library_versions
 from probes.candidate import select
 from probes.references import Prefixes
-from probes.separating import separating_prompts
+from probes.separating_prompts import separating_prompts
 from probes.similarity import error_directions
 from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 

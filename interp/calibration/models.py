@@ -9,7 +9,7 @@ from hooks.architectures.planted import Planted, build_planted
 from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
 from interp.calibration.cell import Cell
-from probes.controls.shuffling import derangement, shuffle_pairs
+from probes.controls.shuffles import derangement, shuffle_pairs
 
 
 def planted(cell: Cell) -> Planted:

@@ -10,7 +10,7 @@ import typer
 from interp.commands.options import (
     JsonOption,
     OpenOption,
-    Readout,
+    ReadoutKind,
     ReadoutOption,
     SeedOption,
 )
@@ -53,7 +53,7 @@ def compare(
             "on; by default each is measured on its training task."
         ),
     ] = None,
-    readout: ReadoutOption = Readout.matched,
+    readout: ReadoutOption = ReadoutKind.matched,
     prompts: Annotated[int, typer.Option(help="Prompts to evaluate each model on.")] = 1024,
     seed: SeedOption = 0,
     jobs: Annotated[

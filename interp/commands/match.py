@@ -16,7 +16,7 @@ from interp.commands.options import (
     DeviceOption,
     JsonOption,
     OpenOption,
-    Readout,
+    ReadoutKind,
     ReadoutOption,
     SeedOption,
     TaskOption,
@@ -60,7 +60,7 @@ def match(
             "by default resid_post and attn_out."
         ),
     ] = None,
-    readout: ReadoutOption = Readout.matched,
+    readout: ReadoutOption = ReadoutKind.matched,
     show: Annotated[
         list[str] | None,
         typer.Option(

@@ -11,7 +11,7 @@ import typer
 from interp.zoo.catalogue import check_name
 
 
-class Readout(StrEnum):
+class ReadoutKind(StrEnum):
     """How iterates are compared with layers."""
 
     matched = "matched"
@@ -41,7 +41,7 @@ TaskOption = Annotated[
     ),
 ]
 ReadoutOption = Annotated[
-    Readout, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")
+    ReadoutKind, typer.Option(help="Give iterates a read-out of their own, or compare them raw.")
 ]
 BatchSizeOption = Annotated[
     int | None,

@@ -3,7 +3,7 @@
 from probes.controls.multiple_comparisons import benjamini_hochberg, holm
 from probes.controls.other_task import other_task_targets
 from probes.controls.selectivity import control_p_value, selectivity
-from probes.controls.shuffling import derangement, derangements, shuffle_pairs, shuffle_targets
+from probes.controls.shuffles import derangement, derangements, shuffle_pairs, shuffle_targets
 from probes.controls.unique_variance import UniqueVariance, unique_variance
 
 __all__ = [

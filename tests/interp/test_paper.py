@@ -14,7 +14,7 @@ from test_cli import assert_one_sentence, run
 
 from hooks.architectures import build_model
 from interp.recipes import recipe_names
-from interp.studies.paper.claims import Estimate, Rule, apart, describe_outcomes, number_claim
+from interp.studies.paper.claims import Quantity, Rule, apart, describe_outcomes, number_claim
 from interp.studies.paper.growth_claims import law_claim, order_of, step_counts
 from interp.studies.paper.models import PaperModels, roles_of, working_layers
 from interp.studies.paper.paper_setup import N_GROUPS, Settings
@@ -164,7 +164,7 @@ BOUND = st.floats(-10, 10)
 def test_a_rule_agrees_on_one_side_and_its_opposite_disagrees_there(
     low: float, width: float, border: float, above: bool
 ):
-    found = Estimate.of(low, torch.tensor([low, low + width], dtype=torch.float64))
+    found = Quantity.of(low, torch.tensor([low, low + width], dtype=torch.float64))
     outcome = Rule.side("", border, above=above).decide(found)
     opposite = Rule.side("", border, above=not above).decide(found)
     assert {outcome, opposite} in ({"agrees", "disagrees"}, {"undecided"})
@@ -177,7 +177,7 @@ def test_a_rule_agrees_on_one_side_and_its_opposite_disagrees_there(
 def test_a_difference_is_decided_where_intervals_do_not_overlap(
     a: float, b: float, of_a: float, of_b: float
 ):
-    more, less = Estimate(a, a - of_a, a + of_a), Estimate(b, b - of_b, b + of_b)
+    more, less = Quantity(a, a - of_a, a + of_a), Quantity(b, b - of_b, b + of_b)
     outcome = apart("", "", more, less).outcome
     overlap = more.low <= less.high and less.low <= more.high
     expected = "undecided" if overlap else "agrees" if more.low > less.high else "disagrees"
@@ -186,12 +186,12 @@ def test_a_difference_is_decided_where_intervals_do_not_overlap(
 
 def test_nothing_is_decided_by_what_is_not_a_number():
     nan = float("nan")
-    assert Rule("", above=1.0, below=2.0).decide(Estimate(1.5, nan, nan)) == "undecided"
+    assert Rule("", above=1.0, below=2.0).decide(Quantity(1.5, nan, nan)) == "undecided"
 
 
 def test_a_number_is_decided_at_its_own_scale_only():
     def outcome(found: float, at_scale: bool) -> str:
-        ours = Estimate.of(found)
+        ours = Quantity.of(found)
         return number_claim("", ours, 21.0, 2.0, at_scale=at_scale, about="").outcome
 
     assert outcome(22.0, True) == "agrees"

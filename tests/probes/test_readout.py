@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_squared_error, r2_score
 from torch import Tensor
 
-from probes.accumulation import SAMPLES_PER_CHUNK, NonFiniteError
+from probes.accumulation import SAMPLES_PER_CHUNK, NonFiniteSampleError
 from probes.readout import Readout
 from probes.readout_fitter import ReadoutFitter, resampled_error, validation_error
 from probes.ridge import relative_strengths
@@ -311,12 +311,12 @@ def test_non_finite_activations_name_site_and_sample_and_leave_no_trace(bad: flo
     before = fitter.solve([1.0]).weight
     broken = features.clone()
     broken[2, 17, 3] = bad
-    with pytest.raises(NonFiniteError, match="site 2, sample 17") as caught:
+    with pytest.raises(NonFiniteSampleError, match="site 2, sample 17") as caught:
         fitter.update(broken, targets)
     assert (caught.value.site, caught.value.sample) == (2, 17)
     broken_targets = targets.clone()
     broken_targets[31, 1] = bad
-    with pytest.raises(NonFiniteError, match="targets at sample 31"):
+    with pytest.raises(NonFiniteSampleError, match="targets at sample 31"):
         fitter.update(features, broken_targets)
     assert torch.equal(fitter.solve([1.0]).weight, before)
 
@@ -326,7 +326,7 @@ def test_opposite_infinities_and_huge_float32_values_are_told_apart() -> None:
     fitter = ReadoutFitter(1, 2, 1).update(features, torch.zeros(4, 1))
     assert fitter.statistics.feature_mean[0, 0, 0] == features[0, 0, 0].double()
     features[0, 1, 0], features[0, 3, 1] = math.inf, -math.inf
-    with pytest.raises(NonFiniteError, match="sample 1"):
+    with pytest.raises(NonFiniteSampleError, match="sample 1"):
         fitter.update(features, torch.zeros(4, 1))
 
 

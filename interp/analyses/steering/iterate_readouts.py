@@ -18,7 +18,7 @@ from interp.analyses.comparisons import Comparison
 from interp.analyses.steering.token_positions import TokenPositions, values_at
 from interp.scoring.stream import Progress
 from interp.tasks import Task
-from probes.controls.shuffling import derangement
+from probes.controls.shuffles import derangement
 from probes.readout import Readout
 from probes.readout_fitter import ReadoutFitter, validation_error
 from probes.references import Prefixes

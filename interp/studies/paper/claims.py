@@ -1,6 +1,6 @@
 """Claims of the paper, decided by computed rules.
 
-A `Claim` holds what the paper says, an `Estimate` of ours and the `Rule` that decides between the
+A `Claim` holds what the paper says, a `Quantity` of ours and the `Rule` that decides between the
 two; its `outcome` follows from these and is never set.
 """
 
@@ -22,7 +22,7 @@ Outcome = Literal["agrees", "disagrees", "undecided"]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Quantity:
     """A number with its 95 % interval, which is the number itself where there is none."""
 
     value: float
@@ -30,7 +30,7 @@ class Estimate:
     high: float
 
     @classmethod
-    def of(cls, value: float | Tensor, bounds: Float[Tensor, " bound"] | None = None) -> Estimate:
+    def of(cls, value: float | Tensor, bounds: Float[Tensor, " bound"] | None = None) -> Quantity:
         """The estimate of a number, without an interval unless `bounds` are given."""
         number = float(value)
         low, high = (number, number) if bounds is None else bounds.tolist()
@@ -39,13 +39,13 @@ class Estimate:
     @classmethod
     def of_replicates(
         cls, values: Float[Tensor, " replicate"], n_groups: int = N_GROUPS
-    ) -> Estimate:
+    ) -> Quantity:
         """The estimate from bootstrap replicates, the first of which is the original."""
         return cls.of(values[0], bootstrap_interval(values[1:], n_groups=n_groups))
 
-    def __sub__(self, other: Estimate) -> Estimate:
+    def __sub__(self, other: Quantity) -> Quantity:
         """The difference; its interval is above 0 only where the two intervals do not overlap."""
-        return Estimate(self.value - other.value, self.low - other.high, self.high - other.low)
+        return Quantity(self.value - other.value, self.low - other.high, self.high - other.low)
 
     def text(self, form: str = ".3f") -> str:
         """The number with its interval, in a format of `format`."""
@@ -82,7 +82,7 @@ class Rule:
             return cls(text, above=border, applies=applies)
         return cls(text, below=border, applies=applies)
 
-    def decide(self, found: Estimate | None) -> Outcome:
+    def decide(self, found: Quantity | None) -> Outcome:
         """Which of the two regions the interval lies in; undecided if in neither."""
         if found is None or not self.applies:
             return "undecided"
@@ -103,7 +103,7 @@ class Claim:
     found: str
     """Our numbers in words."""
     rule: Rule
-    estimate: Estimate | None = None
+    estimate: Quantity | None = None
     """What the rule is applied to; None where it cannot be measured."""
     published: str = "–"
     """The number that the paper prints."""
@@ -131,7 +131,7 @@ APART = "95 % intervals of the two do not overlap; disagrees if they lie the oth
 
 
 def apart(
-    claim: str, found: str, more: Estimate, less: Estimate, *, published: str = "–", about: str = ""
+    claim: str, found: str, more: Quantity, less: Quantity, *, published: str = "–", about: str = ""
 ) -> Claim:
     """The claim that one number is larger than another."""
     return Claim(claim, found, Rule(APART, above=0.0), more - less, published, about)
@@ -139,7 +139,7 @@ def apart(
 
 def number_claim(
     claim: str,
-    found: Estimate,
+    found: Quantity,
     published: float,
     tolerance: float,
     *,
@@ -166,7 +166,7 @@ def number_claim(
     if not at_scale:
         criterion += " in the paper's set-up; at another scale shown beside it, not decided"
     rule = Rule(criterion, published - tolerance, published + tolerance, applies=at_scale)
-    return Claim(claim, text, rule, Estimate.of(found.value), f"{published:,.4g}", about)
+    return Claim(claim, text, rule, Quantity.of(found.value), f"{published:,.4g}", about)
 
 
 def not_shipped(claim: str, sentence: str, published: str = "–") -> Claim:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.studies.paper.claims import Claim, Estimate, Rule, bootstrap_means
+from interp.studies.paper.claims import Claim, Quantity, Rule, bootstrap_means
 from interp.studies.paper.models import PaperModel
 from interp.studies.paper.paper_setup import N_GROUPS, N_REPLICATES
 from probes.convergence import convergence_order
@@ -78,7 +78,7 @@ def law_claim(
         found += f"{law.linear_rate:.2f} steps a {unit}"
     else:
         found += f"a factor of {2**law.doubling_rate:.2f} a {unit}"
-    return Claim(claim, found, rule, Estimate.of(ratio), published, about)
+    return Claim(claim, found, rule, Quantity.of(ratio), published, about)
 
 
 def laws_of_layers(
@@ -115,15 +115,15 @@ def order_claim(claim: str, model: PaperModel) -> Claim:
     return Claim(claim, found, ORDER_RULE, order, about=model.about)
 
 
-def order_of(excess: Float[Tensor, "layer prompt"]) -> Estimate:
+def order_of(excess: Float[Tensor, "layer prompt"]) -> Quantity:
     """Order of convergence with its interval; NaN where too few are above 0."""
     n_prompts = excess.shape[1] // N_GROUPS * N_GROUPS
     groups = excess[:, :n_prompts].unflatten(1, (N_GROUPS, -1)).mean(-1)
     orders = convergence_order(bootstrap_means(groups.T))
     defined = orders[1:][orders[1:].isfinite()]
     if not orders[0].isfinite() or len(defined) < N_REPLICATES / 2:
-        return Estimate(orders[0].item(), math.nan, math.nan)
-    return Estimate.of(orders[0], bootstrap_interval(defined, n_groups=N_GROUPS))
+        return Quantity(orders[0].item(), math.nan, math.nan)
+    return Quantity.of(orders[0], bootstrap_interval(defined, n_groups=N_GROUPS))
 
 
 def step_counts(values: Sequence[int | float] | Tensor) -> str:

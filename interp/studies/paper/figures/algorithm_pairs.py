@@ -11,7 +11,7 @@ from interp.plots.panel import Panel
 from interp.plots.style import reference_label
 from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches
-from interp.studies.paper.claims import Claim, Estimate, Rule
+from interp.studies.paper.claims import Claim, Quantity, Rule
 from interp.studies.paper.growth_claims import law_claim
 from interp.studies.paper.models import PaperModels
 from interp.studies.paper.paper_setup import compare
@@ -116,7 +116,7 @@ def _square_root(found: xarray.Dataset) -> Claim:
         f"power {power:.2f}, from GD step {first.step_a:,.0f} (CG {first.best_step:.0f}) to "
         f"{last.step_a:,.0f} (CG {last.best_step:.0f})"
     )
-    return Claim(claim, text, rule, Estimate.of(power), "1/2", ABOUT)
+    return Claim(claim, text, rule, Quantity.of(power), "1/2", ABOUT)
 
 
 def _table(found: dict[tuple[str, str], xarray.Dataset]) -> Table:

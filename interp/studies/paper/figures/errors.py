@@ -15,7 +15,7 @@ from interp.analyses.convergence import measure_order
 from interp.plots.panel import Panel
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import ordered_looks
-from interp.studies.paper.claims import Claim, Estimate, Rule, bootstrap_means, not_shipped
+from interp.studies.paper.claims import Claim, Quantity, Rule, bootstrap_means, not_shipped
 from interp.studies.paper.growth_claims import ORDER_RULE, order_claim, order_of
 from interp.studies.paper.models import PaperModel, PaperModels
 from interp.studies.paper.paper_setup import N_GROUPS, OFFICIAL_ETA, Settings, paper_prefixes
@@ -184,7 +184,7 @@ def _lines(
     ]
 
 
-def _order_of_steps(reference: Reference, steps: range, settings: Settings) -> Estimate:
+def _order_of_steps(reference: Reference, steps: range, settings: Settings) -> Quantity:
     """Order of convergence of an algorithm at d = 20 after 40 examples."""
     prefixes = paper_prefixes(settings)
     best = (OLS().predictions(prefixes)[0] - prefixes.ys).square()[:, -1]
@@ -200,7 +200,7 @@ def _order_of_predictions(model: PaperModel) -> Claim:
     first, last = model.working_layers or (0, 0)
     sites = [site for site in model.model.sites() if first - 1 <= site.layer <= last]
     found = measure_order(model.model, model.task, sites, seed=model.settings.seed).found
-    order = Estimate(found.order, *found.interval)
+    order = Quantity(found.order, *found.interval)
     return Claim(
         "single predictions of the transformer converge superlinearly",
         found.reason or f"order {order.text('.2f')}",
@@ -217,7 +217,7 @@ def _order_of_predictions(model: PaperModel) -> Claim:
 def _later_layers(claim: str, model: PaperModel, *, improves: bool) -> Claim:
     groups = model.layers.errors.mean(-1).unflatten(1, (N_GROUPS, -1)).mean(-1)
     errors = bootstrap_means(groups.T)  # [replicate, layer]
-    share = Estimate.of_replicates((errors[:, 1] - errors[:, -1]) / (errors[:, 0] - errors[:, -1]))
+    share = Quantity.of_replicates((errors[:, 1] - errors[:, -1]) / (errors[:, 0] - errors[:, -1]))
     found = f"layers after the first do {share.text('.0%')} of the fall; error / d "
     found += ", ".join(f"{value:.3f}" for value in errors[0])
     side = ("above", "below") if improves else ("below", "above")

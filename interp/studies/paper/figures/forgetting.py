@@ -12,7 +12,7 @@ from interp.analyses.algorithms import PAPER_TASK
 from interp.analyses.benchmark_prompts import Recall
 from interp.plots.panel import Panel
 from interp.plots.style import INK, Look
-from interp.studies.paper.claims import Claim, Estimate, Rule, bootstrap_means, not_shipped
+from interp.studies.paper.claims import Claim, Quantity, Rule, bootstrap_means, not_shipped
 from interp.studies.paper.models import PaperModels
 from interp.studies.paper.plots import arranged, interval_line
 from interp.studies.paper.reproduction import Drawing, RowResult
@@ -73,7 +73,7 @@ def _claim(name: str, groups: Float[Tensor, "group gap"], about: str) -> Claim:
     claim, forgets = CLAIMS[name]
     mean = groups.mean(0)
     replicates = bootstrap_means(groups[:, -1] - groups[:, 0])
-    rise = Estimate.of_replicates(replicates, n_groups=len(groups))
+    rise = Quantity.of_replicates(replicates, n_groups=len(groups))
     side = ("above", "below") if forgets else ("below", "above")
     criterion = f"95 % interval of the rise lies {side[0]} {FORGOTTEN}; disagrees if {side[1]}"
     return Claim(

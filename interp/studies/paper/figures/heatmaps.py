@@ -15,7 +15,7 @@ from interp.plots.step_axis import StepAxis
 from interp.plots.style import MUTED, Look, reference_look
 from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches
-from interp.studies.paper.claims import Claim, Estimate, number_claim
+from interp.studies.paper.claims import Claim, Quantity, number_claim
 from interp.studies.paper.growth_claims import law_claim, law_of_layers, laws_of_layers
 from interp.studies.paper.models import PaperModel, PaperModels
 from interp.studies.paper.paper_setup import translated_steps
@@ -141,19 +141,19 @@ def _numbers(role: str, model: PaperModel, newton: LayerMatches) -> tuple[Claim,
     claims = (
         (
             "Newton steps a layer, over the layers at work",
-            Estimate.of(rate),
+            Quantity.of(rate),
             NEWTON_STEPS_A_LAYER,
             0.5,
         ),
         (
             "Newton step of the last layer",
-            Estimate.of(newton.step[-1], newton.step_interval[-1]),
+            Quantity.of(newton.step[-1], newton.step_interval[-1]),
             float(NEWTON_STEPS[-1]),
             2.0,
         ),
         (
             "SimE of the last layer with Newton",
-            Estimate.of(newton.best[-1], newton.best_interval[-1]),
+            Quantity.of(newton.best[-1], newton.best_interval[-1]),
             NEWTON_SIMILARITY[-1],
             0.005,
         ),

@@ -11,7 +11,7 @@ from interp.analyses.induced_weights import compare_induced_weights
 from interp.plots.panel import Panel
 from interp.plots.style import MUTED, ordered_looks
 from interp.scoring.layer_matches import LayerMatches
-from interp.studies.paper.claims import Claim, Estimate, Rule, number_claim
+from interp.studies.paper.claims import Claim, Quantity, Rule, number_claim
 from interp.studies.paper.figures.heatmaps import GD_GRID, NEWTON_GRID
 from interp.studies.paper.growth_claims import laws_of_layers
 from interp.studies.paper.models import PaperModel, PaperModels
@@ -57,7 +57,7 @@ def induced_weights(row: Row, models: PaperModels) -> RowResult:
     )
     last = number_claim(
         "SimW of the last layer with Newton",
-        Estimate.of(newton.best[-1], newton.best_interval[-1]),
+        Quantity.of(newton.best[-1], newton.best_interval[-1]),
         LAST_SIMILARITY_OF_WEIGHTS,
         0.01,
         at_scale=model.at_scale,
@@ -128,7 +128,7 @@ def _span_claim(root: xarray.Dataset, model: PaperModel) -> Claim:
     beyond = ((before.in_span - random) / (1 - random)).mean("point")
     # Conservative: as if all points erred together.
     bounds = ((before.in_span_interval - random) / (1 - random)).mean("point")
-    share = Estimate(beyond.item(), *bounds.values.tolist())
+    share = Quantity(beyond.item(), *bounds.values.tolist())
     shares = ", ".join(f"{share:.3f}" for share in before.in_span.values)
     return Claim(
         "the last layer's induced weights lie in the span of the examples",

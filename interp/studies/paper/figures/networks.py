@@ -7,7 +7,7 @@ import torch
 from interp.plots.panel import Panel
 from interp.plots.style import INK, Look
 from interp.scoring.layer_matches import LayerMatches
-from interp.studies.paper.claims import Claim, Estimate, apart, not_shipped
+from interp.studies.paper.claims import Claim, Quantity, apart, not_shipped
 from interp.studies.paper.figures.heatmaps import GD_GRID
 from interp.studies.paper.growth_claims import order_claim
 from interp.studies.paper.models import PaperModel, PaperModels
@@ -93,6 +93,6 @@ def _less_like_gd(gd: LayerMatches, model: PaperModel, models: PaperModels) -> C
     if linear is None:
         return not_shipped(claim, models.lacks("transformer"))
     plain = linear.match(GD(linear.eta), GD_GRID)
-    here, there = (Estimate.of(found.best[-1], found.best_interval[-1]) for found in (gd, plain))
+    here, there = (Quantity.of(found.best[-1], found.best_interval[-1]) for found in (gd, plain))
     text = f"SimE {here.text()} at step {gd.step[-1]:.0f}, linear {there.text()}"
     return apart(claim, text, there, here, about=model.about)

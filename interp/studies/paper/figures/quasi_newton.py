@@ -12,7 +12,7 @@ from torch import Tensor
 from interp.plots.panel import Panel
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import Look
-from interp.studies.paper.claims import Claim, Estimate, Rule
+from interp.studies.paper.claims import Claim, Quantity, Rule
 from interp.studies.paper.growth_claims import law_claim, step_counts
 from interp.studies.paper.models import PaperModels
 from interp.studies.paper.paper_setup import translated_steps
@@ -141,6 +141,6 @@ def _slower(name: str, bfgs: float, other: float, about: str) -> Claim:
             above=SLOWER,
             fails_to=1.0,
         ),
-        Estimate.of(other / max(bfgs, 1.0)),
+        Quantity.of(other / max(bfgs, 1.0)),
         about=about,
     )

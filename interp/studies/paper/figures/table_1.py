@@ -12,7 +12,7 @@ from torch import Tensor
 from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
 from interp.report.table import Table
-from interp.studies.paper.claims import Claim, Estimate, apart, not_shipped, number_claim
+from interp.studies.paper.claims import Claim, Quantity, apart, not_shipped, number_claim
 from interp.studies.paper.figures.heatmaps import GD_GRID, NEWTON_GRID
 from interp.studies.paper.models import PaperModel, PaperModels, match_official
 from interp.studies.paper.paper_setup import official_eta, paper_prefixes
@@ -30,7 +30,7 @@ LOOKS = {
     "transformer": Look("transformer", INK, "solid", "circle"),
     "lstm": Look("LSTM", "#d55e00", "dash", "square"),
 }
-Scores = Mapping[str, Estimate]
+Scores = Mapping[str, Quantity]
 """SimE at each algorithm's best step."""
 
 
@@ -77,7 +77,7 @@ def table_1(row: Row, models: PaperModels) -> RowResult:
 
 def _scores(
     predictions: Float[Tensor, "prompt point"], prefixes: Prefixes, first_step: float = 0.0
-) -> dict[str, Estimate]:
+) -> dict[str, Quantity]:
     references: dict[str, tuple[Reference, StepGrid]] = {
         "newton": (Newton(), NEWTON_GRID),
         "gd": (GD(official_eta(prefixes)), GD_GRID),
@@ -88,7 +88,7 @@ def _scores(
         kept = tuple(step for step in grid.steps if step >= first_step) or grid.steps
         grid = StepGrid(kept, grid.spacing)
         found = match_official(predictions[None], prefixes, reference, grid)
-        scores[name] = Estimate.of(found.best[0], found.best_interval[0])
+        scores[name] = Quantity.of(found.best[0], found.best_interval[0])
     return scores
 
 
@@ -138,12 +138,12 @@ def _printed(role: str) -> str:
 
 
 def _panel(scores: Mapping[str, Scores], zero: Scores) -> Panel:
-    series: list[tuple[list[Estimate], Look]] = []
+    series: list[tuple[list[Quantity], Look]] = []
     for role, look in LOOKS.items():
         if role in scores:
             series.append((list(scores[role].values()), look))
         printed = Look(f"{look.label}, published", look.colour, "dot", "diamond-open")
-        series.append(([Estimate.of(TABLE_1[name][role]) for name in NAMES], printed))
+        series.append(([Quantity.of(TABLE_1[name][role]) for name in NAMES], printed))
     series.append((list(zero.values()), Look("always 0, d = 20", MUTED, "longdash", "x")))
     middle = (len(series) - 1) / 2
     traces = [

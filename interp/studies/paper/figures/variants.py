@@ -12,7 +12,7 @@ from interp.plots.panel import Panel
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import Look
 from interp.scoring.layer_matches import LayerMatches
-from interp.studies.paper.claims import Claim, Estimate, Rule, apart, not_shipped, number_claim
+from interp.studies.paper.claims import Claim, Quantity, Rule, apart, not_shipped, number_claim
 from interp.studies.paper.figures.heatmaps import GD_GRID, compare_with_newton_and_gd
 from interp.studies.paper.growth_claims import order_claim, step_counts
 from interp.studies.paper.models import PaperModel, PaperModels, match_official
@@ -112,7 +112,7 @@ def _gd_steps_of_newton(prefixes: Prefixes) -> LayerMatches:
 def _last_steps(found: RowResult, model: PaperModel) -> tuple[Claim, ...]:
     """The claims that the last layer matches the published steps of Newton and of GD."""
     newton, gd = (
-        Estimate.of(found.data[f"{name}_best_step"].values[-1]) for name in ("newton", "gd")
+        Quantity.of(found.data[f"{name}_best_step"].values[-1]) for name in ("newton", "gd")
     )
     low, high = ILL_CONDITIONED_GD_STEPS
     published = float(ILL_CONDITIONED_NEWTON_STEPS)
@@ -126,7 +126,7 @@ def _last_steps(found: RowResult, model: PaperModel) -> tuple[Claim, ...]:
 def _gd_claim(hard: LayerMatches, eta: float) -> Claim:
     """The claim that GD's step most like Newton's 21st lies where the paper has it."""
     low, high = ILL_CONDITIONED_GD_STEPS
-    step = Estimate.of(hard.step[-1], hard.step_interval[-1])
+    step = Quantity.of(hard.step[-1], hard.step_interval[-1])
     return Claim(
         f"GD's step most like Newton's step {ILL_CONDITIONED_NEWTON_STEPS}",
         f"{step.text(',.0f')}, SimE {hard.best[-1]:.3f}, at eta = "
@@ -147,8 +147,8 @@ def _more_steps(hard: LayerMatches, plain: LayerMatches) -> Claim:
     return apart(
         "GD needs more steps than on isotropic prompts for the same step of Newton",
         f"{step_counts(hard.step[-1:])} against {step_counts(plain.step[-1:])}: {ratio:.1f} times",
-        Estimate.of(hard.step[-1], hard.step_interval[-1]),
-        Estimate.of(plain.step[-1], plain.step_interval[-1]),
+        Quantity.of(hard.step[-1], hard.step_interval[-1]),
+        Quantity.of(plain.step[-1], plain.step_interval[-1]),
         about="model-free, d = 20",
     )
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from interp.plots.panel import Panel
 from interp.plots.style import MUTED, Look, ordered_looks
 from interp.scoring.layer_predictions import LayerPredictions
-from interp.studies.paper.claims import Claim, Estimate, Rule, bootstrap_means, not_shipped
+from interp.studies.paper.claims import Claim, Quantity, Rule, bootstrap_means, not_shipped
 from interp.studies.paper.models import PaperModel, PaperModels
 from interp.studies.paper.paper_setup import N_GROUPS
 from interp.studies.paper.plots import LOG_ERROR_AXIS, arranged, line
@@ -64,13 +64,13 @@ def widths(row: Row, models: PaperModels) -> RowResult:
     return RowResult(row, tuple(claims), (drawing,), data=data, missing=tuple(missing.values()))
 
 
-def relative_excess(layers: LayerPredictions) -> Estimate:
+def relative_excess(layers: LayerPredictions) -> Quantity:
     """A model's excess over OLS as a share of that of predicting 0."""
     ols = OLS().predictions(layers.prefixes)[0]
     square = torch.stack([layers.model - layers.ys, ols - layers.ys, layers.ys]).square().mean(-1)
     groups = square.unflatten(1, (N_GROUPS, -1)).mean(-1)  # [predictor, group]
     model, best, zero = bootstrap_means(groups.T).T
-    return Estimate.of_replicates((model - best) / (zero - best))
+    return Quantity.of_replicates((model - best) / (zero - best))
 
 
 def _error(
@@ -87,7 +87,7 @@ def _verb(role: str) -> str:
     return "reaches" if _width(role) >= WIDE_ENOUGH else "does not reach"
 
 
-def _claim(role: str, excess: Estimate, model: PaperModel) -> Claim:
+def _claim(role: str, excess: Quantity, model: PaperModel) -> Claim:
     reaches = _width(role) >= WIDE_ENOUGH
     criterion = (
         f"95 % interval of the excess over OLS, as a share of that of predicting 0, lies "
@@ -102,7 +102,7 @@ def _claim(role: str, excess: Estimate, model: PaperModel) -> Claim:
     )
 
 
-def _ordered(excess: Mapping[str, Estimate]) -> Claim:
+def _ordered(excess: Mapping[str, Quantity]) -> Claim:
     """Whether wider models come closer to OLS."""
     roles = sorted(excess, key=_width)
     falls = [excess[narrow].value - excess[wide].value for narrow, wide in pairwise(roles)]
@@ -114,5 +114,5 @@ def _ordered(excess: Mapping[str, Estimate]) -> Claim:
             above=0.0,
             fails_to=0.0,
         ),
-        Estimate.of(min(falls)),
+        Quantity.of(min(falls)),
     )

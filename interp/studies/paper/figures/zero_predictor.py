@@ -14,7 +14,7 @@ from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
 from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches
-from interp.studies.paper.claims import Claim, Estimate, Rule
+from interp.studies.paper.claims import Claim, Quantity, Rule
 from interp.studies.paper.models import PaperModels, match_official
 from interp.studies.paper.paper_setup import paper_prefixes
 from interp.studies.paper.plots import arranged
@@ -117,7 +117,7 @@ def _grid(name: str, reference: Reference) -> StepGrid:
 
 def _claim(claim: str, found: LayerMatches, published: Sequence[float]) -> Claim:
     """Whether published similarities are above what saying 0 scores."""
-    score = Estimate.of(found.best[0], found.best_interval[0])
+    score = Quantity.of(found.best[0], found.best_interval[0])
     where = "" if len(found.grid.steps) == 1 else f" at step {found.step[0]:.3g}"
     return Claim(
         f"by the published SimE, {claim} than a predictor that always says 0",

@@ -22,7 +22,7 @@ from probes.references import (
     Reference,
     RidgePath,
 )
-from probes.separating import separating_prompts
+from probes.separating_prompts import separating_prompts
 from probes.similarity import error_directions, similarity_of_errors
 
 FAST = StepGrid.linear(24.0, 0.5).steps

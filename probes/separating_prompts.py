@@ -11,21 +11,16 @@ from jaxtyping import Float, Int
 from scipy.optimize import linprog
 from torch import Tensor
 
+from probes.prompt_designs import Designs, draw_designs, random_prompts, rescaled, rotated
 from probes.references import Prefixes, Reference
 from probes.similarity import error_directions, similarity_of_errors
 
-N_DESIGNS = 512
-"""Prompts that are drawn to choose from."""
 CONVERGED = 1e-3
 """Error of A, relative to y, below which a prompt has no error left to compare."""
 INDISTINGUISHABLE = 1e-6
 """A separation below it is rounding."""
 ROUNDING = 1e-9
 """Error relative to y that counts as none."""
-ORDERS = ("as drawn", "rising", "falling")
-"""Orders of the examples by their length."""
-Y_SCALES = (0.25, 1.0, 4.0)
-"""Factors on y, where they change a reference's errors by more than themselves."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +64,9 @@ def separating_prompts(
     random rotation of x.
 
     Every design has the largest eigenvalue of X^T X that prompts of N(0, I) have, so that step
-    sizes made for these do not diverge and models trained on them can be asked; y has their mean
-    square, but for `Y_SCALES`. Prompts that A solves exactly have no error to compare and are not
-    chosen.
+    sizes made for these do not diverge and models trained on them can be run; y has their mean
+    square, except for the factors of `probes.prompt_designs.Y_SCALES`. Prompts that A solves
+    exactly have no error to compare and are not chosen.
 
     Args:
         a: A reference, at `steps_a` …
@@ -94,11 +89,10 @@ def separating_prompts(
     if a == b:
         raise ValueError(f"{a.name} and {b.name} cannot be separated: on every prompt they agree")
     generator = torch.Generator().manual_seed(seed)
-    usual = _random_prompts(n_prompts, n_points, n_dims, generator)
-    designs = _draw_designs(usual[0], largest_condition, generator)
+    usual = random_prompts(n_prompts, n_points, n_dims, generator)
+    designs = draw_designs(usual[0], largest_condition, generator)
     if not (_is_homogeneous(a, designs, steps_a) and _is_homogeneous(b, designs, steps_b)):
-        scales = torch.tensor(Y_SCALES).double().repeat(N_DESIGNS)[:N_DESIGNS, None]
-        designs = designs[0], designs[1] * scales
+        designs = rescaled(designs)
     distance, usable = _distances(a, b, designs, steps_a, steps_b)
     if not usable.any():
         raise ValueError(
@@ -112,7 +106,7 @@ def separating_prompts(
             "makes the predictions of the first"
         )
     chosen = usable.nonzero()[:, 0][_allot(shares, n_prompts)]
-    xs, ys = _rotated(designs[0][chosen], generator), designs[1][chosen]
+    xs, ys = rotated(designs[0][chosen], generator), designs[1][chosen]
     order = torch.randperm(n_prompts, generator=generator)
     xs, ys = xs[order], ys[order]
     separation, best = _separation(a, b, (xs, ys), steps_a, steps_b)
@@ -135,71 +129,11 @@ def _check_sizes(
             raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
-Designs = tuple[Tensor, Tensor]
-"""xs [prompt, point, dim] and ys [prompt, point]."""
-
-
-def _draw_designs(
-    usual: Float[Tensor, "prompt point dim"],
-    largest_condition: int | float,
-    generator: torch.Generator,
-) -> Designs:
-    """One prompt of each design, as large as the usual ones."""
-    _, n_points, n_dims = usual.shape
-    largest = torch.linalg.matrix_norm(usual, 2).mean()
-    xs, ys = [], []
-    for index in range(N_DESIGNS):
-        rank = int(torch.randint(1, n_dims + 1, (), generator=generator))
-        directions = torch.linalg.qr(_normal(n_dims, n_dims, generator=generator))[0][:, :rank]
-        spectrum = _spectrum(rank, largest_condition, generator)
-        x = _normal(n_points, rank, generator=generator) * spectrum.sqrt() @ directions.T
-        # w along strong directions, along all, or along weak ones
-        tilt = float(torch.randint(-1, 2, (), generator=generator))
-        w = directions @ (_normal(rank, generator=generator) * spectrum ** (tilt / 2))
-        order = ORDERS[index // len(Y_SCALES) % len(ORDERS)]
-        if order != "as drawn":
-            x = x[x.norm(dim=1).argsort(descending=order == "falling")]
-        x = x * largest / torch.linalg.matrix_norm(x, 2)
-        y = x @ w
-        xs.append(x)
-        ys.append(y * n_dims**0.5 / y.square().mean().sqrt().clamp(min=1e-300))
-    return torch.stack(xs), torch.stack(ys)
-
-
 def _is_homogeneous(reference: Reference, designs: Designs, steps: Sequence[int | float]) -> bool:
     """Whether predictions for twice the y are twice those for y."""
     xs, ys = (part[:16] for part in designs)
     once, twice = (reference.predictions(Prefixes(xs, factor * ys), steps) for factor in (1.0, 2.0))
     return torch.allclose(2 * once, twice, rtol=1e-6, atol=1e-9, equal_nan=True)
-
-
-def _spectrum(
-    rank: int, largest_condition: int | float, generator: torch.Generator
-) -> Float[Tensor, " direction"]:
-    """Eigenvalues from 1 down to 1 / kappa: two levels, or evenly spaced in logarithm."""
-    kappa = largest_condition ** float(torch.rand((), generator=generator, dtype=torch.float64))
-    if bool(torch.rand((), generator=generator) < 0.5):
-        return torch.logspace(0, -1, rank, base=kappa, dtype=torch.float64)
-    n_large = int(torch.randint(0, rank + 1, (), generator=generator))
-    return torch.where(torch.arange(rank) < n_large, 1.0, 1 / kappa).double()
-
-
-def _random_prompts(
-    n_prompts: int, n_points: int, n_dims: int, generator: torch.Generator
-) -> Designs:
-    xs = _normal(n_prompts, n_points, n_dims, generator=generator)
-    return xs, (xs @ _normal(n_prompts, n_dims, 1, generator=generator))[..., 0]
-
-
-def _normal(*shape: int, generator: torch.Generator) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=generator)
-
-
-def _rotated(
-    xs: Float[Tensor, "prompt point dim"], generator: torch.Generator
-) -> Float[Tensor, "prompt point dim"]:
-    n_prompts, _, n_dims = xs.shape
-    return xs @ torch.linalg.qr(_normal(n_prompts, n_dims, n_dims, generator=generator))[0]
 
 
 def _distances(
