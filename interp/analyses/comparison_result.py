@@ -148,6 +148,7 @@ def _replicates(
         "point_baseline_error": ("point", baseline[0]),
         "similarity": (by_reference, torch.cat([item.similarity for item in found], 1)),
         "similarity_step": (by_reference, torch.cat([item.step for item in found], 1)),
+        "last_step": ("reference", [float(scores[f"step_{n}"][-1]) for n in TABLE_REFERENCES]),
         "forgetting": (("replicate", "gap_index"), mean("forgetting")),
         "kappa_error": (by_kappa, kappa_error),
         "kappa_baseline_error": ("kappa_index", kappa_baseline[0]),

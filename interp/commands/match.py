@@ -189,14 +189,12 @@ def _show(result: MatchResult, out: Path | None) -> None:
     from rich.markup import escape
     from rich.panel import Panel
 
-    from interp.report.verdict_text import verdict_text
+    from interp.report.verdict_text import short_answer, verdict_text
 
     console = Console()
     console.print(_layer_table(result))
-    verdict = result.verdict
-    title = f"nearest: {verdict.answer}" if verdict.is_nearest_only else verdict.answer
     text = "\n\n".join(verdict_text(result).lines)
-    console.print(Panel(escape(text), title=f"[bold]{title}[/bold]"))
+    console.print(Panel(escape(text), title=f"[bold]{escape(short_answer(result.verdict))}[/bold]"))
     if out is not None:
         console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
 

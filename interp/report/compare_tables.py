@@ -10,11 +10,11 @@ import xarray
 
 from interp.analyses.comparison_result import ModelComparison
 from interp.plots.compare import SHORT_LABELS
-from interp.plots.style import FAMILY_LABELS
 from interp.report.section import written_table
 from interp.report.table import Column, Table, scores
 from interp.report.task_text import task_words
-from interp.report.verdict_text import short_answer
+from interp.report.verdict_text import is_at_least, rate_of, short_answer
+from interp.results.selection import is_last_step
 
 MODEL = Column("model", "Model")
 ERROR = Column("error", "Error / d", 4, has_interval=True)
@@ -39,7 +39,7 @@ def _models(comparison: ModelComparison) -> Table:
         Column("excess", "Excess over OLS", 4, has_interval=True),
         Column("zero_error", "Predicting 0", 4),
         Column("verdict", "Verdict"),
-        Column("steps_per_layer", "Steps per layer", 2, has_interval=True),
+        Column("steps_per_layer", "Steps per layer", 2, has_interval=True, may_be_last=True),
         Column("rate_of", "Rate of", under="steps_per_layer"),
         *(_sime(key, 3) for key in REFERENCES),
         Column("n_parameters", "Parameters", 0),
@@ -50,7 +50,6 @@ def _models(comparison: ModelComparison) -> Table:
         row, result = comparison.summary.sel(model=name), comparison.match(name)
         verdict = result.verdict
         low, high = verdict.interval or (np.nan, np.nan)
-        is_open = verdict.answer == "undecided" and verdict.steps_per_layer is not None
         rows.append(
             {
                 "model": name,
@@ -61,7 +60,8 @@ def _models(comparison: ModelComparison) -> Table:
                 "steps_per_layer": verdict.steps_per_layer,
                 "steps_per_layer_low": low,
                 "steps_per_layer_high": high,
-                "rate_of": f"if {FAMILY_LABELS[verdict.retained[0]]}" if is_open else "",
+                "steps_per_layer_is_last": is_at_least(result),
+                "rate_of": rate_of(verdict),
                 **{key: v for name in ("error", "excess") for key, v in scores(row, name).items()},
                 **_similarities(row, "similarity", "sime"),
                 "n_parameters": int(row.n_parameters),
@@ -78,16 +78,19 @@ def _similarity(comparison: ModelComparison) -> Table:
         columns.append(_sime(key, 3))
         if key != "ogd":
             title = f"{SHORT_LABELS[key]} steps"
-            columns.append(Column(f"steps_{key}", title, 1, has_interval=True))
-    summary = comparison.summary
-    rows = [
-        {
-            "model": name,
-            **_similarities(summary.sel(model=name), "similarity", "sime"),
-            **_similarities(summary.sel(model=name), "similarity_step", "steps"),
-        }
-        for name in comparison.names
-    ]
+            columns.append(Column(f"steps_{key}", title, 1, has_interval=True, may_be_last=True))
+    rows = []
+    for name in comparison.names:
+        row = comparison.summary.sel(model=name)
+        is_last = row.similarity_step >= row.get("last_step", np.inf)
+        rows.append(
+            {
+                "model": name,
+                **_similarities(row, "similarity", "sime"),
+                **_similarities(row, "similarity_step", "steps"),
+                **{f"steps_{key}_is_last": bool(is_last.sel(reference=key)) for key in REFERENCES},
+            }
+        )
     return written_table("compare_tables", "similarity", columns, rows)
 
 
@@ -111,8 +114,8 @@ def _layers(comparison: ModelComparison) -> Table:
         MODEL,
         Column("layer", "Layer", 0),
         ERROR,
-        Column("newton_step", "Newton step", 2, has_interval=True),
-        Column("gd_step", "GD step", 1, has_interval=True),
+        Column("newton_step", "Newton step", 2, has_interval=True, may_be_last=True),
+        Column("gd_step", "GD step", 1, has_interval=True, may_be_last=True),
     ]
     rows = []
     for name in comparison.names:
@@ -124,6 +127,7 @@ def _layers(comparison: ModelComparison) -> Table:
             row |= scores(layers.isel(layer=index), "mean_error", "error")
             for key, table in steps.items():
                 row |= scores(table.isel(layer=index), "best_step", key)
+                row[f"{key}_is_last"] = bool(is_last_step(table)[index])
             rows.append(row)
     return written_table("compare_tables", "layers", columns, rows)
 

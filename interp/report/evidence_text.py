@@ -99,13 +99,12 @@ def join(words: Sequence[str], last: str) -> str:
     return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
-def scale_text(item: Evidence) -> str:
-    """The unit of a reference's steps, and their product with a step size."""
-    parts = []
-    for name, value in item.scale.items():
-        if name == "eta":
-            product = item.rate.value * value
-            parts.append(f" of eta = {value:.3g} (eta × steps = {product:.3g} a layer)")
-        else:
-            parts.append(f" with {name} = {value:.3g}")
-    return "".join(parts)
+def unit_text(item: Evidence) -> str:
+    """The unit of a reference's steps, and their product with a step size; "" where a rule sets it.
+
+    For example "eta = 0.0233, eta × steps = 0.0983 a layer".
+    """
+    parts = [f"{name} = {value:.3g}" for name, value in item.scale.items()]
+    if "eta" in item.scale:
+        parts.append(f"eta × steps = {item.rate.value * item.scale['eta']:.3g} a layer")
+    return ", ".join(parts)

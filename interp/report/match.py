@@ -8,7 +8,7 @@ from typing import Any
 
 from interp.plots.style import reference_label
 from interp.report.error_text import error_text
-from interp.report.evidence_text import measure_text, reason_text
+from interp.report.evidence_text import measure_text, reason_text, unit_text
 from interp.report.match_sections import last_steps_note, match_sections
 from interp.report.page import Lead, Page, environment
 from interp.report.section import Section, written_section
@@ -24,6 +24,7 @@ EVIDENCE = (
     Column("reference", "Reference"),
     Column("verdict", "Verdict"),
     Column("rate", "Steps per layer", 2, has_interval=True),
+    Column("unit", "Unit", under="rate"),
     Column("layers", "Layers", under="rate"),
     Column("growth", "Growth of the step"),
     Column("ratio", "Likelihood ratio", under="growth"),
@@ -85,11 +86,10 @@ def checkpoint_of(result: MatchResult) -> str:
 
 
 def _lead(text: VerdictText, errors: str | None) -> Lead:
-    condition = f", if it is {text.rate_of}" if text.rate_of else ""
     interval = f"95 % interval {text.interval}" if text.interval else ""
     return Lead(
         headline=text.headline,
-        number=(text.rate, f"steps per layer{condition}", interval) if text.rate else None,
+        number=(text.rate, f"steps per layer {text.rate_of}", interval) if text.rate else None,
         paragraphs=(*text.paragraphs, *([errors] if errors else [])),
         points=("Rejected", text.rejected),
         notes=(("How often such verdicts are right", text.error_rate),),
@@ -122,6 +122,7 @@ def _row(verdict: Verdict, finding: MeasureFinding, item: Evidence) -> dict[str,
     return {
         "reference": reference_label(item.name),
         "verdict": f"{mark}: {reason_text(verdict, finding, item)}",
+        "unit": unit_text(item),
         "layers": f"layers {item.first_layer} to {item.last_layer}",
         "growth": growth,
         "ratio": ratio,

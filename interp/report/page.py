@@ -150,7 +150,7 @@ def shown(table: Table) -> dict[str, Any]:
 
 def _cell(column: Column, below: Iterable[Column], row: Any) -> dict[str, Any]:
     text = row[column.key] if isinstance(row[column.key], Markup) else column.value(row)
-    parts = [column.interval(row), ", ".join(other.value(row) for other in below)]
+    parts = [column.interval(row), ", ".join(filter(None, (other.value(row) for other in below)))]
     return {
         "text": text,
         "below": [part for part in parts if part],

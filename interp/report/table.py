@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 import xarray
 
+from interp.results.selection import AT_LEAST
+
 if TYPE_CHECKING:
     from rich.table import Table as TerminalTable
 
@@ -34,6 +36,8 @@ class Column:
     """Decimal places of numbers, None for text; numbers from 1000 on have none."""
     has_interval: bool = False
     """Whether the frame has `<key>_low` and `<key>_high` too."""
+    may_be_last: bool = False
+    """Whether the frame has `<key>_is_last` too: steps that are the last compared get a sign."""
     under: str | None = None
     """Key of the column under whose cells a page writes these, to save a column."""
 
@@ -41,16 +45,19 @@ class Column:
     def keys(self) -> list[str]:
         """Columns of the frame: the value, and the bounds of its interval."""
         bounds = [f"{self.key}_low", f"{self.key}_high"] if self.has_interval else []
-        return [self.key, *bounds]
+        return [self.key, *bounds, *([f"{self.key}_is_last"] if self.may_be_last else [])]
 
     def value(self, row: Mapping[str, Any]) -> str:
         """The cell of one row for people, without its interval."""
-        cell = row[self.key]
-        return str(cell) if self.digits is None else format_number(_number(cell), self.digits)
+        if self.digits is None:
+            return str(row[self.key])
+        is_last = self.may_be_last and row[f"{self.key}_is_last"] is True
+        number = format_number(_number(row[self.key]), self.digits)
+        return f"{AT_LEAST} {number}" if is_last else number
 
     def interval(self, row: Mapping[str, Any], between: str = " to ") -> str:
         """The interval of one row for people, empty where there is none."""
-        bounds = [_number(row[key]) for key in self.keys[1:]]
+        bounds = [_number(row[key]) for key in self.keys[1:3]] if self.has_interval else []
         if not bounds or not all(map(math.isfinite, bounds)):
             return ""
         return between.join(format_number(bound, self.digits or 0) for bound in bounds)
@@ -158,7 +165,7 @@ class Table:
         for row in self._rows():
             cells = {c.key: [c.value(row) + _beside(c, row, intervals)] for c in shown}
             for column in below:
-                cells[str(column.under)] += [column.value(row)] if column.value(row) else []
+                cells[str(column.under)] += filter(None, column.value(row).split(", "))
             table.add_row(*(escape("\n".join(lines)) for lines in cells.values()))
         return table
 
@@ -173,7 +180,7 @@ def _beside(column: Column, row: Mapping[str, Any], form: str) -> str:
         return ""
     if form == "to":
         return f" ({interval})"
-    low, high = (_number(row[key]) for key in column.keys[1:])
+    low, high = (_number(row[key]) for key in column.keys[1:3])
     return f" ± {format_number((high - low) / 2, column.digits or 0)}"
 
 
@@ -215,13 +222,13 @@ def _plain(cell: Any, digits: int | None) -> Any:
     if digits is None:
         return None if cell is None else str(cell)
     number = _number(cell)
-    if math.isnan(number):
-        return None
+    if isinstance(cell, bool) or math.isnan(number):
+        return cell if isinstance(cell, bool) else None
     return int(number) if digits == 0 and number.is_integer() else number
 
 
 def _latex_cell(column: Column, row: Mapping[str, Any]) -> str:
-    text = escape_latex(column.value(row))
+    text = escape_latex(column.value(row)).replace(AT_LEAST, r"\geq")
     if column.digits is None or text == LATEX[MISSING]:
         return text
     bounds = column.interval(row, ";").replace(",", "{,}").replace(";", ", ")

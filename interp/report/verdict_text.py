@@ -16,9 +16,10 @@ from interp.report.evidence_text import (
     number,
     reason_text,
     rejection_text,
-    scale_text,
+    unit_text,
 )
 from interp.results.result import MatchResult
+from interp.results.selection import AT_LEAST, steps_of
 from probes.references import family_phrase
 from probes.verdict import LackOfFit, Verdict
 
@@ -43,8 +44,8 @@ class VerdictText:
     """How often such verdicts are right where the truth is known."""
     rate: str | None
     """Steps a layer …"""
-    rate_of: str | None
-    """… of this family, where several are retained."""
+    rate_of: str
+    """… and of what."""
     interval: str | None
     is_open: bool
     """Whether it names no single reference with a rate."""
@@ -84,7 +85,7 @@ def verdict_text(result: MatchResult) -> VerdictText:
     rejected = verdict.rejected if len(names) < 2 else ()
     return VerdictText(
         headline=headline,
-        pace=_pace(verdict),
+        pace=_pace(verdict, at_least=is_at_least(result)),
         fit=_fit(verdict),
         error=error_text(result) or "",
         details=_details(verdict),
@@ -93,8 +94,8 @@ def verdict_text(result: MatchResult) -> VerdictText:
             for finding, item in rejected
         ),
         error_rate=error_rate(provenance.get("readout", "matched"), provenance["prompts"]),
-        rate=None if rate is None else number(rate),
-        rate_of=names[0] if len(names) > 1 else None,
+        rate=None if rate is None else _rate(rate, at_least=is_at_least(result)),
+        rate_of=rate_of(verdict),
         interval=" to ".join(map(number, verdict.interval)) if verdict.interval else None,
         is_open=rate is None or len(names) != 1,
     )
@@ -108,6 +109,31 @@ def short_answer(verdict: Verdict) -> str:
     if len(names) > 1:
         return f"undecided: {' or '.join(names)}"
     return f"nearest: {names[0]}" if verdict.is_nearest_only else names[0]
+
+
+def rate_of(verdict: Verdict) -> str:
+    """What the quoted steps a layer are steps of, in a few words; "" where none are quoted.
+
+    For example "of GD, eta = 0.0233, eta × steps = 0.0983 a layer"; "if Newton" where undecided.
+    """
+    if verdict.quoted is None:
+        return ""
+    item = verdict.quoted[1]
+    name = f"{'if' if len(verdict.retained) > 1 else 'of'} {reference_label(item.name)}"
+    return ", ".join(filter(None, (name, unit_text(item))))
+
+
+def is_at_least(result: MatchResult) -> bool:
+    """Whether the quoted rate ends at the last step that was compared, and so is a lower bound."""
+    if result.verdict.quoted is None:
+        return False
+    finding, item = result.verdict.quoted
+    found = steps_of(result.reference(item.name).isel(site=0), finding.measure.value)
+    return bool(found.is_last[found.layers == item.last_layer].any())
+
+
+def _rate(rate: float, *, at_least: bool) -> str:
+    return f"{AT_LEAST} {number(rate)}" if at_least else number(rate)
 
 
 def summary(result: MatchResult) -> dict[str, Any]:
@@ -145,7 +171,7 @@ def error_rate(readout: str, n_prompts: int) -> str:
     return quoted_error_rate(n_prompts)
 
 
-def _pace(verdict: Verdict) -> str:
+def _pace(verdict: Verdict, *, at_least: bool) -> str:
     if verdict.quoted is None:
         return _pace_without_steps(verdict)
     finding, item = verdict.quoted
@@ -153,6 +179,7 @@ def _pace(verdict: Verdict) -> str:
     variant = "" if item.name == item.family else f" ({reference_label(item.name)})"
     verb = "takes" if len(verdict.retained) == 1 else "would take"
     low, high = number(item.rate.low), number(item.rate.high)
+    rate, unit = _rate(item.rate.value, at_least=at_least), unit_text(item)
     why = ""
     if len(verdict.retained) > 1:
         why = (
@@ -161,7 +188,7 @@ def _pace(verdict: Verdict) -> str:
             else " They explain the layers equally well."
         )
     return (
-        f"{name}{variant} {verb} {number(item.rate.value)} steps a layer{scale_text(item)} (95 % "
+        f"{name}{variant} {verb} {rate} steps a layer ({f'{unit}; ' if unit else ''}95 % "
         f"interval {low} to {high}), from layer {item.first_layer} to layer {item.last_layer}, by "
         f"{measure_text(verdict, finding)}.{why}"
     )

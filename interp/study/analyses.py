@@ -21,7 +21,7 @@ from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings
 from interp.analyses.robustness import LEAST_PROMPTS, condition_tasks, conditions
 from interp.analyses.variations import VARIATIONS, choose_variations
-from interp.report.verdict_text import short_answer
+from interp.report.verdict_text import rate_of, short_answer
 from interp.study.analysis import Analysis, at_least
 from interp.study.readouts import ReadoutAnalysis
 from interp.tasks import Task
@@ -110,6 +110,7 @@ class MatchAnalysis(Analysis):
         data: dict[str, Any] = {
             "answer": verdict.answer,
             "verdict": short_answer(verdict),
+            "rate_of": rate_of(verdict),
             "standing": ", ".join(verdict.retained),
             "steps_per_layer": np.nan if rate is None else rate,
             "steps_per_layer_low": low,

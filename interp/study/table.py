@@ -68,4 +68,13 @@ def _summed_up(cells: xarray.Dataset, name: str) -> str:
     if "layer" in values.dims:
         values = values.dropna("layer", how="all")[..., -1:]
     present = values.values[~np.isnan(values.values)]
-    return f"{present.mean():.4g}" if len(present) else MISSING
+    if not len(present):
+        return MISSING
+    return "\n".join([f"{present.mean():.4g}", *_unit(cells, name)])
+
+
+def _unit(cells: xarray.Dataset, name: str) -> list[str]:
+    """What a rate is of, line by line; nothing for other numbers."""
+    rate_of = name.replace("steps_per_layer", "rate_of")
+    texts = cells[rate_of].values.flat if rate_of != name and rate_of in cells else ()
+    return next((text.split(", ") for text in texts if text), [])

@@ -247,7 +247,7 @@ def test_models_in_memory_are_named_by_class_and_number() -> None:
 def test_an_undecided_rate_says_of_what_it_is() -> None:
     table = comparison(assessment("open", standing=("newton", "gd"))).tables["models"]
     [row] = table.records
-    assert row["rate_of"] == "if Iterative Newton"
+    assert row["rate_of"] == "if Newton"
 
 
 def test_every_table_of_a_comparison() -> None:

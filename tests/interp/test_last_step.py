@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from assessments import assessment, comparison
 from planted import LOG_STEPS, planted_result
 from rich.console import Console
 
@@ -14,6 +17,7 @@ from interp import plots
 from interp.commands.match import _layer_table
 from interp.report import verdict_html
 from interp.report.match_sections import match_sections
+from interp.report.verdict_text import verdict_text
 from interp.results.result import MatchResult
 from interp.results.selection import is_last_step
 
@@ -76,6 +80,22 @@ def test_reports_and_notebooks_name_reference_layer_and_step(
     curve = next(section for section in match_sections(inside) if section.anchor == "curve")
     assert curve.note is None
     assert "at least" not in verdict_html(inside)
+
+
+def test_tables_of_comparisons_and_rates_have_the_sign(at_end: MatchResult, inside: MatchResult):
+    for result, sign in ((at_end, "≥ "), (inside, "")):
+        compared = comparison(replace(assessment("one"), match=result))
+        *_, last = compared.tables["layers"].frame.to_dict("records")
+        [column] = (c for c in compared.tables["layers"].columns if c.key == "gd_step")
+        assert column.value(last).startswith(sign or "1,014")
+        [finding, *others] = result.verdict.findings
+        evidence = tuple(replace(item, last_layer=5) for item in finding.evidence)
+        findings = (replace(finding, evidence=evidence), *others)
+        tree = result.data.copy()
+        tree.attrs["verdict"] = json.dumps(asdict(replace(result.verdict, findings=findings)))
+        text = verdict_text(MatchResult(tree))
+        assert text.rate == f"{sign}90.00"
+        assert f"takes {sign}90.00 steps a layer" in text.pace
 
 
 def test_pictures_say_it_when_pointed_at(at_end: MatchResult, inside: MatchResult):

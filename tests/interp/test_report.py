@@ -190,7 +190,7 @@ def test_a_rate_has_its_unit():
     verdict = replace(result.verdict, findings=(replace(finding, evidence=evidence), *others))
     result.data.attrs["verdict"] = json.dumps(asdict(verdict))
     again = MatchResult(result.data)
-    assert "90.00 steps a layer of eta = 0.002 (eta × steps = 0.18 a layer)" in again.text
+    assert "90.00 steps a layer (eta = 0.002, eta × steps = 0.18 a layer; 95 %" in again.text
     shown = again.summary()
     assert shown["verdict"]["scale"] == {"eta": 0.002, "eta_times_steps_per_layer": 0.18}
     assert shown["errors"]["zero"] == 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import time
@@ -185,6 +186,11 @@ def test_a_match_keeps_its_verdict(tmp_path: Path):
     data = run_sweep(grid, tmp_path).data.isel(model=0, task=0, seed=0)
     result = match(load("gd-exact"), settings=analysis.settings(0))
     assert data.match_answer == result.verdict.answer
+    [unit] = data.match_rate_of.values.flat
+    assert re.fullmatch(r"of GD, one step size, eta = [\d.]+, eta × steps = [\d.]+ a layer", unit)
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(sweep_table(data.expand_dims(("model", "task", "seed"))))
+    assert all(part in shown.getvalue() for part in unit.split(", "))
     assert data.match_steps_per_layer == result.verdict.steps_per_layer
     found = data.match_best_step.sel(reference="gd")
     np.testing.assert_array_equal(found, result.reference("gd").best_step.isel(site=0))
