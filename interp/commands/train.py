@@ -35,6 +35,9 @@ def train(
 ) -> None:
     """Train models by recipe, going on from where an earlier run was cut off."""
     import os
+    import shlex
+    import signal
+    import sys
 
     from interp.recipes import find_recipe
 
@@ -45,19 +48,30 @@ def train(
     from interp.training.display import TrainingTable
     from interp.training.queue import Job, run_here, run_queue
     from interp.training.recipe import Recipe
+    from interp.training.run_directory import RunDirectory
 
     queue = [Job(recipe, out / recipe.name) for recipe in map(Recipe.read, files)]
     n_threads = threads or max(1, (os.cpu_count() or 1) // min(jobs, len(queue)))
     is_first_process = os.environ.get("RANK", "0") == "0"  # of those that accelerate started
     table = TrainingTable([job.recipe for job in queue], Console(quiet=not is_first_process))
-    with table:
-        if len(queue) == 1:
-            run_here(queue[0], table, n_threads=n_threads, stop_after=steps)
-            failures = {}
-        else:
-            failures = run_queue(
-                queue, table, n_workers=jobs, n_threads=n_threads, stop_after=steps
-            )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    try:
+        with table:
+            if len(queue) == 1:
+                run_here(queue[0], table, n_threads=n_threads, stop_after=steps)
+                failures = {}
+            else:
+                failures = run_queue(
+                    queue, table, n_workers=jobs, n_threads=n_threads, stop_after=steps
+                )
+    except KeyboardInterrupt:
+        is_saved = any(RunDirectory(job.directory).state_file.exists() for job in queue)
+        if is_saved and is_first_process:
+            given = {"--jobs": jobs if jobs > 1 else None, "--threads": threads, "--steps": steps}
+            options = [text for name, n in given.items() if n for text in (name, str(n))]
+            line = shlex.join(["interp", "train", *recipes, "--out", str(out), *options])
+            print(f"interp: saved in {out}; this goes on from there: {line}", file=sys.stderr)
+        raise
     if is_first_process:
         for index, job in enumerate(queue):
             if index not in failures:

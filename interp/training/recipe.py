@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hooks.architectures import ARCHITECTURES
-from hooks.model import ModelConfig
+from hooks.architectures import ARCHITECTURES, build_model
+from hooks.model import ModelConfig, SequenceModel
 from interp.config import ConfigError, build
 from interp.tasks import TASKS, Task
 from interp.training.settings import Curriculum, Optimiser, Schedule, Training
@@ -156,3 +156,25 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
         for key, value in values.items()
         if value is not None
     }
+
+
+def initial_model(recipe: Recipe) -> SequenceModel:
+    """The model a recipe starts from: random weights, or those of its initial checkpoint.
+
+    Raises:
+        CheckpointError: The initial checkpoint cannot be read.
+        ValueError: Its configuration is not the recipe's.
+    """
+    model = build_model(recipe.architecture, recipe.model, seed=recipe.seed)
+    source = recipe.training.initial_checkpoint
+    if source is not None:
+        from interp.zoo import load
+
+        initial = load(source)
+        if type(initial) is not type(model) or initial.config != model.config:
+            raise ValueError(
+                f"training.initial_checkpoint {source} is a {type(initial).__name__} with "
+                f"{initial.describe()}, the recipe's model has {model.describe()}"
+            )
+        model.load_state_dict(initial.state_dict())
+    return model

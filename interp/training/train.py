@@ -11,13 +11,13 @@ import torch
 from accelerate.accelerator import Accelerator
 from torch.nn import functional as F
 
-from hooks.architectures import build_model
 from hooks.checkpoints import save_checkpoint
 from hooks.model import SequenceModel
 from interp.training.baseline import baseline_error
+from interp.training.interruption import held_back
 from interp.training.metrics import Metrics, describe_row
 from interp.training.optimiser import build_optimiser, optimiser_tensors, restore_optimiser
-from interp.training.recipe import Recipe
+from interp.training.recipe import Recipe, initial_model
 from interp.training.run_directory import RunDirectory, TrainingState
 from interp.training.validation import squared_error, validation_error, validation_prompts
 from interp.versions import library_versions
@@ -52,6 +52,7 @@ def train(
         The trained model, in evaluation mode.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; the step was finished and saved before.
         RunError: The directory is in use, damaged or another recipe's.
         ValueError: `stop_after` is below 1, or the batch cannot be shared out evenly.
         FloatingPointError: The loss is no longer finite.
@@ -72,7 +73,11 @@ def train(
         accelerator.wait_for_everyone()
         trainer = _Trainer(recipe, run, accelerator)
         n_steps = min(recipe.training.n_steps, stop_after or recipe.training.n_steps)
-        return trainer.run(n_steps, progress or (lambda step, numbers: None))
+        progress = progress or (lambda step, numbers: None)
+        if accelerator.num_processes > 1:  # which a signal reaches at different steps
+            return trainer.run(n_steps, progress, lambda: False)
+        with held_back() as is_interrupted:
+            return trainer.run(n_steps, progress, is_interrupted)
 
 
 class _Trainer:
@@ -93,8 +98,10 @@ class _Trainer:
         self.validation = validation_prompts(recipe.task, recipe.training.n_validation_prompts)
         self.baseline = baseline_error(recipe.task, self.validation)
 
-    def run(self, n_steps: int, progress: Progress) -> SequenceModel:
-        """Trains up to a step and saves."""
+    def run(
+        self, n_steps: int, progress: Progress, is_interrupted: Callable[[], bool]
+    ) -> SequenceModel:
+        """Trains up to a step, or until it is interrupted, and saves."""
         settings = self.recipe.training
         self._fill_missing_log()
         if self.step < n_steps:
@@ -103,20 +110,22 @@ class _Trainer:
         started = time.perf_counter() - numbers.get("seconds", 0.0)
         losses: list[float] = []
         progress(self.step, numbers)
-        while self.step < n_steps:
+        is_over = self.step >= n_steps
+        while not is_over:
             loss = self._train_step()
             losses.append(loss)
             self.step += 1
             if settings.keeps(self.step):
                 self._write_model(self.run_directory.snapshot_file(self.step))
-            if self.step % settings.checkpoint_every == 0 or self.step == n_steps:
+            is_over = self.step == n_steps or is_interrupted()
+            if self.step % settings.checkpoint_every == 0 or is_over:
                 numbers = self._measure(sum(losses) / len(losses))
                 numbers["seconds"] = round(time.perf_counter() - started, 1)
                 losses.clear()
                 self.metrics.append(numbers)
                 self._save()
-                if self.step == n_steps:
-                    self._log("finished" if n_steps == settings.n_steps else "stopped as asked")
+                if is_over:
+                    self._log("finished" if self.step == settings.n_steps else "stopped as asked")
             progress(self.step, numbers | {"step_loss": loss})
         self._write_missing_model()
         self.accelerator.wait_for_everyone()
@@ -229,25 +238,3 @@ class _Trainer:
             f"{self.accelerator.num_processes} process(es) on {self.accelerator.device.type}, "
             f"{torch.get_num_threads()} thread(s), torch {torch.__version__}"
         )
-
-
-def initial_model(recipe: Recipe) -> SequenceModel:
-    """The model a recipe starts from: random weights, or those of its initial checkpoint.
-
-    Raises:
-        CheckpointError: The initial checkpoint cannot be read.
-        ValueError: Its configuration is not the recipe's.
-    """
-    model = build_model(recipe.architecture, recipe.model, seed=recipe.seed)
-    source = recipe.training.initial_checkpoint
-    if source is not None:
-        from interp.zoo import load
-
-        initial = load(source)
-        if type(initial) is not type(model) or initial.config != model.config:
-            raise ValueError(
-                f"training.initial_checkpoint {source} is a {type(initial).__name__} with "
-                f"{initial.describe()}, the recipe's model has {model.describe()}"
-            )
-        model.load_state_dict(initial.state_dict())
-    return model

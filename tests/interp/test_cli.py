@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from processes import Command, Ending, limit_file_size
 from rich.text import Text
 from tiny import tiny, write_recipe
@@ -25,6 +26,8 @@ from interp.cli import build_app
 from interp.commands import COMMANDS
 from interp.errors import describe_error
 from interp.recipes import recipe_names
+from interp.training.recipe import Recipe
+from interp.training.train import train
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -229,11 +232,29 @@ def test_ctrl_c_at_random_instants(tmp_path: Path):
         command = Command("train", recipe, "--out", out, folder=tmp_path)
         wait_for(out / "tiny" / "model.safetensors")
         time.sleep(random.uniform(0, 0.2))
-        os.kill(command.process.pid, signal.SIGINT)
+        os.kill(command.process.pid, random.choice([signal.SIGINT, signal.SIGTERM]))
         ending = command.end()
-        assert (ending.code, ending.stderr) == (130, "interp: interrupted\n")
+        line = f"interp train {recipe} --out {out}"
+        said = f"interp: saved in {out}; this goes on from there: {line}\ninterp: interrupted\n"
+        assert (ending.code, ending.stderr) == (130, said)
         assert not half_written(out)
         load_checkpoint(out / "tiny" / "model.safetensors")
+
+
+def test_what_was_interrupted_between_checkpoints_goes_on_where_it_was(tmp_path: Path):
+    recipe = write_recipe(tmp_path, tiny(n_steps=10**6, checkpoint_every=10**6))
+    command = Command("train", recipe, "--threads", 1, "--out", tmp_path / "out", folder=tmp_path)
+    wait_for(tmp_path / "out" / "tiny" / "training.log")
+    os.kill(command.process.pid, signal.SIGTERM)
+    assert "--out" in command.end().stderr
+    step = load_checkpoint(tmp_path / "out" / "tiny" / "model.safetensors").provenance["step"]
+    assert step >= 1
+    torch.set_num_threads(1)  # as the command
+    again, whole = (
+        train(Recipe.read(recipe), folder, stop_after=step + 2).state_dict()
+        for folder in (tmp_path / "out" / "tiny", tmp_path / "whole")
+    )
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
 
 
 def test_ctrl_c_in_a_terminal_ends_a_queue_and_all_its_workers(tmp_path: Path):
@@ -246,7 +267,10 @@ def test_ctrl_c_in_a_terminal_ends_a_queue_and_all_its_workers(tmp_path: Path):
         wait_for(tmp_path / name / "model.safetensors")
     os.killpg(queue.pid, signal.SIGINT)
     _, stderr = queue.communicate(timeout=300)
-    assert (queue.returncode, stderr.decode()) == (130, "interp: interrupted\n")
+    assert queue.returncode == 130
+    assert re.fullmatch(
+        r"interp: saved in .*: interp train .* --jobs 2\ninterp: interrupted\n", stderr.decode()
+    )
     assert not half_written(tmp_path)
     assert not (tmp_path / "c").exists()
     with pytest.raises(ProcessLookupError):
