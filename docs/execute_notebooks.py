@@ -43,6 +43,9 @@ def execute(file: Path) -> None:
     NotebookClient(notebook, timeout=600, resources=folder, coalesce_streams=True).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if "outputs" in cell:  # without what is left of a progress bar
+            is_empty = [one.get("data", {}).get("text/html") == "" for one in cell.outputs]
+            cell.outputs = [one for one, e in zip(cell.outputs, is_empty, strict=True) if not e]
         for output in cell.get("outputs", []):
             if PLOTLY in output.get("data", {}):
                 output["data"] = {"image/svg+xml": to_svg(output["data"][PLOTLY])}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from interp.analyses.robustness import conditions as conditions
     from interp.analyses.separation import separate as separate
     from interp.analyses.steering import steer as steer
+    from interp.progress import silent as silent
     from interp.results.result import MatchResult as MatchResult
     from interp.results.result import open_result as open_result
     from interp.training.recipe import Recipe as Recipe
@@ -66,6 +67,7 @@ __getattr__, __dir__ = lazy_names(
         "read_heads": "interp.analyses.heads",
         "save_checkpoint": "hooks.checkpoints",
         "separate": "interp.analyses.separation",
+        "silent": "interp.progress",
         "steer": "interp.analyses.steering",
         "tasks": "interp.tasks",
         "train": "interp.training.train",

@@ -24,9 +24,9 @@ from interp.analyses.comparisons import (
     stepping_comparisons,
 )
 from interp.analyses.empty_table import empty_table
+from interp.progress import Progress, shows_progress, silent
 from interp.scoring.layer_matches import CurveReader
 from interp.scoring.layer_predictions import fit_layer_readouts
-from interp.scoring.stream import Progress
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
@@ -88,12 +88,13 @@ class _Part(NamedTuple):
         return Ablate(Site(self.layer, kind), method, self.head, seed)
 
 
+@shows_progress
 def ablate(
     model: SequenceModel,
     task: Task | None = None,
     settings: AblationSettings | None = None,
     *,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> xarray.Dataset:
     """Takes away every layer, attention, MLP and head in turn; measures error and match curve.

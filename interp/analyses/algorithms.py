@@ -10,7 +10,7 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.scoring.stream import Progress
+from interp.progress import Progress, shows_progress, silent
 from interp.tasks import LinearRegression, Task
 from interp.versions import library_versions
 from probes.matching import Match, StepGrid, best_match
@@ -43,6 +43,7 @@ CONVERGED = 1 - 1e-4
 """An iterate this similar to the last one on the grid moves no more."""
 
 
+@shows_progress
 def compare_algorithms(
     a: str,
     b: str,
@@ -50,7 +51,7 @@ def compare_algorithms(
     *,
     n_prompts: int = 256,
     seed: int = 0,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> xarray.Dataset:
     """Matches the steps of one reference with those of another (Fu et al. 2024, Fig. 26).
 

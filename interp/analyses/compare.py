@@ -13,7 +13,7 @@ from hooks.foreign import unwrapped
 from hooks.model import SequenceModel
 from interp.analyses.assessment import Assessment, CompareSettings, assess
 from interp.analyses.comparison_result import ModelComparison, make_comparison
-from interp.scoring.stream import Progress
+from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from interp.versions import command_line, library_versions
@@ -23,13 +23,14 @@ Source = nn.Module | str | Path
 """A hooked model, compiled or not, or what `interp.load` takes."""
 
 
+@shows_progress
 def compare(
     models: Mapping[str, Source] | Sequence[Source],
     task: Task | None = None,
     settings: CompareSettings | None = None,
     *,
     n_jobs: int = 1,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> ModelComparison:
     """Verdicts, errors, similarities, forgetting and cost of models, side by side.

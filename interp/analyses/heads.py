@@ -26,7 +26,7 @@ from interp.analyses.comparisons import (
 )
 from interp.analyses.empty_table import empty_table
 from interp.analyses.head_targets import FORMS, HeadTargets, head_targets
-from interp.scoring.stream import Progress
+from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from probes.readout_fitter import ReadoutFitter
@@ -70,13 +70,14 @@ def lacks_heads(model: SequenceModel) -> str | None:
     return None
 
 
+@shows_progress
 def read_heads(
     model: SequenceModel,
     task: Task | None = None,
     settings: HeadSettings | None = None,
     *,
     comparisons: Sequence[Comparison] | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> xarray.Dataset:
     """Regresses iterates and moments of the prompt on the output z of each attention head.

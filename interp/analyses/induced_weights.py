@@ -19,9 +19,9 @@ from hooks.induced_weights import Induced, induce_weights
 from hooks.model import SequenceModel
 from hooks.shared_prefix import shares_prefixes
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
+from interp.progress import Progress, shows_progress, silent
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.scores import average
-from interp.scoring.stream import Progress
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from probes.matching import best_match
@@ -61,6 +61,7 @@ class InducedWeightSettings:
             raise ValueError(f"level must be between 0 and 1, got {self.level}")
 
 
+@shows_progress
 def compare_induced_weights(
     model: SequenceModel,
     task: Task | None = None,
@@ -68,7 +69,7 @@ def compare_induced_weights(
     *,
     comparisons: Sequence[Comparison] | None = None,
     readout: Readout | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> xarray.DataTree:
     """Compares the weights that layers' predictions imply with those of reference algorithms.

@@ -26,22 +26,23 @@ from interp.analyses.match_settings import MatchSettings, budget_of
 from interp.analyses.selectivity import error_selectivity, reference_selectivity
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
 from interp.analyses.views import choose_views, compute_views
+from interp.progress import Progress, shows_progress, silent
 from interp.results.result import MatchResult, make_result
 from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.scores import Scores
-from interp.scoring.stream import Progress
 from interp.scoring.tables import control_table, layer_table, reference_table
 from interp.tasks import Task
 from interp.versions import library_versions
 
 
+@shows_progress
 def match(
     model: SequenceModel | ActivationFile,
     task: Task | None = None,
     settings: MatchSettings | None = None,
     *,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> MatchResult:
     """Compares every layer of a model with reference algorithms and says which one it runs.
@@ -54,7 +55,8 @@ def match(
         settings: Options; further keyword arguments replace single ones of them.
         parameters: Parameters of references, see `interp.analyses.comparisons`; those that a model
             was built with are known.
-        progress: Told of every batch of prompts.
+        progress: Called with a stage, the prompts done and those in all. Without it a bar shows
+            in terminals and notebooks; `interp.silent` shows nothing.
         **options: Fields of `MatchSettings`.
 
     Returns:

@@ -18,7 +18,7 @@ from hooks.architectures.prefix_segments import prefix_segments
 from hooks.finite import check_finite
 from hooks.inference import inference
 from hooks.model import SequenceModel
-from interp.scoring.stream import Progress
+from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 
@@ -55,12 +55,13 @@ def _hook_names(model: SequenceModel) -> list[str]:
     return [f"blocks.{layer}.attn.hook_pattern" for layer in range(model.n_layers)]
 
 
+@shows_progress
 def attention_patterns(
     model: SequenceModel,
     task: Task | None = None,
     settings: PatternSettings | None = None,
     *,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> xarray.Dataset:
     """How much each token attends to each other one, by layer and head.

@@ -13,7 +13,7 @@ from interp.analyses.comparisons import own_parameters
 from interp.analyses.condition_scores import N_GROUPS, measure, references_for
 from interp.analyses.condition_sweep import ConditionSweep, make_sweep
 from interp.analyses.variations import VARIATIONS, Variation, choose_variations, lacks
-from interp.scoring.stream import Progress
+from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from interp.versions import command_line, library_versions
@@ -22,6 +22,7 @@ from probes.references import DivergenceWarning
 LEAST_PROMPTS = 4 * N_GROUPS
 
 
+@shows_progress
 def conditions(
     model: SequenceModel,
     task: Task | None = None,
@@ -30,7 +31,7 @@ def conditions(
     values: Mapping[str, Sequence[float]] | None = None,
     n_prompts: int = 512,
     seed: int = 0,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> ConditionSweep:
     """Errors and matching steps of a model by condition number, noise, scale and length of prompts.
 

@@ -65,9 +65,9 @@ def calibrate(
     from interp.calibration.running import run_cells
     from interp.calibration.store import OutcomeStore
     from interp.calibration.writing import write_calibration
-    from interp.commands.progress import prompt_progress
     from interp.jobs.outcome import without_result
     from interp.jobs.pool import Pool
+    from interp.progress import prompt_progress
 
     cells = read_grid(grid).cells
     command = ["interp", "calibrate", "--grid", grid]  # what decides the result, and no more

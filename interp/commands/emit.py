@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interp.commands.output_folder import claim
-from interp.commands.progress import prompt_progress
+from interp.progress import prompt_progress
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -105,7 +105,7 @@ def match(
     out = out or (Path("interp-report") if open_report else None)
     if out is not None:
         claim(out)
-    from interp.commands.progress import prompt_progress
+    from interp.progress import prompt_progress
 
     console = Console(stderr=True)
     with prompt_progress(console) as progress:

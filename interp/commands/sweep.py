@@ -30,7 +30,7 @@ def sweep(
     from rich.console import Console
 
     from interp.commands.output_folder import claim
-    from interp.commands.progress import prompt_progress
+    from interp.progress import prompt_progress
 
     claim(out)
     with prompt_progress(Console(stderr=True)) as progress:

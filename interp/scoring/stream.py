@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -12,20 +12,15 @@ from hooks.capture import FinalNorm, capture
 from hooks.inference import inference
 from hooks.model import SequenceModel
 from hooks.sites import Site
+from interp.progress import Progress as Progress
+from interp.progress import silent as silent
 from interp.scoring.saved_activations import SavedActivations
 from interp.tasks import Task
 from probes.references import Prefixes
 
-Progress = Callable[[str, int, int], None]
-"""Receives a stage's name, the prompts done and the prompts in all."""
-
 BATCH_SIZE = 512
 MAX_BYTES = 2**28
 """Of the activations of one batch, about."""
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """A `Progress` that does nothing."""
 
 
 def prompts_per_batch(model: SequenceModel | SavedActivations, task: Task, n_sites: int) -> int:

@@ -22,7 +22,7 @@ from interp.analyses.empty_table import empty_table
 from interp.analyses.steering.iterate_readouts import IterateKind, fit_iterate_readouts
 from interp.analyses.steering.token_positions import STEERED, token_positions
 from interp.analyses.steering.trial import DIRECTIONS, SteeringTrial
-from interp.scoring.stream import Progress
+from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from probes.references import SpectralReference
@@ -67,12 +67,13 @@ class SteeringSettings:
             raise ValueError(f"level must be between 0 and 1, got {self.level}")
 
 
+@shows_progress
 def steer(
     model: SequenceModel,
     task: Task | None = None,
     settings: SteeringSettings | None = None,
     *,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
     **options: Any,
 ) -> xarray.Dataset:
     """Moves every layer to the iterate of another one and compares where the model ends up.
