@@ -50,12 +50,22 @@ def test_no_public_class_name_is_used_twice():
     places: dict[str, list[str]] = {}
     for package in ("interp", "hooks", "probes"):
         for file in (ROOT / package).rglob("*.py"):
-            if file.relative_to(ROOT).parts[:2] == ("interp", "calibration"):
-                continue
             for node in ast.parse(file.read_text(encoding="utf-8")).body:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     places.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def test_studies_use_public_names():
+    private = [
+        f"{file.relative_to(ROOT)}: {node.module}.{alias.name}"
+        for file in (ROOT / "interp" / "studies").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        for alias in node.names
+        if any(part.startswith("_") for part in (*str(node.module).split("."), alias.name))
+    ]
+    assert private == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-REMEDY = "the same command tries again"
+from interp.commands.emit import emit, working, write_files
 
 
 def calibrate(
@@ -22,7 +22,7 @@ def calibrate(
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder for the outcomes, calibration.nc and the report.")
+        Path, typer.Option(help="Folder for the results, calibration.nc and the report.")
     ] = Path("out/calibration"),
     document: Annotated[
         Path | None,
@@ -43,71 +43,60 @@ def calibrate(
     fresh: Annotated[
         bool,
         typer.Option(
-            "--fresh",
-            help="Run all again, also what an earlier run of this version left in the folder.",
+            "--fresh", help="Run all again, also what an earlier run of this code has results of."
         ),
     ] = False,
     report_only: Annotated[
         bool,
-        typer.Option(
-            "--report-only", help="Run no more cells: report those that an earlier run left."
-        ),
+        typer.Option("--report-only", help="Run no more cells: report the results that there are."),
     ] = False,
 ) -> None:
     """Run the verdict on models whose algorithm is known and say how often it is right."""
-    import shlex
+    import shlex  # for the speed of start-up, as all below
 
-    from rich.console import Console
+    from interp.studies.calibration.grid import PROTOCOL_CELLS, large_samples, read_grid
 
-    from interp.calibration.grid import read_grid
-    from interp.calibration.large_sample import large_samples
-    from interp.calibration.protocols import compare_protocols
-    from interp.calibration.running import run_cells
-    from interp.calibration.store import OutcomeStore
-    from interp.calibration.writing import write_calibration
-    from interp.jobs.outcome import without_result
-    from interp.jobs.pool import Pool
-    from interp.progress import prompt_progress
-
-    cells = read_grid(grid).cells
+    if fresh and report_only:
+        raise ValueError("give --fresh or --report-only, not both")
+    cells = read_grid(grid)
+    cells += large_samples(cells) if with_large_samples else ()
+    cells += PROTOCOL_CELLS if with_protocols else ()
     command = ["interp", "calibrate", "--grid", grid]  # what decides the result, and no more
     if document is not None:
         command += ["--document", str(document)]
-    store = OutcomeStore(out / "cells")
-    if fresh and report_only:
-        raise ValueError("give --fresh or --report-only, not both")
-    with prompt_progress(Console(stderr=True)) as progress:
-        wanted = tuple(cell for cell in cells if store.get(cell)) if report_only else cells
-        if not wanted:
-            raise ValueError(f"{store.directory} has no outcome of these cells to report")
-        ran = run_cells(
-            wanted,
-            store,
+    with working(out, document and document.parent) as progress:
+        from interp.jobs.outcome import without_result
+        from interp.jobs.pool import Pool
+        from interp.report.markdown import write_markdown
+        from interp.studies.calibration.calibration import REMEDY
+        from interp.studies.calibration.calibration import calibrate as run
+        from interp.studies.calibration.counts import calibration_dataset, error_rates
+        from interp.studies.calibration.page import calibration_page, findings, introduction
+
+        found = run(
+            cells,
+            out,
             Pool(jobs, dask),
-            resume=not fresh,
+            fresh=fresh,
+            report_only=report_only,
             finished=lambda done, total: progress(f"cell {done} of {total}", done, total),
         )
-        if not ran.outcomes:
-            raise ValueError(without_result(ran.failures, REMEDY))
-        progress("taking large samples", 0, 1)
-        samples = (
-            tuple(large_samples(out / "large", cells, resume=not fresh))
-            if with_large_samples
-            else ()
-        )
-        progress("comparing protocols", 0, 1)
-        protocols = compare_protocols(out / "protocols", resume=not fresh) if with_protocols else ()
         progress("writing the report", 0, 1)
-        found = write_calibration(
-            ran.outcomes,
-            out,
-            command=shlex.join(command),
-            protocols=protocols,
-            samples=samples,
-            n_planned=len(cells),
-            document=document,
-        )
-    print(*found, sep="\n")
-    print(f"report: {out / 'calibration.html'}")
-    if ran.failures:
-        raise ValueError(without_result(ran.failures, REMEDY))
+        page = calibration_page(found, shlex.join(command))
+        files = {
+            "calibration.nc": calibration_dataset(found.outcomes, found.coverage),
+            "rates.json": error_rates(found.outcomes),
+            "calibration.html": page.write,
+        }
+        write_files(out, files)
+        if document is not None:
+            write_markdown(page, document, "calibration", introduction())
+    sentences = findings(found)
+    pages = {"report": out / "calibration.html", "page": document}
+    emit(
+        list(sentences),
+        lambda console: console.print(*sentences, sep="\n", soft_wrap=True, highlight=False),
+        pages=pages,
+    )
+    if found.failures:
+        raise ValueError(without_result(found.failures, REMEDY))

@@ -21,10 +21,11 @@ from interp.plots.compare import (
 )
 from interp.plots.style import DASHES, SYMBOLS, Look, model_looks
 from interp.report.compare_tables import comparison_tables
+from interp.report.error_rate_text import error_rate
 from interp.report.page import Lead, Page
 from interp.report.section import Section, written_section
 from interp.report.task_text import task_words
-from interp.report.verdict_text import error_rate, short_answer
+from interp.report.verdict_text import short_answer
 from interp.versions import versions_text
 
 DASH_ARRAYS = dict(zip(DASHES, ("", "6 3", "2 2", "9 3", "6 2 2 2", "9 2 2 2"), strict=True))
@@ -136,8 +137,11 @@ def prompts_words(comparison: ModelComparison) -> str:
 
 def calibration_words(comparison: ModelComparison) -> str:
     """How often such verdicts are right where the truth is known, as the verdicts quote it."""
-    provenances = [comparison.match(name).provenance for name in comparison.names]
-    sentences = (error_rate(one["readout"], one["prompts"]) for one in provenances)
+    results = map(comparison.match, comparison.names)
+    sentences = (
+        error_rate(one.verdict, one.provenance["readout"], one.provenance["prompts"])
+        for one in results
+    )
     return " ".join(dict.fromkeys(sentences))
 
 

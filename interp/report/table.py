@@ -129,11 +129,11 @@ class Table:
         return head + frame.to_latex(index=False, escape=False, column_format=align)
 
     def to_markdown(self) -> str:
-        """The table in GitHub's Markdown; columns of numbers are right-aligned."""
+        """The table in GitHub's Markdown, intervals in brackets; numbers are right-aligned."""
         lines = [
             [column.title for column in self.columns],
             [":--" if column.digits is None else "--:" for column in self.columns],
-            *([column.value(row) for column in self.columns] for row in self._rows()),
+            *([c.value(row) + _beside(c, row, "to") for c in self.columns] for row in self._rows()),
         ]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -174,7 +174,7 @@ class Table:
 
 
 def _beside(column: Column, row: Mapping[str, Any], form: str) -> str:
-    """The interval of a cell as it stands beside the number in a terminal."""
+    """The interval of a cell as it stands beside the number."""
     interval = column.interval(row) if form else ""
     if not interval:
         return ""

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from interp.calibration.quoting import quoted_error_rate
 from interp.plots.style import reference_label
+from interp.report.error_rate_text import error_rate
 from interp.report.error_text import error_text
 from interp.report.evidence_text import (
     growth_text,
@@ -93,7 +93,7 @@ def verdict_text(result: MatchResult) -> VerdictText:
             (_capital(family_phrase(item.family)), rejection_text(verdict, finding, item))
             for finding, item in rejected
         ),
-        error_rate=error_rate(provenance.get("readout", "matched"), provenance["prompts"]),
+        error_rate=error_rate(verdict, provenance.get("readout", "matched"), provenance["prompts"]),
         rate=None if rate is None else _rate(rate, at_least=is_at_least(result)),
         rate_of=rate_of(verdict),
         interval=" to ".join(map(number, verdict.interval)) if verdict.interval else None,
@@ -162,13 +162,6 @@ def summary(result: MatchResult) -> dict[str, Any]:
 def text(result: MatchResult) -> str:
     """The verdict in at most five lines."""
     return "\n".join(verdict_text(result).lines)
-
-
-def error_rate(readout: str, n_prompts: int) -> str:
-    """How often such verdicts are right, in a sentence."""
-    if readout != "matched":
-        return "How often verdicts from raw read-outs are right is not known."
-    return quoted_error_rate(n_prompts)
 
 
 def _pace(verdict: Verdict, *, at_least: bool) -> str:

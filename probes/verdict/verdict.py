@@ -12,6 +12,7 @@ from probes.verdict.lack_of_fit import LackOfFit
 from probes.verdict.non_iterative import NonIterativeFit
 from probes.verdict.pairwise_test import PairwiseTest
 
+Kind = Literal["retained", "nearest", "undecided", "none"]
 Answer = str
 """Key of a family, "none" or "undecided"."""
 
@@ -43,6 +44,13 @@ class Verdict:
         if not self.retained:
             return "none"
         return self.retained[0] if len(self.retained) == 1 else "undecided"
+
+    @property
+    def kind(self) -> Kind:
+        """Whether one family is retained or the nearest only, several are retained, or none."""
+        if len(self.retained) != 1:
+            return "undecided" if self.retained else "none"
+        return "nearest" if self.is_nearest_only else "retained"
 
     @property
     def is_nearest_only(self) -> bool:

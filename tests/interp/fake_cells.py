@@ -1,39 +1,60 @@
-"""Outcomes that cost nothing, for tests of how cells are run; importable by worker processes."""
+"""Results of calibration cells that cost nothing."""
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
-from interp.calibration.cell import Cell
-from interp.calibration.outcome import Outcome, Reading
+from interp.studies.calibration.calibration import Calibration
+from interp.studies.calibration.cell import NEAREST, WITHHELD, Cell
 
-MEASURE = "R^2 of what is fake"
+SMALL = Cell("newton", 1, 128, n_dims=2, n_layers=3)
 
 
-def outcome(cell: Cell, answer: str | None = None, rate: float | None = None) -> Outcome:
-    """What a verdict that is right, or gives another answer, would leave of a cell."""
-    answer = cell.expected if answer is None else answer
-    if answer == "none":
-        return Outcome(cell, "none", (), None, None, None, (), "None.")
-    standing = ("gd", "newton") if answer == "undecided" else (answer,)
+def result(cell: Cell, answer: str | None = None, rate: float | None = None) -> dict[str, Any]:
+    """What a verdict that is right, or gives another answer, leaves of a cell."""
+    if answer is None:
+        answer = "none" if cell.expected == WITHHELD else cell.expected
+    kind = {"none": "none", "undecided": "undecided", NEAREST: "nearest"}.get(answer, "retained")
+    several = {"none": "", "undecided": "gd, newton", NEAREST: "gd"}
+    found = {
+        "answer": answer,
+        "kind": kind,
+        "retained": several.get(answer, answer),
+        "rate": None,
+        "low": None,
+        "high": None,
+        "misfit": None,
+    }
+    if kind == "none":
+        return found
     rate = float(cell.iterations_per_layer) if rate is None else rate
-    bounds = rate - 0.1, rate + 0.1
-    reading = Reading(MEASURE, standing[0], True, "fake", rate, *bounds, 1, cell.n_layers)
-    return Outcome(cell, answer, standing, rate, *bounds, (reading,), answer)
+    measured = {"rate": rate, "low": rate - 0.1, "high": rate + 0.1, "misfit": 0.01}
+    layers = {"measure": "prediction", "first_layer": 1, "last_layer": cell.n_layers}
+    return {**found, **measured, **layers}
 
 
-def run(cell: Cell) -> Outcome:
-    """An outcome that shows which cell it is of."""
-    return outcome(cell, rate=cell.seed + cell.n_prompts / 1000)
+def run(cell: Cell) -> dict[str, Any]:
+    """The result of a verdict that is right, as `run_cell` gives it."""
+    return result(cell)
 
 
-def run_and_die_once(cell: Cell, mark: Path, deadly_seed: int) -> Outcome:
-    """As `run`, but the first process that meets a certain cell is killed by it."""
-    time.sleep(0.05)
-    if cell.seed == deadly_seed and not mark.exists():
-        mark.write_text(str(os.getpid()))
-        os.kill(os.getpid(), signal.SIGKILL)
-    return run(cell)
+def large_sample(cell: Cell, rate: float, measure: str = "prediction") -> tuple[Cell, Any]:
+    """A large sample whose curve is a line."""
+    steps = [rate * layer for layer in range(cell.n_layers + 1)]
+    sampled = replace(cell.condition, question="large sample")
+    return sampled, {"n_prompts": 100 * cell.n_prompts, "steps": {measure: steps}}
+
+
+def calibration() -> Calibration:
+    """A calibration with something for every section of its page."""
+    noisy = replace(SMALL, noise=0.1)
+    found = [
+        (replace(noisy, seed=i), result(noisy, rate=r)) for i, r in enumerate((1.0, 1.05, 1.3))
+    ]
+    for control in ("exchanged prompts", "reference withheld"):
+        cell = replace(SMALL, control=control)
+        found += [(cell, result(cell)), (replace(cell, seed=1), result(cell, "gd"))]
+    curves = {"layer": [1, 2], "planted": [1.0, 2.0], "raw": [14.0, 15.0], "matched": [1.0, 2.1]}
+    protocols = replace(SMALL, question="protocols"), {**curves, "direct": [1.0, 2.0]}
+    return Calibration.of([*found, large_sample(noisy, 1.02), protocols], n_planned=9)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import fake_cells
 import pytest
 from chromium import visit
 from planted import planted_result
 from playwright.sync_api import Browser
 
 from interp.report import write_report
+from interp.studies.calibration.page import calibration_page
 
 OVERLAPS = Path(__file__).with_name("overlaps.js").read_text(encoding="utf-8")
 PAGES: dict[str, Callable[[Path], None]] = {
@@ -20,6 +22,7 @@ PAGES: dict[str, Callable[[Path], None]] = {
     "match, many layers": lambda file: write_report(
         planted_result(retained=("newton", "gd"), dead_layer=3, n_layers=24), file
     ),
+    "calibration": lambda file: calibration_page(fake_cells.calibration(), "interp").write(file),
 }
 """What writes each page."""
 

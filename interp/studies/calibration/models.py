@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from hooks.architectures.planted import Planted, build_planted
 from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
-from interp.calibration.cell import Cell
+from interp.studies.calibration.cell import Cell
 from probes.controls.shuffles import derangement, shuffle_pairs
 
 
 def planted(cell: Cell) -> Planted:
-    """What a cell plants, rotation and noise included.
+    """What a cell plants, rotation and noise included, in prompts of 2 d pairs and a point.
 
     It is the same for every seed and every number of prompts, so that cells of one model can be
     compared.
@@ -22,7 +22,7 @@ def planted(cell: Cell) -> Planted:
         algorithm=cell.algorithm,
         iterations_per_layer=cell.iterations_per_layer,
         n_dims=cell.n_dims,
-        n_points=cell.n_points,
+        n_points=2 * cell.n_dims + 1,
         n_layers=cell.n_layers,
         noise=cell.noise,
         noise_seed=cell.model_seed,
