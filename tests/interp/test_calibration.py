@@ -87,7 +87,7 @@ def test_the_command_finds_what_was_planted_and_nothing_else(run_of_grid: Path):
     assert saved.cell_rate.isnull().values[[1, 3]].all()
     assert saved.confusion.sum() == 4
     rates = json.loads((run_of_grid / "rates.json").read_text())
-    assert [rates[group][0]["right"] for group in ("planted", "controls")] == [1, 1]
+    assert [rates[group][0]["right"] for group in ("planted", "controls")] == [2, 1]
     assert rates["n_cells"] == 4
     assert sum(row["right"] + row["wrong"] for row in rates["kinds"]) == 4
 
