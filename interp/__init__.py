@@ -81,9 +81,13 @@ register_method("MatchResult", "_repr_html_", "interp.report.match:verdict_html"
 register_method("MatchResult", "summary", "interp.report.verdict_text:summary")
 register_accessor("MatchResult", "text", "interp.report.verdict_text:text")
 register_method("MatchResult", "write_report", "interp.report.match:write_report")
+register_method("ModelComparison", "_repr_html_", "interp.report.compare:card")
+register_accessor("ModelComparison", "text", "interp.report.compare:headline")
 register_method("ModelComparison", "write_report", "interp.report.compare:write_report")
 register_method("ModelComparison", "describe", "interp.report.compare:describe")
 register_accessor("ModelComparison", "tables", "interp.report.compare_tables:comparison_tables")
+register_method("ConditionSweep", "_repr_html_", "interp.report.robustness:card")
+register_accessor("ConditionSweep", "text", "interp.report.robustness:text")
 register_method("ConditionSweep", "write_report", "interp.report.robustness:write_report")
 for _picture in (
     *("controls", "curve", "direct", "error", "halves", "heads"),

@@ -22,7 +22,7 @@ from interp.plots.compare import (
 from interp.plots.style import DASHES, SYMBOLS, Look, model_looks
 from interp.report.compare_tables import comparison_tables
 from interp.report.error_rate_text import error_rate
-from interp.report.page import Lead, Page
+from interp.report.page import Lead, Page, card_html
 from interp.report.section import Section, written_section
 from interp.report.task_text import task_words
 from interp.report.verdict_text import short_answer
@@ -49,6 +49,15 @@ def describe(comparison: ModelComparison) -> dict[str, Any]:
         "models": list(comparison.names),
         "tables": {name: table.records for name, table in comparison_tables(comparison).items()},
     }
+
+
+def card(comparison: ModelComparison) -> str:
+    """What runs what, as a fragment of HTML for notebooks."""
+    return card_html(
+        kicker=f"{len(comparison.names)} models side by side",
+        headline=headline(comparison),
+        notes=(prompts_words(comparison), calibration_words(comparison)),
+    )
 
 
 def comparison_page(comparison: ModelComparison) -> Page:

@@ -10,7 +10,7 @@ from interp.plots.style import reference_label
 from interp.report.error_text import error_text
 from interp.report.evidence_text import measure_text, reason_text, unit_text
 from interp.report.match_sections import last_steps_note, match_sections
-from interp.report.page import Lead, Page, environment
+from interp.report.page import Lead, Page, card_html
 from interp.report.section import Section, written_section
 from interp.report.table import Column, Table
 from interp.report.verdict_text import VerdictText, verdict_text
@@ -69,14 +69,14 @@ def match_page(result: MatchResult) -> Page:
 
 def verdict_html(result: MatchResult) -> str:
     """The verdict as a fragment of HTML, for notebooks."""
-    return (
-        environment()
-        .get_template("verdict.html")
-        .render(
-            wording=verdict_text(result),
-            checkpoint=checkpoint_of(result),
-            note=last_steps_note(result, (leading_measure(result),)),
-        )
+    text = verdict_text(result)
+    return card_html(
+        kicker=checkpoint_of(result),
+        headline=text.headline,
+        number=(text.rate, f"steps per layer {text.rate_of}", text.interval),
+        paragraphs=text.paragraphs,
+        points=[f"Rejected: {name} ({reason})" for name, reason in text.rejected],
+        notes=(text.error_rate, last_steps_note(result, (leading_measure(result),))),
     )
 
 

@@ -88,6 +88,21 @@ class Page:
         write_text(path, self.html())
 
 
+def card_html(
+    *,
+    kicker: str,
+    headline: str,
+    number: tuple[str | None, str, str | None] = (None, "", None),
+    paragraphs: Sequence[str] = (),
+    points: Sequence[str] = (),
+    notes: Sequence[str | None] = (),
+) -> str:
+    """A finding as a fragment of HTML for notebooks; its number with unit and interval."""
+    card = environment().get_template("card.html")
+    texts = {"kicker": kicker, "headline": headline, "number": number, "notes": notes}
+    return card.render(**texts, paragraphs=paragraphs, points=points)
+
+
 @cache
 def environment() -> Environment:
     """Jinja2 over `interp/report/templates`, escaping all that is not marked safe."""
@@ -149,7 +164,9 @@ def shown(table: Table) -> dict[str, Any]:
 
 
 def _cell(column: Column, below: Iterable[Column], row: Any) -> dict[str, Any]:
-    text = row[column.key] if isinstance(row[column.key], Markup) else column.value(row)
+    text = column.value(row)
+    if column.anchor is not None:
+        text = Markup('<a href="#{}">{}</a>').format(row[column.anchor], text)
     parts = [column.interval(row), ", ".join(filter(None, (other.value(row) for other in below)))]
     return {
         "text": text,

@@ -7,7 +7,7 @@ from pathlib import Path
 from interp.analyses.condition_sweep import BREAKING_EXCESS, ConditionSweep, Law
 from interp.analyses.variations import VARIATIONS
 from interp.plots.robustness import plot_condition_errors, plot_condition_steps, plot_needs
-from interp.report.page import Lead, Page
+from interp.report.page import Lead, Page, card_html
 from interp.report.section import Section, written_section
 from interp.report.table import MISSING, Column, Table
 from interp.versions import versions_text
@@ -29,6 +29,22 @@ def write_report(sweep: ConditionSweep, path: str | Path) -> None:
         OSError: The file cannot be written; an existing one is left as it was.
     """
     sweep_page(sweep).write(path)
+
+
+def text(sweep: ConditionSweep) -> str:
+    """Where the model breaks and how large its errors are, a sentence a line."""
+    return "\n".join((*broken(sweep), UNITS, *errors(sweep), *left_out(sweep)))
+
+
+def card(sweep: ConditionSweep) -> str:
+    """Where the model breaks, as a fragment of HTML for notebooks."""
+    *sentences, meaning = broken(sweep)
+    return card_html(
+        kicker=f"{sweep.provenance['checkpoint']} away from its training",
+        headline=" ".join(sentences),
+        paragraphs=(UNITS, *errors(sweep)),
+        notes=(meaning, *left_out(sweep)),
+    )
 
 
 def sweep_page(sweep: ConditionSweep) -> Page:

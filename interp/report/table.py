@@ -38,6 +38,8 @@ class Column:
     """Whether the frame has `<key>_low` and `<key>_high` too."""
     may_be_last: bool = False
     """Whether the frame has `<key>_is_last` too: steps that are the last compared get a sign."""
+    anchor: str | None = None
+    """Key of what a page links the cell to: names of sections."""
     under: str | None = None
     """Key of the column under whose cells a page writes these, to save a column."""
 
@@ -91,7 +93,7 @@ class Table:
     ) -> Table:
         """The table of some records, which may lack bounds of intervals."""
         keys = [key for column in columns for key in column.keys]
-        marks = [highlight] if highlight else []
+        marks = [key for key in (highlight, *(column.anchor for column in columns)) if key]
         frame = pd.DataFrame(list(rows), columns=[*keys, *marks])
         return cls(name, title, tuple(columns), frame, note, highlight)
 

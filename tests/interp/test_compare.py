@@ -250,6 +250,13 @@ def test_an_undecided_rate_says_of_what_it_is() -> None:
     assert row["rate_of"] == "if Newton"
 
 
+def test_a_comparison_shows_as_a_card() -> None:
+    found = comparison(assessment("<one>"))
+    assert found.text == "Iterative Newton: <one>."
+    assert "Iterative Newton: &lt;one&gt;." in found._repr_html_()
+    assert len(found._repr_html_()) < 3000
+
+
 def test_every_table_of_a_comparison() -> None:
     models = [
         assessment("one", n_layers=5),

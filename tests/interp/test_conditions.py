@@ -81,6 +81,8 @@ def test_it_says_where_the_model_breaks(newton: ConditionSweep):
     assert newton.breaks("x-scale") == (30.0,)
     assert set(newton.breaks("kappa")) <= set(KAPPAS[1:])
     assert "Scale of x: the model breaks at 30." in sweep_page(newton).html()
+    assert "Scale of x: the model breaks at 30." in newton.text
+    assert "the model breaks at 30." in newton._repr_html_()
 
 
 def test_a_condition_that_the_model_cannot_survive_is_told_and_not_averaged(newton):

@@ -67,6 +67,17 @@ def test_missing_numbers_are_empty_or_a_dash() -> None:
     assert "| a | – | – | GPT |" in table.to_markdown()
 
 
+def test_cells_link_to_sections_on_pages_alone() -> None:
+    columns = (Column("figure", "figure", anchor="key"),)
+    table = Table.of("all", "All", columns, [{"figure": "<b>", "key": "fig2"}])
+    page = page_of(Section("all", "All", tables=(table,))).html()
+    assert '<a href="#fig2">&lt;b&gt;</a>' in page
+    assert table.to_csv() == "figure\r\n<b>\r\n"
+    steps = (Column("step", "Step", 1, may_be_last=True),)
+    rows = [{"step": 8, "step_is_last": True}, {"step": 7, "step_is_last": False}]
+    assert "≥ 8.0 |\n| 7.0" in Table.of("steps", "Steps", steps, rows).to_markdown()
+
+
 def read_latex(text: str) -> str:
     """Undoes the escapes, as LaTeX would print them."""
     for command, character in (("textasciitilde", "~"), ("textasciicircum", "^")):

@@ -24,7 +24,7 @@ CLAIM_COLUMNS = (
     Column("criterion", "rule"),
 )
 OVERVIEW_COLUMNS = (
-    Column("figure", "figure"),
+    Column("figure", "figure", anchor="key"),
     Column("title", "what it shows"),
     Column("says", "the paper says"),
     Column("outcome", "outcome"),
