@@ -13,13 +13,9 @@ from probes.candidate import Candidate, select
 from probes.references import (
     REFERENCES,
     Prefixes,
-    family_phrase,
     reference_class,
     reference_classes,
 )
-
-LABELS: dict[str, str] = {one.family: family_phrase(one.family) for one in reference_classes()}
-"""Families, as the verdict names them."""
 
 N_CALIBRATION_PROMPTS = 1024
 CALIBRATION_SEED = 2**31 - 1

@@ -16,8 +16,8 @@ from interp.plots.panel import Panel, axis_of_layers, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import MUTED, Look, model_looks, reference_look
 from interp.results.selection import steps_of
+from probes.references import reference_class
 
-SHORT_LABELS = {"newton": "Newton", "gd": "GD", "ogd": "OGD", "ols": "OLS"}
 SPREAD = 0.6
 """Width over which the models are spread about a reference's place on the axis."""
 BEST_DASHES = ("dot", "longdash", "dashdot", "longdashdot")
@@ -119,7 +119,7 @@ def plot_forgetting(comparison: ModelComparison) -> Figure:
     widest = summary.isel(model=int(np.isfinite(summary.gap.values).sum(1).argmax()))
     traces = []
     for key, dash in zip(map(str, summary.remembering.values), BEST_DASHES, strict=False):
-        look = Look(SHORT_LABELS[key], MUTED, dash, "x-thin")
+        look = Look(reference_class(key).label, MUTED, dash, "x-thin")
         errors = widest.reference_forgetting.sel(remembering=key).values
         traces.append(_plain(look, widest.gap.values, errors))
     traces += _lines(summary, "gap", "forgetting")
@@ -188,7 +188,7 @@ def _reference_axis(summary: xarray.Dataset) -> dict[str, Any]:
     n = summary.sizes["reference"]
     return {
         "tickvals": list(range(n)),
-        "ticktext": [SHORT_LABELS[str(key)] for key in summary.reference.values],
+        "ticktext": [reference_class(str(key)).label for key in summary.reference.values],
         "range": [-0.5, n - 0.5],
         "showgrid": False,
     }

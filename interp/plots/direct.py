@@ -10,9 +10,10 @@ from plotly.graph_objects import Figure
 
 from interp.plots.marks import layer_line, line
 from interp.plots.panel import R2_AXIS, Panel, draw, layer_axis
-from interp.plots.style import ordered_looks, reference_label, reference_look
+from interp.plots.style import ordered_looks, reference_look
 from interp.results.result import MatchResult
 from interp.results.selection import Measure, choose_site, choose_stepping, is_measured, stepping
+from probes.references import legend_of
 
 DRAWN: dict[str, tuple[str, str, str]] = {
     "prediction": ("prediction", "solid", "circle"),
@@ -167,7 +168,7 @@ def disagreement(result: MatchResult) -> Figure:
                 "+.4f",
             )
         )
-    first, second = (reference_label(str(name)) for name in root.rival.values)
+    first, second = (legend_of(str(name)) for name in root.rival.values)
     title = f"SimE with {first} minus SimE with {second}"
     y = {"title": {"text": "margin (positive: the first)"}, "zeroline": True}
     return draw(Panel(title, traces, layer_axis(result), y))

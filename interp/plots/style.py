@@ -14,6 +14,7 @@ from typing import Any
 from plotly.colors import sample_colorscale  # type: ignore[attr-defined]
 
 from interp.results.selection import Measure
+from probes.references import legend_of
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif"
 INK = "#1f2328"
@@ -51,33 +52,20 @@ class Look:
         }
 
 
-REFERENCE_LOOKS: dict[str, Look] = {
-    "newton": Look("Newton", "#0072b2", "solid", "circle"),
-    "newton-fixed": Look("Newton, one α for all prefixes", "#56b4e9", "dot", "triangle-up"),
-    "newton-identity": Look("Newton from a multiple of I", "#332288", "dashdot", "star"),
-    "gd": Look("GD, one step size", "#d55e00", "solid", "square"),
-    "gd-adaptive": Look("GD, step size per prefix", "#b87a00", "dash", "triangle-down"),
-    "gd++": Look("GD++", "#a0527f", "dashdot", "cross"),
-    "ridge": Look("Ridge, penalty halved each step", "#007a5a", "longdash", "diamond"),
-    "cg": Look("CG", "#882255", "dashdot", "pentagon"),
-    "bfgs": Look("BFGS", "#117733", "dash", "hourglass"),
-    "l-bfgs": Look("L-BFGS", "#999933", "longdash", "x"),
-    "ols": Look("OLS", MUTED, "dot", "x-thin"),
+REFERENCE_MARKS: dict[str, tuple[str, str, str]] = {
+    "newton": ("#0072b2", "solid", "circle"),
+    "newton-fixed": ("#56b4e9", "dot", "triangle-up"),
+    "newton-identity": ("#332288", "dashdot", "star"),
+    "gd": ("#d55e00", "solid", "square"),
+    "gd-adaptive": ("#b87a00", "dash", "triangle-down"),
+    "gd++": ("#a0527f", "dashdot", "cross"),
+    "ridge": ("#007a5a", "longdash", "diamond"),
+    "cg": ("#882255", "dashdot", "pentagon"),
+    "bfgs": ("#117733", "dash", "hourglass"),
+    "l-bfgs": ("#999933", "longdash", "x"),
+    "ols": (MUTED, "dot", "x-thin"),
 }
-FAMILY_LABELS: dict[str, str] = {
-    "newton": "Iterative Newton",
-    "gd": "gradient descent",
-    "gd++": "GD++",
-    "ridge": "ridge regression with a falling penalty",
-    "cg": "conjugate gradient",
-    "ols": "ordinary least squares",
-    "network": "gradient descent on a two-layer network",
-    "ogd": "online gradient descent",
-    "rls": "recursive least squares that forgets",
-    "averaging": "averaging",
-    "knn": "k nearest neighbours",
-}
-"""As the verdict calls families (`interp.analyses.comparisons`, which is slow to import)."""
+"""Colour, dash and symbol of the references that are drawn most; others get spare ones."""
 SITE_LOOKS: dict[str, Look] = {
     "resid_post": Look("residual stream (resid_post)", INK, "solid", "circle"),
     "resid_pre": Look("residual stream (resid_pre)", MUTED, "dashdot", "triangle-up"),
@@ -100,14 +88,10 @@ MODEL_COLOURS = (
 SPARE_COLOURS = ("#cc79a7", "#332288", "#882255", "#117733", "#999933")
 
 
-def reference_label(name: str) -> str:
-    """What a reference is called, unescaped."""
-    return REFERENCE_LOOKS[name].label if name in REFERENCE_LOOKS else name
-
-
 def reference_look(name: str) -> Look:
-    """The look of a reference; names not known here get one of the spare looks."""
-    return REFERENCE_LOOKS.get(name) or _spare_look(name)
+    """The look of a reference; one without marks of its own gets spare ones."""
+    look = _spare_look(legend_of(name))
+    return Look(look.label, *REFERENCE_MARKS[name]) if name in REFERENCE_MARKS else look
 
 
 def site_look(kind: str) -> Look:

@@ -8,17 +8,17 @@ import xarray
 
 from interp import plots
 from interp.analyses.algorithms import describe_growth
-from interp.plots.style import reference_label
 from interp.report.page import Lead, Page
 from interp.report.section import written_section
 from interp.report.table import Column, Table, scores
 from interp.versions import command_line, library_versions, versions_text
+from probes.references import legend_of
 
 
 def algorithms_page(comparison: xarray.Dataset) -> Page:
     """The page on what `interp.analyses.algorithms.compare_algorithms` found."""
     attrs = comparison.attrs
-    a, b = (reference_label(attrs[name]) for name in ("a", "b"))
+    a, b = (legend_of(attrs[name]) for name in ("a", "b"))
     return Page(
         title=f"{a} against {b}",
         kicker="Which step of the one is most like which of the other?",

@@ -8,17 +8,17 @@ from itertools import combinations
 import numpy as np
 import xarray
 
+from interp.analyses.benchmark_prompts import TABLE_REFERENCES
 from interp.analyses.comparison_result import ModelComparison
-from interp.plots.compare import SHORT_LABELS
 from interp.report.section import written_table
 from interp.report.table import Column, Table, scores
 from interp.report.task_text import task_words
 from interp.report.verdict_text import is_at_least, rate_of, short_answer
 from interp.results.selection import is_last_step
+from probes.references import reference_class
 
 MODEL = Column("model", "Model")
 ERROR = Column("error", "Error / d", 4, has_interval=True)
-REFERENCES = ("newton", "gd", "ogd")
 
 
 def comparison_tables(comparison: ModelComparison) -> dict[str, Table]:
@@ -41,7 +41,7 @@ def _models(comparison: ModelComparison) -> Table:
         Column("verdict", "Verdict"),
         Column("steps_per_layer", "Steps per layer", 2, has_interval=True, may_be_last=True),
         Column("rate_of", "Rate of", under="steps_per_layer"),
-        *(_sime(key, 3) for key in REFERENCES),
+        *(_sime(key, 3) for key in TABLE_REFERENCES),
         Column("n_parameters", "Parameters", 0),
         Column("milliseconds_per_prompt", "ms per prompt", 3),
     ]
@@ -74,10 +74,10 @@ def _models(comparison: ModelComparison) -> Table:
 def _similarity(comparison: ModelComparison) -> Table:
     """SimE of predictions with references, as in the paper's Table 1, and the steps."""
     columns = [MODEL]
-    for key in REFERENCES:
+    for key in TABLE_REFERENCES:
         columns.append(_sime(key, 3))
         if key != "ogd":
-            title = f"{SHORT_LABELS[key]} steps"
+            title = f"{reference_class(key).label} steps"
             columns.append(Column(f"steps_{key}", title, 1, has_interval=True, may_be_last=True))
     rows = []
     for name in comparison.names:
@@ -88,7 +88,10 @@ def _similarity(comparison: ModelComparison) -> Table:
                 "model": name,
                 **_similarities(row, "similarity", "sime"),
                 **_similarities(row, "similarity_step", "steps"),
-                **{f"steps_{key}_is_last": bool(is_last.sel(reference=key)) for key in REFERENCES},
+                **{
+                    f"steps_{key}_is_last": bool(is_last.sel(reference=key))
+                    for key in TABLE_REFERENCES
+                },
             }
         )
     return written_table("compare_tables", "similarity", columns, rows)
@@ -98,7 +101,7 @@ def _differences(comparison: ModelComparison) -> Table:
     """SimE of one model less that of another, prompt by prompt."""
     summary = comparison.summary
     columns = [MODEL, Column("other", "Less")]
-    columns += [_sime(key, 4, "difference") for key in REFERENCES]
+    columns += [_sime(key, 4, "difference") for key in TABLE_REFERENCES]
     rows = [
         {"model": name, "other": other}
         | _similarities(summary.sel(model=name, other=other), "similarity_difference", "difference")
@@ -136,7 +139,7 @@ def _forgetting(comparison: ModelComparison) -> Table:
     """Error on a repeated example, by the number of examples since."""
     keys = list(map(str, comparison.summary.remembering.values))
     columns = [MODEL, Column("gap", "Examples since", 0), ERROR]
-    columns += [Column(f"error_{key}", SHORT_LABELS[key], 4) for key in keys]
+    columns += [Column(f"error_{key}", reference_class(key).label, 4) for key in keys]
     rows = [
         {"model": name, "gap": float(place.gap), **scores(place, "forgetting", "error")}
         | {f"error_{key}": float(place.reference_forgetting.sel(remembering=key)) for key in keys}
@@ -176,12 +179,14 @@ def _places(comparison: ModelComparison, axis: str) -> Iterator[tuple[str, xarra
 
 
 def _sime(key: str, digits: int, prefix: str = "sime") -> Column:
-    return Column(f"{prefix}_{key}", f"SimE {SHORT_LABELS[key]}", digits, has_interval=True)
+    return Column(
+        f"{prefix}_{key}", f"SimE {reference_class(key).label}", digits, has_interval=True
+    )
 
 
 def _similarities(row: xarray.Dataset, name: str, prefix: str) -> dict[str, float]:
     """A score by reference, as cells."""
     found: dict[str, float] = {}
-    for key in REFERENCES:
+    for key in TABLE_REFERENCES:
         found |= scores(row.sel(reference=key), name, f"{prefix}_{key}")
     return found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from interp.plots.style import reference_label
-from probes.references import family_phrase
+from probes.references import family_phrase, legend_of
 from probes.verdict import Evidence, Measure, MeasureFinding, Reason, Verdict
 
 MEASURES = {
@@ -81,7 +80,7 @@ def _less_likely(verdict: Verdict, family: str) -> str:
     for test in verdict.pairwise_tests:
         if test.loser in members and test.winner is not None:
             return (
-                f"the layers are less likely under it than under {reference_label(test.winner)} "
+                f"the layers are less likely under it than under {legend_of(test.winner)} "
                 f"({test.bits:.2g} bits a prompt)"
             )
     return "the layers are less likely under it"

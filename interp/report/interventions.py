@@ -11,9 +11,9 @@ import xarray
 from interp import plots
 from interp.plots.ablation import preferred_method
 from interp.plots.steering import TARGETS, steered_pairs
-from interp.plots.style import reference_label
 from interp.report.page import Lead, Page
 from interp.report.section import Section, written_section
+from probes.references import legend_of
 
 ALIKE, UNLIKE = 0.9, 0.3
 """Cosines of a change with the predicted one above and below which words say so."""
@@ -93,7 +93,7 @@ def steering_findings(steering: xarray.Dataset) -> list[str]:
     held = steering.step.count("layer") > 1
     unmoved = steering.predicted_step.isnull().all(("layer", "jump"))
     return sentences + [
-        f"Iterates of {reference_label(reference)} have converged on these "
+        f"Iterates of {legend_of(reference)} have converged on these "
         f"{steering.attrs['n_prompts']} prompts, so no move between them changes a prediction; "
         "more prompts hold some that need more steps."
         for reference in steering.reference.values[(held & unmoved).any("target").values]
@@ -110,7 +110,7 @@ def _steered(steering: xarray.Dataset, reference: str, target: str) -> str:
     else:
         found = "the model goes on from there in part"
     return (
-        f"Moved to another iterate of {reference_label(reference)}, held as "
+        f"Moved to another iterate of {legend_of(reference)}, held as "
         f"{TARGETS.get(target, target)}, {found}: its predictions change with a cosine of "
         f"{cosine:.2f} to what going on would change (median over layers and jumps; above "
         f"{ALIKE} counts as going on, below {UNLIKE} as not)."
@@ -143,7 +143,7 @@ def _curve(ablation: xarray.Dataset) -> Section:
         "curve",
         pictures,
         note=_last_layer_shift(ablation, reference),
-        reference=reference_label(reference),
+        reference=legend_of(reference),
     )
 
 

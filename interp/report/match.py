@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from interp.plots.style import reference_label
 from interp.report.error_text import error_text
 from interp.report.evidence_text import measure_text, reason_text, unit_text
 from interp.report.match_sections import last_steps_note, match_sections
@@ -17,6 +16,7 @@ from interp.report.verdict_text import VerdictText, verdict_text
 from interp.results.result import MatchResult
 from interp.results.selection import leading_measure
 from interp.versions import versions_text
+from probes.references import legend_of
 from probes.uncertainty.estimate import Estimate
 from probes.verdict import Evidence, MeasureFinding, Verdict
 
@@ -120,7 +120,7 @@ def _row(verdict: Verdict, finding: MeasureFinding, item: Evidence) -> dict[str,
     mark = "✓ retained" if item.is_retained else "✗ rejected"
     growth, ratio = _growth(item)
     return {
-        "reference": reference_label(item.name),
+        "reference": legend_of(item.name),
         "verdict": f"{mark}: {reason_text(verdict, finding, item)}",
         "unit": unit_text(item),
         "layers": f"layers {item.first_layer} to {item.last_layer}",

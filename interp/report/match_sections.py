@@ -9,7 +9,7 @@ import numpy as np
 from interp import plots
 from interp.plots.induced_weights import references_of
 from interp.plots.sites import has_halves
-from interp.plots.style import MEASURE_LABELS, reference_label
+from interp.plots.style import MEASURE_LABELS
 from interp.report.section import Section, written_section
 from interp.results.result import MatchResult
 from interp.results.selection import (
@@ -22,6 +22,7 @@ from interp.results.selection import (
     stepping,
     steps_of,
 )
+from probes.references import legend_of
 
 
 def match_sections(result: MatchResult) -> tuple[Section, ...]:
@@ -64,7 +65,7 @@ def _last_steps(result: MatchResult, measure: Measure) -> list[str]:
         if layers:
             where = f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}"
             last = f"{AT_LEAST} {found.step[found.is_last][0]:,.0f} steps"
-            places.append(f"{reference_label(name)} ({where}: {last})")
+            places.append(f"{legend_of(name)} ({where}: {last})")
     return places
 
 
@@ -168,7 +169,7 @@ def _rivals(result: MatchResult) -> Section | None:
     root = result.layers
     if "rival_margin" not in root:
         return None
-    first, second = (reference_label(str(name)) for name in root.rival.values)
+    first, second = (legend_of(str(name)) for name in root.rival.values)
     pictures = [plots.disagreement(result)]
     if any("unique_r2" in result.reference(name) for name in result.references):
         pictures.append(plots.unique_variance(result))

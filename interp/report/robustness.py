@@ -11,6 +11,7 @@ from interp.report.page import Lead, Page, card_html
 from interp.report.section import Section, written_section
 from interp.report.table import MISSING, Column, Table
 from interp.versions import versions_text
+from probes.references import reference_class
 
 UNITS = (
     "The model's error, and in brackets that of the best possible answer (least squares, or ridge "
@@ -182,7 +183,7 @@ def laws_words(laws: tuple[Law, ...]) -> str | None:
 
 
 def _law_words(law: Law) -> str:
-    if law.reference == "newton":
-        return f"Newton {law.per_doubling:.2f} more for twice κ"
-    name = {"gd": "gradient descent", "cg": "conjugate gradients"}.get(law.reference, law.reference)
-    return f"{name} in proportion to κ^{law.exponent:.2f}"
+    reference = reference_class(law.reference)
+    if reference.steps_with_kappa == "the logarithm of κ":
+        return f"{reference.label} {law.per_doubling:.2f} more for twice κ"
+    return f"{reference.phrase} in proportion to κ^{law.exponent:.2f}"

@@ -8,17 +8,17 @@ from typing import Any
 import xarray
 
 from interp import plots
-from interp.plots.style import reference_label
 from interp.report.page import Lead, Page
 from interp.report.section import written_section
 from interp.report.table import Column, Table, scores
 from interp.versions import command_line, versions_text
+from probes.references import legend_of
 
 
 def separation_page(found: xarray.Dataset, checkpoint: str) -> Page:
     """The page on what `interp.separate` found."""
     attrs = found.attrs
-    a, b = (reference_label(attrs[name]) for name in ("a", "b"))
+    a, b = (legend_of(attrs[name]) for name in ("a", "b"))
     return Page(
         title=f"{checkpoint}: {a} or {b}?",
         kicker=f"{a} or {b}?",
@@ -56,7 +56,7 @@ def finding(found: xarray.Dataset) -> str:
     parts = [
         f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))} "
         f"{'are' if len(layers) > 1 else 'is'} more like "
-        f"{reference_label(found.attrs[key])}"
+        f"{legend_of(found.attrs[key])}"
         for key, layers in nearer.items()
         if len(layers)
     ]

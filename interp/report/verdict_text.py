@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from interp.plots.style import reference_label
 from interp.report.error_rate_text import error_rate
 from interp.report.error_text import error_text
 from interp.report.evidence_text import (
@@ -20,7 +19,7 @@ from interp.report.evidence_text import (
 )
 from interp.results.result import MatchResult
 from interp.results.selection import AT_LEAST, steps_of
-from probes.references import family_phrase
+from probes.references import family_phrase, legend_of
 from probes.verdict import LackOfFit, Verdict
 
 
@@ -119,7 +118,7 @@ def rate_of(verdict: Verdict) -> str:
     if verdict.quoted is None:
         return ""
     item = verdict.quoted[1]
-    name = f"{'if' if len(verdict.retained) > 1 else 'of'} {reference_label(item.name)}"
+    name = f"{'if' if len(verdict.retained) > 1 else 'of'} {legend_of(item.name)}"
     return ", ".join(filter(None, (name, unit_text(item))))
 
 
@@ -169,7 +168,7 @@ def _pace(verdict: Verdict, *, at_least: bool) -> str:
         return _pace_without_steps(verdict)
     finding, item = verdict.quoted
     name = _capital(family_phrase(item.family))
-    variant = "" if item.name == item.family else f" ({reference_label(item.name)})"
+    variant = "" if item.name == item.family else f" ({legend_of(item.name)})"
     verb = "takes" if len(verdict.retained) == 1 else "would take"
     low, high = number(item.rate.low), number(item.rate.high)
     rate, unit = _rate(item.rate.value, at_least=at_least), unit_text(item)
@@ -195,7 +194,7 @@ def _pace_without_steps(verdict: Verdict) -> str:
         return (
             f"{_capital(family_phrase(best.family))} has no steps that could grow from layer to "
             f"layer: similarity of errors {best.similarity.value:.3f}, {best.ahead.value:.3f} "
-            f"ahead of {reference_label(best.rival)}, the nearest of the references with steps, at "
+            f"ahead of {legend_of(best.rival)}, the nearest of the references with steps, at "
             "its best step for every layer."
         )
     if verdict.closest is None:
@@ -205,7 +204,7 @@ def _pace_without_steps(verdict: Verdict) -> str:
         )
     finding, item = verdict.closest
     return (
-        f"{_capital(reference_label(item.name))} comes closest, but "
+        f"{_capital(legend_of(item.name))} comes closest, but "
         f"{reason_text(verdict, finding, item)}."
     )
 
@@ -249,7 +248,7 @@ def _details(verdict: Verdict) -> str:
     for finding in others:
         if finding is not leading and item.family in finding.retained:
             best = finding.best(item.family)
-            variant = "" if best.name == item.name else f" as {reference_label(best.name)}"
+            variant = "" if best.name == item.name else f" as {legend_of(best.name)}"
             text += (
                 f" {_capital(measure_text(verdict, finding))} finds the same algorithm, at "
                 f"{number(best.rate.value)} steps a layer{variant}."

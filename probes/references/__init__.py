@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from probes.references.averaging import Averaging
@@ -103,6 +103,7 @@ __all__ = [
     "WithoutSteps",
     "build_reference",
     "family_phrase",
+    "legend_of",
     "reference_class",
     "reference_classes",
 ]
@@ -125,6 +126,26 @@ def family_phrase(family: str) -> str:
     """The name of a family within a sentence; the family's key where no reference is of it."""
     members = (one for one in reference_classes() if one.family == family)
     return next((one.phrase for one in members), family)
+
+
+@cache
+def _variants() -> dict[str, Reference]:
+    """One reference for each name that layers are compared under by default."""
+    return {
+        name: one(**parameters)
+        for one in reference_classes()
+        for name, parameters in one.candidates(1.0).items()
+    }
+
+
+def legend_of(name: str) -> str:
+    """The legend of a reference by its name in `REFERENCES` or among the default candidates.
+
+    Any other name is returned as it is.
+    """
+    if name in _variants():
+        return _variants()[name].legend
+    return REFERENCES[name]().legend if name in REFERENCES else name
 
 
 def build_reference(name: str, **parameters: Any) -> Reference:

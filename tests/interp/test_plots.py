@@ -25,17 +25,16 @@ from plotly.graph_objects import Figure, Scatter
 from interp import plots
 from interp.plots.curve import UNCHANGED
 from interp.plots.style import (
-    FAMILY_LABELS,
-    REFERENCE_LOOKS,
+    REFERENCE_MARKS,
     SEQUENTIAL,
     SITE_LOOKS,
     ordered_looks,
+    reference_look,
 )
 from interp.results.result import MatchResult
 from interp.results.selection import READABLE
 from interp.scoring.direct_targets import TARGETS
 from probes import verdict
-from probes.references import family_phrase
 from probes.verdict import DEFAULT_CRITERIA
 
 PICTURES: dict[str, Callable[[MatchResult], Figure]] = {
@@ -311,7 +310,8 @@ def test_names_of_unknown_references_are_escaped():
 
 
 def test_series_differ_in_black_and_white():
-    for looks in (REFERENCE_LOOKS.values(), SITE_LOOKS.values(), ordered_looks("abcdef")):
+    references = [reference_look(name) for name in REFERENCE_MARKS]
+    for looks in (references, SITE_LOOKS.values(), ordered_looks("abcdef")):
         marks = [(look.symbol, look.dash) for look in looks]
         assert len({symbol for symbol, _ in marks}) == len(marks)
 
@@ -330,7 +330,6 @@ def _from_hex(colour: str) -> tuple[int, ...]:
 
 
 def test_words_and_thresholds_are_those_of_the_analysis():
-    assert {family: family_phrase(family) for family in FAMILY_LABELS} == FAMILY_LABELS
     assert tuple(TARGETS) == verdict.TARGETS
     assert DEFAULT_CRITERIA.dead == UNCHANGED
     assert DEFAULT_CRITERIA.min_direct_r2 == READABLE

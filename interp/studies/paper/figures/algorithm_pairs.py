@@ -8,7 +8,6 @@ import xarray
 
 from interp.analyses.algorithms import describe_growth
 from interp.plots.panel import Panel
-from interp.plots.style import reference_label
 from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches
 from interp.studies.paper.claims import Claim, Quantity, Rule
@@ -19,6 +18,7 @@ from interp.studies.paper.plots import arranged, heatmap_panel
 from interp.studies.paper.reproduction import Drawing, RowResult
 from interp.studies.paper.rows import Row
 from probes.matching import StepGrid, best_match
+from probes.references import legend_of
 
 PAIRS = (("newton", "gd"), ("newton", "bfgs"), ("newton", "cg"), ("newton", "l-bfgs"))
 ABOUT = "model-free, d = 20, 41 points"
@@ -73,7 +73,7 @@ def algorithm_pairs(row: Row, models: PaperModels) -> RowResult:
 
 def _panel(found: xarray.Dataset, *, with_scale: bool) -> Panel:
     name = found.attrs["b"]
-    label = "GD" if name == "gd" else reference_label(name)
+    label = "GD" if name == "gd" else legend_of(name)
     grid = StepGrid(tuple(found.step_b.values.tolist()), found.attrs["spacing_b"])
     similarity = torch.from_numpy(found.similarity.values)
     best = best_match(similarity, grid)
@@ -131,6 +131,6 @@ def _table(found: dict[tuple[str, str], xarray.Dataset]) -> Table:
         )
         for step in SHOWN_STEPS
     )
-    header = ("Newton step", *(reference_label(b) for _, b in found))
+    header = ("Newton step", *(legend_of(b) for _, b in found))
     note = " ".join(describe_growth(item) for item in found.values())
     return Table.of_text("steps", "Most similar step, and SimE there", header, rows, note)

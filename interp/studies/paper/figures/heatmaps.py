@@ -41,7 +41,7 @@ LAST_GD_STEP = 1300.0
 LAST_POWERS = 12, 18
 """Powers of 2 that the axis ends at: the paper's, and the furthest it is extended to."""
 N_GD_COLUMNS = 53
-NEWTON_LOOK = replace(reference_look("newton"), label="Newton")
+NEWTON_LOOK = reference_look("newton")
 MATCHED_LOOK = Look("Newton, matched read-outs", "#56b4e9", "dash", "triangle-up")
 GD_LOOK = replace(reference_look("gd"), label="GD")
 TRANSLATED_LOOK = Look("published Newton steps as GD steps", MUTED, "dot", "diamond-open")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp.plots.panel import Panel
 from interp.plots.step_axis import StepAxis
-from interp.plots.style import Look
+from interp.plots.style import reference_look
 from interp.studies.paper.claims import Claim, Quantity, Rule
 from interp.studies.paper.growth_claims import law_claim, step_counts
 from interp.studies.paper.models import PaperModels
@@ -23,11 +23,7 @@ from interp.studies.paper.rows import Row
 from probes.matching import StepGrid
 from probes.references import build_reference
 
-LOOKS = {
-    "bfgs": Look("BFGS", "#0072b2", "solid", "circle"),
-    "l-bfgs": Look("L-BFGS", "#d55e00", "dash", "square"),
-    "cg": Look("CG", "#007a5a", "longdash", "diamond"),
-}
+LOOKS = {name: reference_look(name) for name in ("bfgs", "l-bfgs", "cg")}
 FIRST, LAST = 3, 9
 """Layers of the paper between which steps grow linearly."""
 SLOWER = 1.2
