@@ -129,6 +129,11 @@ def test_grids_that_make_no_sense_are_refused_by_name(tmp_path, text, complaint)
     assert str(file) in str(caught.value)
 
 
+def test_a_grid_that_is_not_there_is_named_with_those_that_are(tmp_path):
+    with pytest.raises(ValueError, match="no grid of that name; shipped grids: quick, full"):
+        read_grid(tmp_path / "quck")
+
+
 def test_large_samples_are_of_noisy_models_run_often_at_their_fewest_prompts():
     noisy = Cell("gd", 1, 128, noise=0.1)
     often = [replace(noisy, seed=seed) for seed in range(MIN_RUNS)]

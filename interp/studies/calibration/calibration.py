@@ -120,9 +120,8 @@ def outcome_table(found: Found) -> pd.DataFrame:
     Returns:
         The fields of the cell; its `name` in words, its `group` and its `condition` as JSON;
         `expected`, the right answer; what `run_cell` gives, numbers that are missing as NaN;
-        `grade`, whether the answer is right; `kind_grade`, whether what such
-        a kind of verdict says is;
-        `relative_error`, steps per layer over those planted, less 1, where these are found.
+        `grade`, whether the answer is right; `kind_grade`, whether what such a kind of verdict says
+        is; `relative_error`, steps per layer over those planted, less 1, where these are found.
     """
     rows = [
         {

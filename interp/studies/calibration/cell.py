@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from interp.study.store import code_digest, hash_of
@@ -122,7 +123,7 @@ class Cell:
         """Seed of the model, which neither the cell's seed nor the number of prompts changes."""
         return _number({**self.condition.describe(), "n_prompts": LEAST["n_prompts"]}, 8) // 2
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The hash of the cell and of the code that scores layers and judges them."""
         code = code_digest("probes", "interp.scoring")

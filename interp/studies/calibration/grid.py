@@ -42,6 +42,11 @@ def read_grid(path: str | Path) -> tuple[Cell, ...]:
     try:
         tables = build(_Tables, tomllib.loads(Path(path).read_text(encoding="utf-8")))
         return tuple(dict.fromkeys(_cells(tables)))
+    except FileNotFoundError:
+        known = ", ".join(SHIPPED_GRIDS)
+        raise ValueError(
+            f"{path}: no such file, and no grid of that name; shipped grids: {known}"
+        ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"{path}: {reason}") from None
@@ -58,14 +63,10 @@ def large_samples(cells: Sequence[Cell]) -> tuple[Cell, ...]:
         if cell.control == "planted" and cell.noise and cell.has_steps
     )
     often = [cell for cell, count in counts.items() if count >= MIN_RUNS]
-    fewest: dict[Cell, int] = {}
-    for cell in often:
-        model = replace(cell, n_prompts=128)
-        fewest[model] = min(fewest.get(model, cell.n_prompts), cell.n_prompts)
-    return tuple(
-        replace(cell, n_prompts=n_prompts, question="large sample")
-        for cell, n_prompts in fewest.items()
-    )
+    fewest: dict[Cell, Cell] = {}
+    for cell in sorted(often, key=lambda cell: cell.n_prompts):
+        fewest.setdefault(replace(cell, n_prompts=128), cell)
+    return tuple(replace(cell, question="large sample") for cell in fewest.values())
 
 
 @dataclass(frozen=True)

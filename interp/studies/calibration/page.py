@@ -37,8 +37,9 @@ def calibration_page(found: Calibration, command: str) -> Page:
 
 def findings(found: Calibration) -> tuple[str, ...]:
     """What a reader should take away, in sentences."""
-    outcomes, coverage, n = found.outcomes, found.coverage, len(found.outcomes)
-    runs = f"{n} runs" if n >= found.n_planned else f"The first {n} of the grid's {found.n_planned}"
+    outcomes, coverage, n_planned = found.outcomes, found.coverage, found.n_planned
+    n = len(outcomes)
+    runs = f"{n} runs" if n >= n_planned else f"The first {n} of the grid's {n_planned} runs"
     is_planted, is_noisy = outcomes.group == "planted", outcomes.noise > 0
     groups = {
         "Models of known algorithm without noise": is_planted & ~is_noisy,
@@ -46,8 +47,8 @@ def findings(found: Calibration) -> tuple[str, ...]:
         "Where there is nothing to find": outcomes.group == "controls",
         "Where the algorithm was withheld": outcomes.group == "withheld",
     }
-    parts = [runs if n >= found.n_planned else f"{runs} runs"]
-    parts += [_graded(label, outcomes[chosen]) for label, chosen in groups.items() if chosen.any()]
+    graded = [_graded(label, outcomes[chosen]) for label, chosen in groups.items() if chosen.any()]
+    parts = [runs, *graded]
     if len(coverage):
         n_intervals, n_covered = coverage.runs.sum(), coverage.covered.sum()
         parts.append(

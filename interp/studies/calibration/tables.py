@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 from plotly.graph_objects import Figure
 
 from interp.report.section import Section, written_section
-from interp.report.table import Column, Table
+from interp.report.table import MISSING, Column, Table
 from interp.studies.calibration.calibration import Calibration
 from interp.studies.calibration.cell import NEAREST, NOTHING
 from interp.studies.calibration.counts import GRADES, grades_by, with_share
@@ -23,13 +22,37 @@ from interp.studies.calibration.figures import (
 )
 from probes.verdict import DEFAULT_CRITERIA
 
-NAME = Column("name", "planted")
-NOISE = Column("noise", "noise, %", 0)
-"""As a share of the stream's."""
-N_PROMPTS = Column("n_prompts", "prompts", 0)
-RUNS = Column("runs", "runs", 0)
-COUNTS = (RUNS, *(Column(grade, grade, 0) for grade in GRADES))
-RIGHT_SHARE = Column("share", "right, %", 0, has_interval=True)
+COLUMNS = {
+    column.key: column
+    for column in (
+        Column("control", "control"),
+        Column("name", "model"),
+        Column("kind", "verdict"),
+        Column("protocol", "protocol"),
+        Column("noise", "noise, %", 0),
+        Column("n_dims", "d", 0),
+        Column("n_prompts", "prompts", 0),
+        Column("runs", "runs", 0),
+        *(Column(grade, grade, 0) for grade in GRADES),
+        Column("share", "in %", 0, has_interval=True),
+        Column("mean_error", "mean error of steps, %", 1),
+        Column("largest_error", "largest, %", 1),
+        Column("intervals", "intervals", 0),
+        Column("held", "that hold the planted steps", 0),
+        Column("sample_prompts", "prompts of the large sample", 0),
+        Column("sample_rate", "its rate", 3),
+        Column("covered", "intervals that hold it", 0),
+        Column("covered_planted", "that hold the planted rate", 0),
+        Column("nothing", NOTHING, 0),
+        Column("nearest", NEAREST, 0),
+        Column("named", "named as"),
+        Column("mean_misfit", "systematic misfit, %", 2),
+        Column("largest_misfit", "largest, %", 2),
+        Column("answer", "answer"),
+        Column("retained", "retained"),
+    )
+}
+"""Of all tables, by key."""
 
 
 def calibration_sections(found: Calibration) -> tuple[Section, ...]:
@@ -47,9 +70,8 @@ def calibration_sections(found: Calibration) -> tuple[Section, ...]:
     if len(found.coverage):
         sections.append(_coverage(found.coverage))
     if "controls" in by_group:
-        columns = (Column("control", "control"), replace(NAME, title="made from"), *COUNTS)
-        table = grades_by(by_group["controls"], "control", "name")
-        sections.append(_section("controls", columns, table))
+        counts = grades_by(by_group["controls"], "control", "name")
+        sections.append(_section("controls", "control name runs right undecided wrong", counts))
     if "withheld" in by_group:
         sections.append(_withheld(by_group["withheld"]))
     if planted.misfit.notna().any():
@@ -60,116 +82,103 @@ def calibration_sections(found: Calibration) -> tuple[Section, ...]:
 
 
 def _section(
-    anchor: str, columns: Sequence[Column], table: pd.DataFrame, *pictures: Figure, **values: Any
+    anchor: str, keys: str, table: pd.DataFrame, *pictures: Figure, **values: Any
 ) -> Section:
-    """A section with one table, whose noise is shown in percent."""
+    """A section with one table.
+
+    Args:
+        anchor: Of the section's text.
+        keys: Of the table's columns, separated by blanks.
+        table: Has these columns, its noise in standard deviations of the stream.
+        pictures: Above the table.
+        values: What the text has in braces.
+    """
     if "noise" in table:
         table = table.assign(noise=100 * table.noise)
     section = written_section("calibration", anchor, pictures, **values)
+    columns = tuple(
+        COLUMNS.get(key) or Column(key, key.replace("_", " "), 1) for key in keys.split()
+    )
     frame = table[[key for column in columns for key in column.keys]]
-    return replace(section, tables=(Table(anchor, section.title, tuple(columns), frame),))
+    return replace(section, tables=(Table(anchor, section.title, columns, frame),))
 
 
 def _protocols(protocols: pd.DataFrame) -> Section:
-    wide = protocols.pivot(index=["name", "protocol"], columns="layer", values="step")
-    order = protocols[["name", "protocol"]].drop_duplicates()
-    table = wide.reindex(pd.MultiIndex.from_frame(order)).reset_index()
-    table.columns = [f"layer_{key}" if isinstance(key, int) else key for key in table.columns]
-    layers = [Column(str(key), str(key).replace("_", " "), 1) for key in table.columns[2:]]
-    columns = (NAME, Column("protocol", "protocol"), *layers)
-    return _section("protocols", columns, table, plot_protocols(protocols))
+    layers = "layer_" + protocols.layer.astype(str)
+    index = ["name", "protocol"]
+    wide = protocols.assign(layer=layers).pivot(index=index, columns="layer", values="step")
+    order = pd.MultiIndex.from_frame(protocols[index].drop_duplicates())
+    table = wide.reindex(index=order, columns=layers.unique()).reset_index()
+    return _section("protocols", " ".join(table.columns), table, plot_protocols(protocols))
 
 
 def _kinds(outcomes: pd.DataFrame) -> Section:
     counts = grades_by(outcomes, "kind", "n_prompts", graded="kind_grade")
-    columns = (Column("kind", "verdict"), N_PROMPTS, RUNS, *COUNTS[1::2], RIGHT_SHARE)
-    return _section("kinds", columns, with_share(counts, "right"))
+    keys = "kind n_prompts runs right share wrong"
+    return _section("kinds", keys, with_share(counts, "right"))
 
 
 def _by_model(planted: pd.DataFrame) -> Section:
-    is_held = planted.low.le(planted.iterations_per_layer) & planted.high.ge(
-        planted.iterations_per_layer
+    steps, errors = planted.iterations_per_layer, 100 * planted.relative_error
+    rows = planted.assign(
+        error=errors,
+        size=errors.abs(),
+        held=planted.low.le(steps) & planted.high.ge(steps) & errors.notna(),
     )
-    errors = 100 * planted.relative_error
-    rows = planted.assign(error=errors, size=errors.abs(), held=is_held & errors.notna())
-    keys = ["name", "noise"]
-    sums = rows.groupby(keys, as_index=False).agg(
-        mean=("error", "mean"),
-        largest=("size", "max"),
+    sums = rows.groupby(["name", "noise"], as_index=False).agg(
+        mean_error=("error", "mean"),
+        largest_error=("size", "max"),
         intervals=("error", "count"),
         held=("held", "sum"),
     )
-    columns = (
-        *(NAME, NOISE, *COUNTS),
-        Column("mean", "mean error of steps, %", 1),
-        Column("largest", "largest, %", 1),
-        Column("intervals", "intervals", 0),
-        Column("held", "that hold the planted steps", 0),
-    )
+    table = grades_by(planted, "name", "noise").merge(sums)
     pictures = [plot_step_errors(planted)] if errors.notna().any() else []
-    return _section("step-errors", columns, grades_by(planted, *keys).merge(sums), *pictures)
+    keys = "name noise runs right undecided wrong mean_error largest_error intervals held"
+    return _section("step-errors", keys, table, *pictures)
 
 
 def _by_noise(planted: pd.DataFrame) -> Section:
-    columns = (NOISE, N_PROMPTS, *COUNTS, RIGHT_SHARE)
     table = with_share(grades_by(planted, "noise", "n_prompts"), "right")
-    return _section("power", columns, table, plot_power(planted))
+    keys = "noise n_prompts runs right share undecided wrong"
+    return _section("power", keys, table, plot_power(planted))
 
 
 def _coverage(coverage: pd.DataFrame) -> Section:
     counts = ["runs", "covered", "covered_planted"]
     rows = pd.concat([coverage, coverage[counts].sum().to_frame().T.assign(name="all")])
-    columns = (
-        *(NAME, NOISE, N_PROMPTS),
-        Column("sample_prompts", "prompts of the large sample", 0),
-        Column("sample_rate", "its rate", 3),
-        Column("runs", "intervals", 0),
-        Column("covered", "hold that rate", 0),
-        Column("share", "in %", 0, has_interval=True),
-        Column("covered_planted", "hold the planted rate", 0),
-    )
-    return _section("coverage", columns, with_share(rows, "covered"), plot_coverage(coverage))
+    keys = "name noise n_prompts sample_prompts sample_rate runs covered share covered_planted"
+    return _section("coverage", keys, with_share(rows, "covered"), plot_coverage(coverage))
 
 
 def _withheld(outcomes: pd.DataFrame) -> Section:
-    is_wrong = outcomes.grade == "wrong"
     rows = outcomes.assign(
         nothing=outcomes.answer == NOTHING,
         nearest=outcomes.answer == NEAREST,
         undecided=outcomes.grade == "undecided",
-        wrong=is_wrong,
-        named=outcomes.answer.where(is_wrong),
+        wrong=outcomes.grade == "wrong",
+        named=outcomes.answer.where(outcomes.grade == "wrong", ""),
     )
-    counts = ["runs", "nothing", "nearest", "undecided", "wrong"]
     groups = rows.groupby(["name", "noise"])
-    named = groups.named.agg(lambda answers: ", ".join(sorted(set(answers.dropna()))) or "–")
-    columns = (
-        *(NAME, NOISE, RUNS, Column("nothing", NOTHING, 0), Column("nearest", NEAREST, 0)),
-        *(Column("undecided", "undecided", 0), Column("wrong", "named", 0), Column("named", "as")),
-    )
-    return _section("withheld", columns, groups[counts].sum().join(named).reset_index())
+    sums = groups[["runs", "nothing", "nearest", "undecided", "wrong"]].sum()
+    named = groups.named.agg(lambda names: ", ".join(sorted(set(names) - {""})) or MISSING)
+    keys = "name noise runs nothing nearest undecided wrong named"
+    return _section("withheld", keys, sums.join(named).reset_index())
 
 
 def _misfit(planted: pd.DataFrame) -> Section:
     rows = planted.assign(percent=100 * planted.misfit, is_nearest=planted.answer == NEAREST)
     table = rows.groupby(["name", "noise"], as_index=False).agg(
         runs=("runs", "sum"),
-        mean=("percent", "mean"),
-        largest=("percent", "max"),
+        mean_misfit=("percent", "mean"),
+        largest_misfit=("percent", "max"),
         nearest=("is_nearest", "sum"),
     )
-    columns = (
-        *(NAME, NOISE, RUNS, Column("mean", "systematic misfit, %", 2)),
-        *(Column("largest", "largest, %", 2), Column("nearest", NEAREST, 0)),
-    )
     largest = f"{100 * DEFAULT_CRITERIA.largest_misfit:.0f}"
-    return _section("misfit", columns, table, largest=largest)
+    keys = "name noise runs mean_misfit largest_misfit nearest"
+    return _section("misfit", keys, table, largest=largest)
 
 
 def _not_right(outcomes: pd.DataFrame) -> Section:
-    columns = (
-        *(NAME, Column("control", "control"), NOISE, Column("n_dims", "d", 0), N_PROMPTS),
-        *(Column("answer", "answer"), Column("retained", "retained"), RUNS),
-    )
-    keys = [column.key for column in columns[:-1]]
-    return _section("not-right", columns, outcomes.groupby(keys, as_index=False).runs.sum())
+    keys = ["name", "control", "noise", "n_dims", "n_prompts", "answer", "retained"]
+    table = outcomes.groupby(keys, as_index=False).runs.sum()
+    return _section("not-right", " ".join([*keys, "runs"]), table)
