@@ -14,7 +14,7 @@ from transformer_lens.hook_points import HookPoint
 from hooks.captured import Captured
 from hooks.finite import check_finite
 from hooks.foreign import own_model
-from hooks.inference import inference
+from hooks.inference import inference, on_device_of
 from hooks.model import SequenceModel
 from hooks.sites import Site
 
@@ -104,13 +104,6 @@ def _pieces(
             yield from zip(xs.split(batch_size), ys.split(batch_size), strict=True)
 
 
-def _on_device(values: Tensor, model: SequenceModel) -> Tensor:
-    """Casts before it moves where the device has no float64 (Apple's MPS)."""
-    if model.device.type == "mps" and values.dtype == torch.float64:
-        values = values.to(torch.float32)
-    return values.to(model.device)
-
-
 def _stream(
     model: SequenceModel,
     prompts: Iterable[tuple[Tensor, Tensor]],
@@ -128,7 +121,7 @@ def _stream(
             reader = _Rows(model, sites, ys.shape[0], ys.shape[1], normed, positions)
             stack.enter_context(inference(model))
             stack.enter_context(model.hooks(fwd_hooks=reader.hooks()))
-            predictions = model(_on_device(xs, model), _on_device(ys, model))
+            predictions = model(on_device_of(model, xs), on_device_of(model, ys))
         # Neither is an inference tensor, so read-outs can be trained on them with autograd.
         captured = Captured(xs, ys, predictions.clone(), reader.finished(), sites)
         if model.first_point:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
+
+BATCH_SIZE = 512
 
 
 @contextmanager
@@ -36,3 +40,24 @@ def uncompiled() -> Iterator[None]:
         return
     with torch.compiler.set_stance("force_eager"):
         yield
+
+
+def on_device_of(model: Any, values: Tensor) -> Tensor:
+    """Values on a model's device, cast before they move where it has no float64 (Apple's MPS)."""
+    if model.device.type == "mps" and values.dtype == torch.float64:
+        values = values.to(torch.float32)
+    return values.to(model.device)
+
+
+def predict(
+    model: Any,
+    xs: Float[Tensor, "prompt point dim"],
+    ys: Float[Tensor, "prompt point"],
+    batch_size: int = BATCH_SIZE,
+) -> Float[Tensor, "prompt point"]:
+    """A model's own predictions, in float64 on the CPU, run batch by batch."""
+    said = []
+    for x, y in zip(xs.split(batch_size), ys.split(batch_size), strict=True):
+        with inference(model):
+            said.append(model(on_device_of(model, x), on_device_of(model, y)).cpu())
+    return torch.cat(said).double().clone()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hooks.attached_model import AttachedModel
-from hooks.inference import inference
+from hooks.inference import inference, on_device_of
 from hooks.sites import Site
 
 _LEAST_CHANGE = 1e-4
@@ -78,7 +78,7 @@ def _disturb(model: AttachedModel, positions: Sequence[int | None]) -> tuple[int
     with torch.random.fork_rng(cuda), inference(model):
         hook = (model.hook_name(Site(model.n_layers)), put_noise)
         predictions = model.run_with_hooks(
-            xs.to(model.device), ys.to(model.device), fwd_hooks=[hook]
+            on_device_of(model, xs), on_device_of(model, ys), fwd_hooks=[hook]
         )
     difference = (predictions[1:, -1] - predictions[0, -1]).abs().float()
     return read[0], read[1], difference > _LEAST_CHANGE * predictions[0, -1].abs()

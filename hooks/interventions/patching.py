@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.hook_points import HookPoint
 
-from hooks.inference import inference
+from hooks.inference import inference, on_device_of
 from hooks.interventions.ablation import check_head, head_of
 from hooks.interventions.intervention import ForwardHooks, Intervention
 from hooks.model import SequenceModel
@@ -57,7 +57,7 @@ def record(
         inference(model),
         model.hooks(fwd_hooks=[(model.hook_name(site), reader(site)) for site in sites]),
     ):
-        model(xs.to(model.device), ys.to(model.device))
+        model(on_device_of(model, xs), on_device_of(model, ys))
     with torch.inference_mode(False):
         return {site: activation.clone() for site, activation in seen.items()}
 

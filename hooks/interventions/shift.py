@@ -25,6 +25,6 @@ class Shift(Intervention):
     def hooks(self, model: SequenceModel) -> ForwardHooks:
         def shift(activation: Tensor, *, hook: HookPoint) -> Tensor:  # noqa: ARG001
             check_shape("amount", self.amount, activation, self.site)
-            return activation + self.amount.to(activation)
+            return activation + self.amount.to(activation.dtype).to(activation.device)
 
         return [(model.hook_name(self.site), shift)]

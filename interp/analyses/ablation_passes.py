@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hooks.capture import capture
 from hooks.finite import NonFiniteError, check_finite
-from hooks.inference import inference
+from hooks.inference import predict
 from hooks.interventions import Intervention, intervene
 from hooks.model import SequenceModel
 from interp.scoring.layer_matches import CurveReader
@@ -89,9 +89,7 @@ def _run(
         try:
             [captured] = capture(model, (xs, ys), model.sites())
         except NonFiniteError:
-            with inference(model):
-                predictions = model(xs.to(model.device), ys.to(model.device))
-            predictions = predictions.cpu().double().clone()
+            predictions = predict(model, xs, ys)
             if not interventions:
                 check_finite(predictions, "predictions of the whole model", n_before)
                 raise

@@ -13,13 +13,12 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
-from hooks.inference import inference
+from hooks.inference import inference, on_device_of, predict
 from hooks.model import SequenceModel
 from interp.analyses.benchmark_prompts import (
     N_GROUPS,
     REMEMBERING,
     ill_conditioned,
-    predict,
     recall,
     task_prompts,
 )
@@ -46,6 +45,8 @@ class CompareSettings:
     """Of all prompts, which models of one task share."""
     readout: Literal["matched", "raw"] = "matched"
     """See `interp.analyses.match_settings.MatchSettings`."""
+    batch_size: int | None = None
+    """The same."""
 
     def __post_init__(self) -> None:
         self.for_match(())
@@ -61,6 +62,7 @@ class CompareSettings:
             readout=self.readout,
             n_prompts=self.n_prompts,
             seed=self.seed,
+            batch_size=self.batch_size,
         )
 
     @property
@@ -165,7 +167,7 @@ def milliseconds_per_prompt(
     It is the wall time of this machine, as busy as it happens to be: good for an order of
     magnitude. The first pass is not counted.
     """
-    xs, ys = (part[:N_TIMED_PROMPTS].to(model.device) for part in (xs, ys))
+    xs, ys = (on_device_of(model, part[:N_TIMED_PROMPTS]) for part in (xs, ys))
     seconds: list[float] = []
     with inference(model):
         model(xs, ys)

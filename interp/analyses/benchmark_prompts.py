@@ -11,7 +11,7 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hooks.inference import inference
+from hooks.inference import predict
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import default_comparisons
 from interp.analyses.variations import VARIATIONS, lacks
@@ -23,7 +23,6 @@ from probes.similarity import error_directions, group_similarity
 
 N_GROUPS = 128
 """Groups of prompts, the units of the bootstrap."""
-BATCH_SIZE = 512
 TABLE_REFERENCES = ("newton", "gd", "ogd")
 """What the paper's Table 1 compares predictions with."""
 REMEMBERING = ("ols", "ogd")
@@ -187,19 +186,6 @@ def recall(task: Task, seed: int) -> Recall:
 def ill_conditioned(task: Task, seed: int) -> IllConditioned:
     """`IllConditioned.of` with `N_KAPPA_PROMPTS`, remembered for the next model of the task."""
     return IllConditioned.of(task, N_KAPPA_PROMPTS, seed)
-
-
-def predict(
-    model: SequenceModel, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
-) -> Float[Tensor, "prompt point"]:
-    """A model's predictions in float64, batch by batch."""
-    with inference(model):
-        return torch.cat(
-            [
-                model(x.to(model.device), y.to(model.device)).double().cpu()
-                for x, y in zip(xs.split(BATCH_SIZE), ys.split(BATCH_SIZE), strict=True)
-            ]
-        )
 
 
 def _group_error(

@@ -30,6 +30,7 @@ def compare(
     settings: CompareSettings | None = None,
     *,
     n_jobs: int = 1,
+    device: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> ModelComparison:
@@ -46,6 +47,7 @@ def compare(
             trained on.
         settings: Options; further keyword arguments replace single ones of them.
         n_jobs: Processes at a time. With more than one, models are sent to the others.
+        device: Where models that are loaded run, as for `interp.load`.
         progress: Called with a stage, what of it is done, and the total.
         **options: Fields of `CompareSettings`.
 
@@ -63,7 +65,7 @@ def compare(
     opened = {}
     for done, (name, source) in enumerate(sources.items()):
         progress("opening models", done, len(sources))
-        opened[name] = _open(name, source, task)
+        opened[name] = _open(name, source, task, device)
     assessments = list(_assess_all(opened, settings, n_jobs, progress))
     return make_comparison(
         assessments,
@@ -103,14 +105,16 @@ def _name(model: Source) -> str:
     return inner.name if isinstance(inner, SequenceModel) else type(inner).__name__
 
 
-def _open(name: str, source: Source, task: Task | None) -> tuple[SequenceModel, Task]:
+def _open(
+    name: str, source: Source, task: Task | None, device: str | None
+) -> tuple[SequenceModel, Task]:
     """The model and the task that it is measured on.
 
     Raises:
         ValueError: There is no such model, it does not say what it was trained on, or it cannot
             take the task's prompts; the message names it.
     """
-    model = load(source) if isinstance(source, (str, Path)) else source
+    model = load(source, device=device) if isinstance(source, (str, Path)) else source
     try:
         return model_and_task(model, task)
     except (TypeError, ValueError) as error:

@@ -16,7 +16,7 @@ from transformer_lens.hook_points import HookPoint
 from hooks.architectures.constructed import ConstructedModel
 from hooks.architectures.prefix_segments import prefix_segments
 from hooks.finite import check_finite
-from hooks.inference import inference
+from hooks.inference import inference, on_device_of
 from hooks.model import SequenceModel
 from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
@@ -136,7 +136,7 @@ def _patterns(
         seen[str(hook.name)] = activation.detach().cpu().double()
 
     with inference(model), model.hooks(fwd_hooks=[(name, read) for name in names]):
-        model(xs.to(model.device), ys.to(model.device))
+        model(on_device_of(model, xs), on_device_of(model, ys))
     n_heads = max(pattern.shape[1] for pattern in seen.values())
     first = seen[names[0]]
     shape = (len(first), len(names), n_heads, *first.shape[2:])

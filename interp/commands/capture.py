@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.emit import working
-from interp.commands.options import CheckpointArgument
+from interp.commands.options import CheckpointArgument, DeviceOption
 
 if TYPE_CHECKING:
     from hooks.captured import Captured
@@ -53,6 +53,7 @@ def capture(
         typer.Option(help="Apply the last LayerNorm to the last layer, every layer or none."),
     ] = FinalNorm.official,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts in memory at a time.")] = 512,
+    device: DeviceOption = "cpu",
     parents: Annotated[
         bool, typer.Option("--parents", help="Make the folders above the file that are missing.")
     ] = False,
@@ -66,7 +67,7 @@ def capture(
         from interp.zoo.loading import load
 
         file = read_prompts(prompts)
-        model = load(checkpoint)
+        model = load(checkpoint, device=device)
         kinds = list(dict.fromkeys(map(str.strip, sites.split(","))))
         batches = run(
             model,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interp.commands.options import (
+    BatchSizeOption,
+    DeviceOption,
     JsonOption,
     OpenOption,
     ReadoutKind,
@@ -56,6 +58,8 @@ def compare(
     readout: ReadoutOption = ReadoutKind.matched,
     prompts: Annotated[int, typer.Option(help="Prompts to evaluate each model on.")] = 1024,
     seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
+    batch_size: BatchSizeOption = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -84,7 +88,9 @@ def compare(
         comparison = run(
             models,
             read_task(task) if task else None,
-            n_jobs=jobs or joblib.cpu_count(),
+            n_jobs=jobs or (joblib.cpu_count() if device == "cpu" else 1),
+            device=device,
+            batch_size=batch_size,
             progress=progress,
             n_prompts=prompts,
             seed=seed,

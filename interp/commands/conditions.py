@@ -9,6 +9,7 @@ import typer
 
 from interp.commands.options import (
     CheckpointArgument,
+    DeviceOption,
     JsonOption,
     OpenOption,
     SeedOption,
@@ -36,6 +37,7 @@ def conditions(
     task: TaskOption = None,
     prompts: Annotated[int, typer.Option(min=256, help="Prompts to evaluate on, each.")] = 512,
     seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report.html, conditions.nc and summary.json."),
@@ -56,7 +58,7 @@ def conditions(
         from interp.zoo.loading import load
 
         sweep = run(
-            load(checkpoint),
+            load(checkpoint, device=device),
             read_task(task) if task else None,
             vary=names,
             values=None if values is None else {names[0]: _numbers(values)},

@@ -11,6 +11,7 @@ import typer
 from interp.commands.emit import emit, working, write_files
 from interp.commands.options import (
     CheckpointArgument,
+    DeviceOption,
     JsonOption,
     OpenOption,
     SeedOption,
@@ -34,6 +35,7 @@ def intervene(
         int, typer.Option(min=16, help="Prompts to intervene on; read-outs take four times more.")
     ] = 256,
     seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report.html, ablation.nc, steering.nc and summary.json."),
@@ -53,7 +55,7 @@ def intervene(
         from interp.tasks.reading import read_task
         from interp.zoo.loading import load
 
-        model = load(checkpoint)
+        model = load(checkpoint, device=device)
         chosen = read_task(task) if task else task_of(model)
         options: dict[str, Any] = {"n_prompts": prompts, "seed": seed, "progress": progress}
         ablation = ablate(model, chosen, batch_size=min(prompts, 512), **options)

@@ -12,7 +12,6 @@ import typer
 from interp.commands.options import (
     CHECKPOINT_HELP,
     BatchSizeOption,
-    Device,
     DeviceOption,
     JsonOption,
     OpenOption,
@@ -81,7 +80,7 @@ def match(
     ] = None,
     prompts: Annotated[int, typer.Option(min=128, help="Prompts to evaluate on.")] = 4096,
     seed: SeedOption = 0,
-    device: DeviceOption = Device.cpu,
+    device: DeviceOption = "cpu",
     batch_size: BatchSizeOption = None,
     out: Annotated[
         Path | None,
@@ -164,7 +163,7 @@ def read_parameters(texts: Sequence[str]) -> dict[str, dict[str, float]]:
 
 
 def _load(
-    checkpoint: str | None, activations: Path | None, device: Device
+    checkpoint: str | None, activations: Path | None, device: str
 ) -> SequenceModel | ActivationFile:
     if activations is not None:
         from hooks.activation_files import open_activations
@@ -173,7 +172,7 @@ def _load(
     from interp.zoo.loading import load
 
     assert checkpoint is not None
-    return load(checkpoint).to(device.torch_name())
+    return load(checkpoint, device=device)
 
 
 def _write(result: MatchResult, out: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from interp.zoo.catalogue import check_name
+from interp.zoo.catalogue import DEVICES, check_name
 
 
 class ReadoutKind(StrEnum):
@@ -54,32 +55,20 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as J
 OpenOption = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
 
 
-class Device(StrEnum):
-    """Where a model runs; `auto` is CUDA where there is one, and else the CPU."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-    def torch_name(self) -> str:
-        """Name of the device for torch.
-
-        Raises:
-            ValueError: The machine has no such device.
-        """
-        import torch
-
-        has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-        if self is Device.auto:
-            return "cuda" if has_cuda else "cpu"
-        if (self is Device.cuda and not has_cuda) or (self is Device.mps and not has_mps):
-            raise ValueError(f"--device {self}: torch finds none here; auto or cpu will do")
-        return str(self)
+def check_device(name: str) -> str:
+    """Passes the name of a device, before torch is imported."""
+    if not re.fullmatch(DEVICES, name):
+        raise typer.BadParameter(f"must be auto, cpu, cuda, cuda:N or mps, got {name!r}")
+    return name
 
 
 DeviceOption = Annotated[
-    Device, typer.Option(help="Where the model runs; auto is CUDA where there is one.")
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="Where models run; auto is CUDA where there is one.",
+        callback=check_device,
+    ),
 ]
 
 

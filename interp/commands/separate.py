@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.emit import emit, working, write_files
-from interp.commands.options import CheckpointArgument, SeedOption, TaskOption
+from interp.commands.options import CheckpointArgument, DeviceOption, SeedOption, TaskOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +26,7 @@ def separate(
     ] = 100.0,
     prompts: Annotated[int, typer.Option(min=16, help="Prompts of each kind.")] = 512,
     seed: SeedOption = 0,
+    device: DeviceOption = "cpu",
     out: Annotated[
         Path | None, typer.Option(help="Folder for separation.html and separation.nc.")
     ] = None,
@@ -37,7 +38,7 @@ def separate(
         from interp.zoo.loading import load
 
         found = run(
-            load(checkpoint),
+            load(checkpoint, device=device),
             a,
             b,
             read_task(task) if task else None,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hooks.capture import FinalNorm, capture
-from hooks.inference import inference
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.progress import Progress as Progress
@@ -63,16 +61,3 @@ def batches(
         stream = capture(model, prompts, sites, final_norm=final_norm)
     for batch in stream:
         yield Prefixes(batch.xs, batch.ys), batch.activations.cpu(), batch.predictions.cpu()
-
-
-def model_predictions(
-    model: SequenceModel, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
-) -> Float[Tensor, "prompt point"]:
-    """A model's own predictions in float64, on given prompts."""
-    with inference(model):
-        return torch.cat(
-            [
-                model(x.to(model.device), y.to(model.device)).double().cpu()
-                for x, y in zip(xs.split(BATCH_SIZE), ys.split(BATCH_SIZE), strict=True)
-            ]
-        )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hooks.capture import FinalNorm
 from hooks.finite import check_finite
-from hooks.inference import inference
+from hooks.inference import predict
 from hooks.model import SequenceModel
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings
@@ -71,8 +71,7 @@ class ErrorAnalysis(Analysis):
     ) -> Iterator[Float[Tensor, "predictor prompt point"]]:
         n_seen = 0
         for xs, ys, *_ in task.stream(self.n_prompts, seed=seed, batch_size=self.batch_size):
-            with inference(model):
-                said = model(xs.to(model.device), ys.to(model.device)).double().cpu()
+            said = predict(model, xs, ys)
             check_finite(said, "predictions", n_seen)
             best = baseline_predictions(task, xs, ys)
             yield torch.stack([squared_error(said, ys), squared_error(best, ys)])

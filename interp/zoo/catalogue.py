@@ -13,6 +13,8 @@ from typing import Any
 from interp.zoo.constructed import CONSTRUCTED
 
 ZOO_DIRECTORY = Path(__file__).parent
+DEVICES = r"auto|cpu|cuda(:\d+)?|mps"
+"""Where a model can run, see `interp.zoo.loading.torch_device`."""
 LOOPS = re.compile(r"(?P<name>.+)@(?P<loops>\d{1,4})")
 
 

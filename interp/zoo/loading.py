@@ -11,18 +11,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from hooks.architectures.built_in import BUILT_IN
 from hooks.checkpoints import CheckpointError, load_checkpoint
 from hooks.foreign import attach_lines
 from hooks.model import SequenceModel
-from interp.zoo.catalogue import check_name, model_file, names, split_loops
+from interp.zoo.catalogue import DEVICES, check_name, model_file, names, split_loops
 
 FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>\w*)")
 
 
-def load(name_or_path: str | Path, *, loops: int | None = None) -> SequenceModel:
+def load(
+    name_or_path: str | Path, *, loops: int | None = None, device: str | None = None
+) -> SequenceModel:
     """Loads a checkpoint by zoo name or from a file.
 
     Args:
@@ -32,6 +35,7 @@ def load(name_or_path: str | Path, *, loops: int | None = None) -> SequenceModel
             `hooks.attach` does: the file's code is run. With `@` and a number at its end a looped
             model runs that many loops: "looped-d5@12".
         loops: The same number of loops, in place of that of the training.
+        device: Where it is to run, see `torch_device`; by default where it was made.
 
     Returns:
         The model in evaluation mode, with its `provenance`.
@@ -39,13 +43,17 @@ def load(name_or_path: str | Path, *, loops: int | None = None) -> SequenceModel
     Raises:
         CheckpointError: It is none of these, the file cannot be read, or the function is missing,
             fails or returns something else.
-        ValueError: Loops are asked of a model that has none, twice, or fewer than one.
+        ValueError: Loops are asked of a model that has none, twice, or fewer than one; or the
+            machine has no such device.
     """
+    where = None if device is None else torch_device(device)
     source, asked = split_loops(name_or_path)
     if asked is not None and loops is not None:
         raise ValueError(f"loops is given as {loops}, and as {asked} in {name_or_path}")
     n_loops = asked if loops is None else loops
     model = _load(source)
+    if where is not None:
+        model = model.to(where)
     if n_loops is None:
         return model
     try:
@@ -54,6 +62,25 @@ def load(name_or_path: str | Path, *, loops: int | None = None) -> SequenceModel
         raise ValueError(f"{source}: {error}") from None
     model.provenance["name"] = f"{source}@{n_loops}"
     return model
+
+
+def torch_device(name: str) -> str:
+    """What torch calls a device; "auto" is CUDA where there is one, and else the CPU.
+
+    Raises:
+        ValueError: It is none of `DEVICES`, or the machine has no such one.
+    """
+    if not re.fullmatch(DEVICES, name):
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {name!r}")
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda" if n_cuda else "cpu"
+    kind, _, index = name.partition(":")
+    if kind == "cuda" and int(index or 0) >= n_cuda:
+        raise ValueError(f"device {name}: torch finds {n_cuda or 'none'} here; auto or cpu will do")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device mps: torch finds none here; auto or cpu will do")
+    return name
 
 
 def _load(name: str) -> SequenceModel:

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
 
 import hooks
 from hooks import NonFiniteError, Site, build_model, capture
@@ -270,29 +269,6 @@ def test_compiled_models_are_read(in_place: bool) -> None:
         compiled = torch.compile(ours, backend="eager")
     [captured] = inspect.unwrap(capture)(compiled, prompts(), compiled.sites())
     assert torch.equal(captured.activations, expected.activations)
-
-
-class AppleDevice(TorchFunctionMode):
-    """Moves nothing, but refuses float64 as MPS does."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        device = next((a for a in args[1:] if isinstance(a, torch.device)), None)
-        if func is torch.Tensor.to and device is not None and device.type == "mps":
-            if args[0].dtype == torch.float64:
-                raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
-def test_prompts_are_cast_before_they_move_to_a_device_without_float64(
-    model: SequenceModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    [expected] = capture(model, prompts(), model.sites())
-    monkeypatch.setattr(SequenceModel, "device", torch.device("mps"))
-    with AppleDevice():
-        [captured] = capture(model, prompts(), model.sites())
-    torch.testing.assert_close(captured.activations, expected.activations)
-    assert captured.xs.dtype == torch.float64
 
 
 def test_activations_stay_on_the_models_device(monkeypatch: pytest.MonkeyPatch) -> None:

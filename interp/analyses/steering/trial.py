@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hooks.finite import check_finite
-from hooks.inference import inference
+from hooks.inference import predict
 from hooks.interventions import Shift, intervene, record
 from hooks.model import SequenceModel
 from hooks.sites import Site
@@ -65,9 +65,8 @@ class SteeringTrial:
         self._grids: dict[str, tuple[list[float], Tensor, float]] = {}
 
     def _predict(self, *shifts: Shift) -> Float[Tensor, "prompt point"]:
-        with inference(self.model), intervene(self.model, *shifts):
-            predictions = self.model(self.xs.to(self.model.device), self.ys.to(self.model.device))
-        predictions = predictions.cpu().double().clone()
+        with intervene(self.model, *shifts):
+            predictions = predict(self.model, self.xs, self.ys, len(self.xs))
         if not shifts:
             check_finite(predictions, "predictions")
         return predictions
