@@ -122,7 +122,7 @@ class AttachedModel(SequenceModel):
         except Exception as error:
             error.add_note(
                 f"predict was given xs of shape {tuple(xs.shape)} and ys of shape "
-                f"{tuple(ys.shape)}, {xs.dtype}; n_dims and n_points are as attach was told"
+                f"{tuple(ys.shape)}, {xs.dtype}; n_dims and n_points are those given to attach"
             )
             raise
         finally:

@@ -1,4 +1,4 @@
-"""What capturing gives, from a model or from a file."""
+"""One batch of activations and predictions, from a model or from a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hooks.sites import Site
 
 
 class Captured(NamedTuple):
-    """What a model made of one batch of prompts."""
+    """A model's predictions and activations on one batch of prompts."""
 
     xs: Float[Tensor, "prompt point dim"]
     """As given."""
@@ -20,5 +20,5 @@ class Captured(NamedTuple):
     predictions: Float[Tensor, "prompt point"]
     """In the model's dtype and on its device, as the activations are."""
     activations: Float[Tensor, "site prompt position d_model"]
-    """In the order of `sites`; positions are points, or tokens if those were asked for."""
+    """In the order of `sites`; positions are points, or tokens if those were requested."""
     sites: tuple[Site, ...]

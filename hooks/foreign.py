@@ -1,4 +1,4 @@
-"""What to do with a model of no known architecture, in words and in lines of code."""
+"""Advice for a model of no known architecture, in words and in lines of code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface every hooked model answers to, whatever its architecture."""
+"""The interface of every hooked model, whatever its architecture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hooks.sites import Site
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What every architecture needs to know; architectures add their own sizes."""
+    """The sizes that every architecture has; architectures add their own."""
 
     n_dims: int = 5
     """Dimension d of each x."""

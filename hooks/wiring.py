@@ -1,4 +1,4 @@
-"""Whether a model's predictions and activations see only what comes before them."""
+"""A check that a model's predictions and activations depend on earlier points only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is raised where answers leak; apart from the check, which needs TransformerLens."""
+"""The error for leaking answers; apart from the check, which needs TransformerLens."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ LATE = {
     "SeparatingPrompts": "probes.separating_prompts",
     "separating_prompts": "probes.separating_prompts",
 }
-"""Names whose modules need scikit-learn or SciPy's optimisers: imported when they are asked for."""
+"""Names whose modules need scikit-learn or SciPy's optimisers: imported on first use."""
 
 
 def __getattr__(name: str) -> Any:

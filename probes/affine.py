@@ -40,7 +40,7 @@ def affine_r2(
 
 
 def _centred(values: Float[Tensor, "row prompt point"]) -> Float[Tensor, "row sample"]:
-    """Less their mean; what is left of a row that never varies is rounding, and becomes 0."""
+    """The values less their mean; the rounding left of a row that never varies becomes 0."""
     flat = values.flatten(1)
     centred = flat - flat.mean(1, keepdim=True)
     is_constant = centred.square().sum(1) <= ROUNDING * flat.square().sum(1)

@@ -1,4 +1,4 @@
-"""A reference that layers are compared with, and the steps at which."""
+"""A reference with the grids of steps that layers are compared with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read-outs that are exact wherever the layer has already got it right."""
+"""Read-outs that are exact on the samples where a layer has converged."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ RIDGE = 1e-12
 def fit_converged_readout(
     features: Float[Tensor, "site sample d"], targets: Float[Tensor, " sample"]
 ) -> Readout:
-    """The affine read-out that agrees with the targets most exactly where it agrees at all.
+    """The affine read-out that is most exact on the samples where the layer holds the target.
 
-    Least squares weighs the samples on which a layer is still far off most, and shrinks or
-    stretches all others to please them: what has converged seems not to have. This minimises the
-    sum of log(error^2 + width^2) with a falling width instead, by iterated reweighting (a
-    redescending M-estimator; Holland and Welsch 1977), so that samples on which the layer already
+    Least squares gives most weight to the samples on which a layer is still far off, and shrinks
+    or stretches all others to fit them, so that converged samples seem not to have converged. This
+    minimises the sum of log(error^2 + width^2) with a falling width instead, by iterated
+    reweighting (a redescending M-estimator; Holland and Welsch 1977), so that samples on which the layer already
     holds the target decide, and the rest keep their errors. Where no sample has converged it is a
     robust regression, and no worse than least squares in its scale.
 

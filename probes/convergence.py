@@ -17,7 +17,7 @@ HIGHEST_ORDER = 3.0
 LEAST_FALL = 0.02
 """A layer is at work on a sample if it lets log error fall by more."""
 MIN_SAMPLES = 50
-"""Samples in the regime, of at least this many prompts, for an order to be told."""
+"""Samples in the regime, of at least this many prompts, for an order to be estimated."""
 LARGEST_SPREAD = 0.6
 """Quartile range of the samples' orders over their median, beyond which they do not agree."""
 N_TRIPLES = 3
@@ -26,17 +26,17 @@ N_TRIPLES = 3
 
 @dataclass(frozen=True)
 class OrderOfConvergence:
-    """The order of convergence at the last layers whose errors can be told apart."""
+    """The order of convergence at the last layers whose errors differ by more than rounding."""
 
     order: float
-    """1 is linear convergence, as of gradient descent; 2 is Newton's; NaN if it cannot be told."""
+    """1 is linear convergence, as of gradient descent; 2 is Newton's; NaN if not estimable."""
     interval: tuple[float, float]
     layers: tuple[int, int, int] | None
     """Indices of the three layers it was measured on."""
     n_samples: int
     """Predictions it was measured on."""
     reason: str | None = None
-    """Why it cannot be told."""
+    """Why it cannot be estimated."""
 
 
 def order_of_convergence(
@@ -112,7 +112,7 @@ def _in_regime(
 ) -> Bool[Tensor, "prompt point"]:
     """Predictions that the first of two layers improves and the second cannot take to the floor.
 
-    Nothing is asked of the last error, which would choose the orders that are seen.
+    The last error is not restricted: that would select the orders.
     """
     reached = triple[1] * torch.exp(-HIGHEST_ORDER * falls[0])
     return (falls[0] > LEAST_FALL) & (reached > floor) & (triple[2] > 0)

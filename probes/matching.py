@@ -1,4 +1,4 @@
-"""Which step of a reference is a layer most like?"""
+"""The step of a reference that each layer is most like."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class StepGrid:
         return torch.tensor(self.steps, dtype=torch.float64)
 
     def whole(self) -> Int[Tensor, " whole_step"]:
-        """Indices of the whole step counts, the only ones the paper looks at."""
+        """Indices of the whole step counts, the only ones that the paper compares."""
         return (self.tensor() % 1 == 0).nonzero()[:, 0]
 
     def coordinates(self) -> Float[Tensor, " step"]:
@@ -161,7 +161,7 @@ def best_match(similarity: Float[Tensor, "*batch layer step"], grid: StepGrid) -
 def interpolation_error(
     similarity: Float[Tensor, "*batch layer step"], grid: StepGrid
 ) -> Float[Tensor, "*batch layer"]:
-    """How far off a real-valued best step may be because the grid has no steps in between.
+    """Bound on the error of a real-valued best step, as the grid has no steps in between.
 
     The distance from the peak of the polynomial through five grid points, which `best_match`
     takes, to that through seven; where there are no more than five, to that through three.

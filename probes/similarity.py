@@ -1,4 +1,4 @@
-"""Similarity of errors: do two predictors err in the same direction on the same prompts?"""
+"""Similarity of errors: how alike two predictors err on the same prompts."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _KNOWN = 0.95
 
 
 def check_answers_hidden(file: ActivationFile) -> None:
-    """Looks for y in the embedding, and in the predictions made before any example.
+    """Warns where the embedding, or predictions made before any example, contain y.
 
     Without the model this is as far as data tell. Nothing is said where y is a linear function of
     x that all prompts share, or where prompts are too few for the width.
@@ -26,7 +26,7 @@ def check_answers_hidden(file: ActivationFile) -> None:
         WiringError: The y of a point can be read from layer 0 at that point.
 
     Warns:
-        UserWarning: Predictions at point 0 explain most of y, which no example has told them.
+        UserWarning: Predictions at point 0 explain most of y, although no example precedes them.
     """
     if "resid_post" not in {site.kind for site in file.sites}:
         return

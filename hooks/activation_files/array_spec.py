@@ -1,4 +1,4 @@
-"""What an array on disk looks like."""
+"""Shape, type and axes of an array on disk."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def create_safetensors(
 
 
 class SafetensorsReader:
-    """Arrays of a safetensors file, read as they are asked for."""
+    """Arrays of a safetensors file, each read on first use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -68,7 +68,7 @@ def create_zarr(
 
 
 class ZarrReader:
-    """Arrays of a Zarr folder, read as they are asked for."""
+    """Arrays of a Zarr folder, each read on first use."""
 
     def __init__(self, path: Path) -> None:
         self.group = _zarr().open_group(path, mode="r")

@@ -1,4 +1,4 @@
-"""What a planted model runs, and what makes it hard to find out."""
+"""The algorithm of a planted model, and the difficulties of finding it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Algorithm = Literal["newton", "gd", "gdpp", "ogd"]
 
 @dataclass(frozen=True)
 class PlantedConfig(ConstructedConfig):
-    """What is planted, and what makes it hard to find."""
+    """What is planted, and under which difficulties."""
 
     n_layers: int = 8
     """All layers: idle ones, dead ones and those that do something."""

@@ -57,7 +57,7 @@ class PrefixSegments:
     def tokens(
         self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
     ) -> Float[Tensor, "input token prompt"]:
-        """What a model is told of each token: x; x again, or 0 at queries; y, or 0 at queries.
+        """What a model is given for each token: x; x again, or 0 at queries; y, or 0 at queries.
 
         The x that is there only at examples is what lets weights alone, without a mask, keep a
         query from being attended to.

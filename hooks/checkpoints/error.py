@@ -1,4 +1,4 @@
-"""What every checkpoint format raises."""
+"""The error that every checkpoint format raises."""
 
 from __future__ import annotations
 

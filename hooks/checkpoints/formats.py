@@ -42,7 +42,7 @@ def _one_folder_down(directory: Path) -> list[Path]:
 
 
 def load_checkpoint(path: str | Path) -> SequenceModel:
-    """Loads a checkpoint of any known format, which is told from the files.
+    """Loads a checkpoint of any known format, recognised by its files.
 
     Returns:
         The model in evaluation mode; its `provenance` has at least the `path`.

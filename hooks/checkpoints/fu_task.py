@@ -1,4 +1,4 @@
-"""What a run of the in-context learning codebases was trained on, in our words."""
+"""The task that a run of the in-context learning codebases was trained on."""
 
 from __future__ import annotations
 

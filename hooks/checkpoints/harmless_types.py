@@ -16,7 +16,7 @@ from numpy._core import multiarray
 
 
 class PlainMapping:
-    """What stands for a mapping type, of a library that need not be installed; makes plain dicts.
+    """Replaces a mapping type of a library that need not be installed; makes plain dicts.
 
     The unpickler fills in `OrderedDict`s and no subclass of them.
     """
@@ -69,4 +69,4 @@ HARMLESS: list[Any] = [
         for name in ("scalar", "_reconstruct")
     ),
 ]
-"""For `torch.serialization.safe_globals`: types, or what stands for a type and its full name."""
+"""For `torch.serialization.safe_globals`: types, or a replacement with its type's full name."""

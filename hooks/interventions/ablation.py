@@ -1,4 +1,4 @@
-"""Taking away what a site, or one head of it, says about the prompt."""
+"""Ablation: a site, or one head of it, made independent of the prompt."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def head_of(
 def replacement(
     activation: Float[Tensor, "prompt *rest"], method: Method, seed: int
 ) -> Float[Tensor, "prompt *rest"]:
-    """What stands in for an activation.
+    """The replacement of an activation.
 
     Raises:
         ValueError: Fewer than two prompts, of which none has another to be replaced by.

@@ -1,4 +1,4 @@
-"""What every intervention is, and the block in which some of them hold."""
+"""The base class of interventions, and the block in which some are in force."""
 
 from __future__ import annotations
 

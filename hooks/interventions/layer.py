@@ -1,4 +1,4 @@
-"""Taking away what a whole layer adds to the residual stream."""
+"""Ablation of what a whole layer adds to the residual stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting the activations of one run into another."""
+"""Patching: activations of one run put into another."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class MatchAnalysis(Analysis):
             "answer": verdict.answer,
             "verdict": short_answer(verdict),
             "rate_of": rate_of(verdict),
-            "standing": ", ".join(verdict.retained),
+            "retained": ", ".join(verdict.retained),
             "steps_per_layer": np.nan if rate is None else rate,
             "steps_per_layer_low": low,
             "steps_per_layer_high": high,

@@ -1,4 +1,4 @@
-"""What a score must be held against before it is believed."""
+"""Controls: scores where there is nothing to find."""
 
 from probes.controls.multiple_comparisons import benjamini_hochberg, holm
 from probes.controls.other_task import other_task_targets

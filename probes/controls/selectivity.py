@@ -1,4 +1,4 @@
-"""How much of a score its controls do not reach."""
+"""How much a score exceeds those of its controls."""
 
 from __future__ import annotations
 

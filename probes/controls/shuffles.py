@@ -39,7 +39,7 @@ def derangements(n_rows: int, n: int, generator: torch.Generator) -> Int[Tensor,
 def shuffle_targets(
     targets: Float[Tensor, " prompt *rest"], generator: torch.Generator
 ) -> Float[Tensor, " prompt *rest"]:
-    """Gives every prompt the targets of another one, points and all in their order.
+    """The targets with every prompt given those of another one, its points in their order.
 
     What a read-out still explains comes from what prompts share (such as the point a prediction
     is made at) and from the fit's own freedom, not from the prompt.
@@ -55,7 +55,7 @@ def shuffle_targets(
 def shuffle_pairs(
     ys: Float[Tensor, "prompt point"], generator: torch.Generator
 ) -> Float[Tensor, "prompt point"]:
-    """Moves every y of a prompt to another point of it, so that no x keeps its own y.
+    """The ys with each moved to another point of its prompt, so that no x keeps its own y.
 
     The prompt's xs and the set of its ys stay, what ties one to the other does not: a model that
     learns in context has nothing to learn.

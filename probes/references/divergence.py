@@ -1,4 +1,4 @@
-"""Saying that an iteration does not converge."""
+"""A warning about iterations that do not converge, and bounds for what they return."""
 
 from __future__ import annotations
 

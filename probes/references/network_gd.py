@@ -27,8 +27,8 @@ class NetworkGD(Reference):
 
     Full-batch gradient descent on half the sum of squares, both layers trained, from one network
     of a ~ N(0, I) and w_i ~ N(0, I) drawn by `seed` for all prefixes: the function class of Garg et
-    al. 2022, Section 5, and of Fu et al. 2024, Fig. 20 and 21. What the untrained network says is
-    subtracted from what it says later (Chizat et al. 2019), so that every prefix starts from the
+    al. 2022, Section 5, and of Fu et al. 2024, Fig. 20 and 21. The untrained network's output is
+    subtracted from its later outputs (Chizat et al. 2019), so that every prefix starts from the
     prediction 0 as other references do, and a fit is not one to the noise of its start.
 
     All prefixes of all prompts are trained at once, a batch of prompts at a time, so a step costs
@@ -85,7 +85,7 @@ class NetworkGD(Reference):
         """Yields the predictions after 0, 1, 2, … steps, without end.
 
         The networks of all prefixes are [prompt, prefix, hidden, dim]; prefix t is trained on
-        the examples before t and asked at t.
+        the examples before t and evaluated at t.
         """
         n_prompts, n_points, n_dims = xs.shape
         scale = math.sqrt(2 / self.n_hidden)
@@ -100,15 +100,15 @@ class NetworkGD(Reference):
             # [prompt, prefix, hidden, example]
             pre = torch.einsum("bthd,bnd->bthn", w, xs)
             hidden = self._activate(pre)
-            said = scale * torch.einsum("bth,bthn->btn", a, hidden) - untrained[:, None]
-            residual = (said - ys[:, None]) * seen
+            output = scale * torch.einsum("bth,bthn->btn", a, hidden) - untrained[:, None]
+            residual = (output - ys[:, None]) * seen
             back = scale * residual[:, :, None] * self._slope(pre, hidden)
             step = eta[..., None]
             new_a = a - step * scale * torch.einsum("bthn,btn->bth", hidden, residual)
             gradient = torch.einsum("bth,bthn,bnd->bthd", a, back, xs)
             w, a = w - step[..., None] * gradient, new_a
-            asked = self._activate(torch.einsum("bthd,btd->bth", w, xs))
-            yield (scale * (a * asked).sum(-1) - untrained) * seen.any(-1)
+            at_query = self._activate(torch.einsum("bthd,btd->bth", w, xs))
+            yield (scale * (a * at_query).sum(-1) - untrained) * seen.any(-1)
 
     def _step_sizes(
         self,

@@ -104,7 +104,7 @@ def _agree(
     eigenvalues: Float[Tensor, "prompt point direction"],
     solution: Float[Tensor, "prompt point direction"],
 ) -> Bool[Tensor, "prompt point"]:
-    """Whether two runs are as close in their iterates and gradients as is asked of them."""
+    """Whether the iterates of two runs agree to `AGREEMENT`, gradients to `GRADIENT_AGREEMENT`."""
     difference, negligible = errors[1] - errors[0], AGREEMENT * solution.norm(dim=-1)
     gradient = (eigenvalues * errors[0]).norm(dim=-1)
     same_gradient = (eigenvalues * difference).norm(dim=-1) <= GRADIENT_AGREEMENT * gradient

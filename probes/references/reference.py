@@ -1,4 +1,4 @@
-"""The interface every reference algorithm answers to."""
+"""The interface of every reference algorithm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from probes.references.prefixes import Prefixes
 
 Steps: TypeAlias = Sequence[int | float] | Tensor | np.ndarray | None
-"""Step counts at which a reference is asked for; None for one that has no steps."""
+"""Step counts at which a reference is evaluated; None for one that has no steps."""
 Parameters: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Parameters of references, by name of the variant and of the parameter."""
 

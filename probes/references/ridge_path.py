@@ -19,7 +19,7 @@ from probes.references.spectral import FilterFactors, SpectralReference
 class RidgePath(SpectralReference):
     """w_k = (S + start 2^-k I)^-1 X^T y: ridge regression with a free penalty, as an iteration.
 
-    No algorithm of its own, but the rival that any shrinkage with a falling threshold resembles.
+    No published algorithm: any method whose shrinkage falls from step to step resembles it.
 
     >>> same(RidgePath(start=4.0), np.linalg.solve(S + 4.0 / 2**3 * I, b), step=3)
     True

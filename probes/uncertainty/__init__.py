@@ -1,4 +1,4 @@
-"""How far a score may be off: bootstrap replicates, their intervals, and numbers that carry one."""
+"""Uncertainty of scores: bootstrap replicates, intervals, and numbers with an interval."""
 
 from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights, jackknife_weights
 from probes.uncertainty.estimate import Estimate

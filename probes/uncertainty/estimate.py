@@ -1,4 +1,4 @@
-"""A number and how sure it is."""
+"""A number with its confidence interval."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Estimate:
 
     @classmethod
     def of(cls, replicates: Float[Tensor, " replicate"], level: float = LEVEL) -> Estimate:
-        """From a point estimate (first) and its bootstrap replicates, by normal approximation."""
+        """The estimate from a score and its bootstrap replicates, by normal approximation."""
         value = replicates[0].item()
         spread = replicates[1:].std().item() if len(replicates) > 2 else 0.0
         reach = NormalDist().inv_cdf(0.5 + level / 2) * spread
         return cls(value, value - reach, value + reach)
 
     def widened(self, bound: float, level: float = LEVEL) -> Estimate:
-        """With a further error, up to a bound either way, that more prompts do not make smaller.
+        """The estimate with a further error within a bound, which more prompts do not reduce.
 
         It may be anything within the bound, equally likely: a standard deviation of bound / sqrt 3,
         joined to that of chance as variances are (JCGM 100:2008, 4.3.7 and 5.1.2).

@@ -1,4 +1,4 @@
-"""Which algorithm do the layers run, how fast, and how sure is that? Numbers in, keys out."""
+"""Which algorithm the layers run, how fast, and how sure that is; numbers in, keys out."""
 
 from __future__ import annotations
 

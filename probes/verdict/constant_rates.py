@@ -1,4 +1,4 @@
-"""Which references explain all layers by one constant number of steps a layer?"""
+"""The references that explain all layers by one constant number of steps a layer."""
 
 from __future__ import annotations
 

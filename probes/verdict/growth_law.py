@@ -1,4 +1,4 @@
-"""Linear or logarithmic: which law does the growth of the matching step follow?"""
+"""Whether the matching step grows linearly or exponentially with depth."""
 
 from __future__ import annotations
 

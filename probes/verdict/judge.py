@@ -54,7 +54,7 @@ def judge(
     without: Sequence[str] = (),
     criteria: Criteria = DEFAULT_CRITERIA,
 ) -> Verdict:
-    """Says which references the layers run, at how many steps a layer.
+    """The verdict: which references the layers run, at how many steps a layer.
 
     Two measures look for one constant number of steps a layer: similarity of errors, and R^2 of the
     iterates. Families that both retain are compared once more where they disagree. References

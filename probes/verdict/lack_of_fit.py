@@ -1,4 +1,4 @@
-"""Lack of fit: is the part of the layers beyond a reference noise, or another algorithm?"""
+"""Lack of fit: how much of the layers is beyond a reference, and how much of that is not noise."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def lack_of_fit(
     n_replicates: int = 200,
     seed: int = 0,
 ) -> LackOfFit:
-    """Measures how much of the layers is beyond a reference, and how much of that is no noise.
+    """How much of the layers is beyond a reference, and how much of that is not noise.
 
     The deviation of a layer is what the affine map from the reference's iterate leaves of its
     predictions. On held-out prompts it is explained by the deviations of the adjacent layers and by

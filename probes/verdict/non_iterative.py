@@ -1,4 +1,4 @@
-"""References without steps: does one describe the layers better than any other at any step?"""
+"""References without steps that describe the layers better than any other at any step."""
 
 from __future__ import annotations
 

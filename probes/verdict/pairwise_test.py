@@ -1,4 +1,4 @@
-"""Under which of two references are the layers likelier?"""
+"""Pairwise tests: under which of two references the layers are more likely."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _log_ratios(
 ) -> Float[Tensor, " prompt"]:
     """Log-likelihood of every prompt's layers under the first reference less under the second."""
     misses = [predictions - affine_fit(one, predictions) for one in (first, second)]
-    # One variance for both: with its own, the worse reference would be excused for its errors.
+    # One variance for both: with its own, a reference with larger errors would lose less by them.
     variance = torch.stack([miss.square().mean((1, 2)) for miss in misses]).mean(0)
     safe = torch.where(variance > 0, variance, 1.0)[:, None, None]
     return ((misses[1].square() - misses[0].square()) / (2 * safe)).sum((0, 2))

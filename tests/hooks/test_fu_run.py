@@ -272,6 +272,11 @@ def test_damaged_files(author: TransformerModel, tmp_path: Path, damage: str) ->
         load_checkpoint(tmp_path)
 
 
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"holds neither state\.pt nor model_<step>\.pt"):
+        load_fu_run(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["model: [", "just text", "model: 3", "training: {}"])
 def test_damaged_configs(author: TransformerModel, tmp_path: Path, text: str) -> None:
     run = write_run(tmp_path, author.state_dict())
@@ -296,6 +301,7 @@ def test_damaged_configs(author: TransformerModel, tmp_path: Path, text: str) ->
             {"task": "relu_2nn_regression", "task_kwargs": {"hidden_layer_size": 100}},
             {"name": "two_layer_network", "activation": "relu", "n_hidden": 100},
         ),
+        ({"task": "relu_2nn_regression", "data": "skew"}, None),
         ({"task": "decision_tree", "task_kwargs": {"depth": 4}}, None),
         ({"task": "noisy_linear_regression", "task_kwargs": {"renormalize_ys": True}}, None),
         ({"task": "linear_regression", "data": "sphere"}, None),

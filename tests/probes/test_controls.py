@@ -263,6 +263,17 @@ def test_intervals_cover_as_often_as_they_say(method: str, n_groups: int) -> Non
     assert 0.93 < covered < 0.97
 
 
+def test_bca_counts_half_of_the_replicates_that_equal_the_estimate() -> None:
+    """Replicates that lie evenly about the estimate show no bias, however many equal it."""
+    replicates = torch.tensor([-1.0, *[0.0] * 8, 1.0], dtype=torch.float64).repeat(20)
+    jackknife = torch.tensor([-0.1, 0.1], dtype=torch.float64).repeat(8)
+    options = {"n_groups": 16, "estimate": torch.zeros(()).double(), "jackknife": jackknife}
+    low, high = bootstrap_interval(replicates, 0.7, method="bca", **options)
+    assert low == -high
+    low, high = bootstrap_interval(replicates, method="bca", **options)
+    assert (low, high) == (-1, 1)
+
+
 def test_intervals_keep_the_shape_of_the_score_and_nest() -> None:
     replicates = normal(6, 200, 3, 4)
     wide, narrow = (bootstrap_interval(replicates, level, n_groups=30) for level in (0.99, 0.8))

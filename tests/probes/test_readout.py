@@ -410,6 +410,13 @@ def test_other_bad_input_is_refused_in_words() -> None:
         fitter.solve([1.0])[0](features[:1])
 
 
+@pytest.mark.parametrize("ridge", [torch.ones(3, 2), torch.ones(2, 1), -1.0, math.inf])
+def test_resampling_refuses_a_ridge_that_does_not_fit(ridge: float | Tensor) -> None:
+    features, targets = draw(18, n_sites=2, n_samples=24, d=3, n_targets=2)
+    with pytest.raises(ValueError, match="ridge must be"):
+        fit(features, targets).resample(torch.ones(1, 1, dtype=torch.float64), ridge)
+
+
 def test_memory_does_not_grow_with_the_samples() -> None:
     """Python's and NumPy's allocations are traced; torch's are seen in what the fitter holds."""
     features, targets = draw(16, n_sites=2, n_samples=500, d=6, n_targets=2)

@@ -105,6 +105,15 @@ def test_groups_are_never_split() -> None:
     assert unsplit.held_out_r2_.max() < 0.3
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.99])
+def test_some_groups_are_held_out_and_some_are_not(fraction: float) -> None:
+    rng = np.random.default_rng(1)
+    features, groups = rng.normal(size=(30, 2)), np.repeat([0, 1, 2], 10)
+    probe = RidgeProbe(held_out_fraction=fraction).fit(features, features[:, 0], groups=groups)
+    assert probe.held_out_r2_.max() > 0.99
+    np.testing.assert_allclose(probe.coef_, [1, 0], atol=1e-6)
+
+
 def test_it_lives_in_pipelines_and_clones() -> None:
     features, targets = draw(2)
     pipeline = make_pipeline(StandardScaler(), clone(RidgeProbe(random_state=1)))

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from probes.references import OLS, Prefixes
+from probes.references.single_thread import single_thread
 
 
 def prompts_with_singular_values(values: list[float], n_examples: int, seed: int = 0):
@@ -20,6 +21,19 @@ def prompts_with_singular_values(values: list[float], n_examples: int, seed: int
     return torch.cat([examples, query])[None], torch.randn(
         1, n_examples + 1, dtype=torch.float64, generator=generator
     )
+
+
+def test_threads_are_as_before_after_a_decomposition_and_after_an_error() -> None:
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert Prefixes(*prompts_with_singular_values([2.0, 1.0], 4)).rank[0, -1] == 2
+        assert torch.get_num_threads() == 2
+        with pytest.raises(KeyError), single_thread():
+            raise KeyError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 @pytest.mark.parametrize("factor", [4.0, 0.1])

@@ -74,6 +74,15 @@ def test_nothing_is_read_off_a_curve_between_no_step_and_the_first():
     assert found.score.item() == pytest.approx(0.52, abs=2e-3)
 
 
+@pytest.mark.parametrize("spacing", GRIDS)
+def test_a_growth_may_end_at_the_last_step_of_the_grid(spacing):
+    grid = GRIDS[spacing]
+    last = grid.steps[-1]
+    _, found = refined(table(grid, [last * (1 + layer) / 4 for layer in range(4)]), grid)
+    assert found.last_step.item() == pytest.approx(last, rel=0.02)
+    assert found.last_step.item() <= last
+
+
 def test_refuses_to_move_by_nothing():
     similarity = table(GRIDS["linear"], [2.0, 4.0, 6.0])
     ramp = fit_constant_rate(similarity, GRIDS["linear"])

@@ -125,6 +125,23 @@ def test_read_outs_are_least_squares_lines():
     torch.testing.assert_close(fitted[1], ys.mean().expand(30, 4))
 
 
+def test_similarity_by_examples_is_the_difference_of_cosines_at_each_point():
+    ys, first, second = predictors(4)
+    said = first + normal(9, *first.shape)
+
+    def cosine(iterate, layer, point):
+        a, b = (one[layer, :, point] - ys[:, point] for one in (said, iterate))
+        return float(a @ b / (a.norm() * b.norm()))
+
+    found = pairwise_test(("a", "b"), said, (first, second), ys)
+    for point, estimate in enumerate(found.ahead_by_examples, start=1):
+        ahead = [
+            cosine(first, layer, point) - cosine(second, layer, point) for layer in range(N_LAYERS)
+        ]
+        assert estimate.value == pytest.approx(sum(ahead) / N_LAYERS, abs=1e-12)
+        assert estimate.low < estimate.value < estimate.high
+
+
 def test_needs_prompts():
     ys = normal(0, 7, 4)
     with pytest.raises(ValueError, match="at least 8 prompts, got 7"):
