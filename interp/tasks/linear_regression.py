@@ -90,8 +90,24 @@ class LinearRegression(Task):
             xs = xs * eigenvalues.sqrt()[:, None]
             xs = inner_products(xs[:, :, None], _haar(basis.reshape(n_prompts, d, d)).mT[:, None])
         xs = xs * self.x_scale
-        ys = inner_products(xs, weights[:, None]) + self.noise_std * noise
-        return Prompts(xs, ys * self.y_scale, weights * self.y_scale)
+        return Prompts(xs, self._targets(xs, weights, noise), weights * self.y_scale)
+
+    def fresh_targets(
+        self, xs: Float[Tensor, "prompt point dim"], generator: torch.Generator
+    ) -> Float[Tensor, "prompt point"] | None:
+        if type(self).sample is not LinearRegression.sample:
+            return None
+        n_prompts, n_points, n_dims = xs.shape
+        rows = standard_normal_rows(n_prompts, n_dims + n_points, generator)
+        return self._targets(xs, *rows.split((n_dims, n_points), dim=1))
+
+    def _targets(
+        self,
+        xs: Float[Tensor, "prompt point dim"],
+        weights: Float[Tensor, "prompt dim"],
+        noise: Float[Tensor, "prompt point"],
+    ) -> Float[Tensor, "prompt point"]:
+        return (inner_products(xs, weights[:, None]) + self.noise_std * noise) * self.y_scale
 
 
 def _haar(

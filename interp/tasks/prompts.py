@@ -39,6 +39,18 @@ class Task:
     def sample(self, n_prompts: int, generator: torch.Generator) -> Prompts:
         """Draws prompts; two calls draw what one call for the sum of them would have."""
 
+    def fresh_targets(
+        self,
+        xs: Float[Tensor, "prompt point dim"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, "prompt point"] | None:
+        """Other targets for the same xs; None unless all of the following hold.
+
+        Given its xs, a prompt's y is Gaussian with mean 0 and linear in x but for independent
+        noise; its xs are Gaussian with one covariance that prefers no direction over prompts.
+        """
+        return None
+
     def stream(self, n_prompts: int, *, seed: int, batch_size: int = 512) -> Iterator[Prompts]:
         """Yields `n_prompts` prompts in batches; only one batch is ever held.
 

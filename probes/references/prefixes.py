@@ -95,21 +95,35 @@ class Prefixes:
     @cached_property
     def decomposition(self) -> Decomposition:
         """The singular value decompositions, computed on first use."""
-        n_prompts, n_points, n_dims = self.xs.shape
-        shape = (n_prompts, n_points, n_dims)
+        return self._decomposed(range(self.n_points))
+
+    def at_points(self, points: Sequence[int]) -> Prefixes:
+        """The prefixes of some lengths only, all that spectral references and `terms` need.
+
+        Its points are the queries after that many examples, in the order given.
+        """
+        some = Prefixes(self.xs[:, list(points)], self.ys[:, list(points)])
+        some.decomposition = self._decomposed(points)
+        return some
+
+    def _decomposed(self, points: Sequence[int]) -> Decomposition:
+        n_prompts, _, n_dims = self.xs.shape
+        shape = (n_prompts, len(points), n_dims)
         singular_values, coefficients = self.xs.new_zeros(shape), self.xs.new_zeros(shape)
         right_vectors = self.xs.new_zeros(*shape, n_dims)
-        for t in range(1, n_points):
+        for index, t in enumerate(points):
+            if t == 0:
+                continue
             with single_thread():
                 left, values, right = torch.linalg.svd(self.xs[:, :t], full_matrices=False)
             n = values.shape[-1]
             threshold = max(t, n_dims) * torch.finfo(values.dtype).eps * values[:, :1]
             counts = values > threshold
             projected = torch.einsum("bti,bt->bi", left, self.ys[:, :t])
-            singular_values[:, t, :n] = torch.where(counts, values, 0.0)
-            coefficients[:, t, :n] = torch.where(counts, projected / values, 0.0)
-            right_vectors[:, t, :n] = torch.where(counts[:, :, None], right, 0.0)
-        queries = (right_vectors @ self.xs[..., None])[..., 0]
+            singular_values[:, index, :n] = torch.where(counts, values, 0.0)
+            coefficients[:, index, :n] = torch.where(counts, projected / values, 0.0)
+            right_vectors[:, index, :n] = torch.where(counts[:, :, None], right, 0.0)
+        queries = (right_vectors @ self.xs[:, list(points), :, None])[..., 0]
         return Decomposition(singular_values, right_vectors, coefficients, queries)
 
     @cached_property

@@ -1,0 +1,280 @@
+"""What the layers of a model are made of, whether or not an algorithm is known that they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import xarray
+from jaxtyping import Float
+from torch import Tensor
+
+from hooks.capture import capture
+from hooks.model import SequenceModel
+from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
+from interp.analyses.empty_table import empty_table
+from interp.results.anatomy import Anatomy, make_anatomy
+from interp.scoring.layer_predictions import fit_layer_readouts
+from interp.scoring.stream import Progress, silent
+from interp.tasks import Task
+from interp.tasks.compatibility import check_fit, task_of
+from interp.versions import library_versions
+from probes.anatomy import (
+    PARTS,
+    Band,
+    FilterBasis,
+    LayerSums,
+    Shares,
+    draw_variants,
+    exponent,
+    kept_parts,
+    resolved_eigenvalue,
+)
+from probes.controls.bootstrap import bootstrap_weights
+from probes.readout import Readout
+from probes.references import Prefixes
+from probes.references.spectral import SpectralReference
+
+N_GROUPS = 128
+N_REPLICATES = 400
+LEAST_PROMPTS = 1024
+PROMPTS_PER_BATCH = 64
+"""Each is run as it is and once for every change of it."""
+NO_CHANGES = (
+    "shares need a task whose x is Gaussian without a preferred direction and whose y is linear in "
+    "x with Gaussian weights and noise; on this one only the reference's share and the filter hold"
+)
+
+
+def anatomy(
+    model: SequenceModel,
+    task: Task | None = None,
+    *,
+    points: Sequence[int] | None = None,
+    n_prompts: int = 4096,
+    seed: int = 0,
+    comparisons: Sequence[Comparison] | None = None,
+    progress: Progress = silent,
+) -> Anatomy:
+    """Splits what every layer says about y into shares, and measures the filter that it applies.
+
+    A layer's read-out of y is compared with itself on prompts that were changed in ways that leave
+    their distribution as it is; see `probes.anatomy`. No list of algorithms is needed for the
+    ceiling, the share that any spectral algorithm for linear regression could explain, nor for the
+    filter g, the factor by which a direction of eigenvalue l is learnt.
+
+    Args:
+        model: Any hooked model that can be run.
+        task: Where prompts come from; by default what the model was trained on.
+        points: Numbers of examples seen at which layers are taken apart; by default below, at and
+            above `n_dims`, and the most there are.
+        n_prompts: To split on, each at one of the points; half as many others fit the read-outs.
+        seed: Of all prompts.
+        comparisons: References; by default those of `interp.match`.
+        progress: Called after every batch.
+
+    Returns:
+        `data["share"]` by `layer`, `point` and `part`, `data["ceiling"]`,
+        `data["resolved_eigenvalue"]` and `data["exponent"]` by `layer` and `point`, each with
+        `…_low` and `…_high`, the ends of a 95 % interval; `data["filter"]` by `layer`, `point` and
+        `knot` at the eigenvalues `data["eigenvalue"]`; `data["reference_share"]`,
+        `data["reference_step"]` and `data["reference_filter"]` of every reference at its best step.
+
+    Raises:
+        ValueError: The task does not fit the model, a point that it does not have or that no
+            examples come before, or too few prompts.
+        NonFiniteError: A read-out is NaN or infinite.
+    """
+    task = task or task_of(model)
+    check_fit(model, task)
+    points = tuple(points) if points is not None else default_points(task, model.first_point)
+    _check(points, n_prompts, task, model.first_point)
+    every = comparisons or default_comparisons(task, own_parameters(model))
+    items = [one for one in every if one.has_steps]
+    per_point = -(-n_prompts // (N_GROUPS * len(points))) * N_GROUPS
+    seeds = [int(one) for one in np.random.SeedSequence(seed).generate_state(3)]
+    readout = fit_layer_readouts(
+        model, task, n_prompts=max(n_prompts // 2, N_GROUPS), seed=seeds[0], progress=progress
+    )
+    generator = torch.Generator().manual_seed(seeds[1])
+    total, done = per_point * len(points), 0
+
+    def report(n_more: int) -> None:
+        nonlocal done
+        done += n_more
+        progress("taking layers apart", done, total)
+
+    sums = []
+    for point in points:
+        one, has_changes = _accumulate(
+            model, task, readout, point, items, per_point, generator, report
+        )
+        sums.append(one)
+    weights = bootstrap_weights(N_GROUPS, N_REPLICATES, seeds[2])
+    found = [_solve(one, items, weights) for one in sums]
+    table = _table([one.layer for one in model.sites()], points, items, sums, found)
+    return make_anatomy(
+        table.assign_attrs(missing="" if has_changes else NO_CHANGES),
+        {
+            "checkpoint": str(model.provenance.get("name") or model.provenance.get("built_in")
+                              or model.provenance.get("path") or "a model in memory"),
+            "task": task.describe(),
+            "prompts": total,
+            "seed": seed,
+            "versions": library_versions(),
+        },
+    )  # fmt: skip
+
+
+def default_points(task: Task, first_point: int = 0) -> tuple[int, ...]:
+    """Numbers of examples below, at and above the dimension, and the most that prompts have."""
+    last = task.n_points - 1
+    wanted = (round(0.6 * task.n_dims), task.n_dims, round(1.5 * task.n_dims), last)
+    return tuple(sorted({min(last, max(1, first_point, one)) for one in wanted}))
+
+
+def _check(points: Sequence[int], n_prompts: int, task: Task, first_point: int) -> None:
+    least = max(1, first_point)
+    for point in points:
+        if not least <= point < task.n_points:
+            raise ValueError(
+                f"points must be numbers of examples from {least} to {task.n_points - 1}, "
+                f"got {point}"
+            )
+    if not points or len(set(points)) < len(points):
+        raise ValueError(f"points must be one or more different numbers, got {list(points)}")
+    if n_prompts < LEAST_PROMPTS:
+        raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
+
+
+def _accumulate(
+    model: SequenceModel,
+    task: Task,
+    readout: Readout,
+    point: int,
+    items: Sequence[Comparison],
+    n_prompts: int,
+    generator: torch.Generator,
+    progress: Callable[[int], None],
+) -> tuple[LayerSums, bool]:
+    """Sums over prompts that are cut after a point, and whether they could be changed."""
+    longer = replace(task, n_points=point + 2)  # the last x is another query
+    group_size = n_prompts // N_GROUPS
+    n_iterates = sum(len(item.grid.steps) for item in items)
+    n_together = max(1, PROMPTS_PER_BATCH // group_size)
+    sums: LayerSums | None = None
+    has_changes = True
+    for first in range(0, N_GROUPS, n_together):
+        n_groups = min(n_together, N_GROUPS - first)
+        prompts = longer.sample(n_groups * group_size, generator)
+        xs, ys = prompts.xs[:, :-1], prompts.ys[:, :-1]
+        fresh = task.fresh_targets(xs, generator)
+        has_changes = fresh is not None
+        prefixes = Prefixes(xs, ys).at_points([point])
+        eigenvalues, terms = prefixes.eigenvalues[:, 0], prefixes.terms[:, 0]
+        if sums is None:
+            basis = FilterBasis.of(eigenvalues)
+            sums = LayerSums(basis, len(readout.weight), n_iterates, N_GROUPS)
+        if fresh is None:
+            said = _said(model, readout, xs[None], ys[None])
+        else:
+            changed = draw_variants(xs, ys, fresh, prompts.xs[:, -1], generator)
+            said = _said(model, readout, *changed)
+        iterates = torch.cat([item.iterates(prefixes) for item in items])[..., 0]
+        sums.update(
+            first,
+            said[..., 0].unflatten(1, (n_groups, -1)),
+            sums.basis.features(eigenvalues, terms).unflatten(0, (n_groups, -1)),
+            iterates.unflatten(1, (n_groups, -1)),
+            None if fresh is None else kept_parts(said).unflatten(1, (n_groups, -1)),
+        )
+        progress(len(xs))
+    assert sums is not None
+    return sums, has_changes
+
+
+def _said(
+    model: SequenceModel,
+    readout: Readout,
+    xs: Float[Tensor, "variant prompt point dim"],
+    ys: Float[Tensor, "variant prompt point"],
+) -> Float[Tensor, "layer prompt variant"]:
+    """What every layer says at the last point."""
+    n_variants = len(xs)
+    [seen] = capture(model, (xs.flatten(0, 1), ys.flatten(0, 1)), model.sites())
+    said = readout(seen.activations[:, :, -1].cpu())[..., 0]
+    return said.unflatten(1, (n_variants, -1)).mT
+
+
+def _solve(sums: LayerSums, items: Sequence[Comparison], weights: Tensor) -> Shares:
+    return Shares.of(
+        sums,
+        [len(item.grid.steps) for item in items],
+        [isinstance(item.reference, SpectralReference) for item in items],
+        weights,
+    )
+
+
+def _table(
+    layers: Sequence[int],
+    points: Sequence[int],
+    items: Sequence[Comparison],
+    sums: Sequence[LayerSums],
+    found: Sequence[Shares],
+) -> xarray.Dataset:
+    coords: dict[str, Any] = {
+        "layer": list(layers),
+        "point": list(points),
+        "part": list(PARTS),
+        "knot": np.arange(max(len(one.basis.knots) for one in sums)),
+        "reference": [item.name for item in items],
+    }
+    by_layer = ("layer", "point")
+    bands = {
+        "share": (*by_layer, "part"),
+        "ceiling": by_layer,
+        "reference_share": (*by_layer, "reference"),
+        "filter": (*by_layer, "knot"),
+        "resolved_eigenvalue": by_layer,
+        "exponent": by_layer,
+    }
+    axes = {f"{name}{end}": dims for name, dims in bands.items() for end in ("", "_low", "_high")}
+    axes |= {
+        "eigenvalue": ("point", "knot"),
+        "reference_step": (*by_layer, "reference"),
+        "reference_filter": (*by_layer, "reference", "knot"),
+        "reference_exponent": (*by_layer, "reference"),
+    }
+    table = empty_table(axes, coords, {})
+    table["best_reference"] = by_layer, np.full((len(layers), len(points)), "", dtype=object)
+    for point, part, one in zip(points, sums, found, strict=True):
+        basis, knots = part.basis, coords["knot"][: len(part.basis.knots)]
+        measured: dict[str, Band] = {
+            "share": one.share,
+            "ceiling": one.ceiling,
+            "reference_share": one.reference_share,
+            "filter": one.filters,
+            "resolved_eigenvalue": one.interval_of(lambda g, b=basis: resolved_eigenvalue(b, g)),
+            "exponent": one.interval_of(lambda g, b=basis: exponent(b, g)),
+        }
+        for name, band in measured.items():
+            for end, values in zip(("", "_low", "_high"), band, strict=True):
+                where = {"point": point} | ({"knot": knots} if name == "filter" else {})
+                table[f"{name}{end}"].loc[where] = values.numpy()
+        table["eigenvalue"].loc[{"point": point, "knot": knots}] = basis.knots.numpy()
+        steps = [
+            [item.grid.steps[step] for item, step in zip(items, row, strict=True)]
+            for row in one.reference_step.tolist()
+        ]
+        table["reference_step"].loc[{"point": point}] = np.array(steps)
+        table["reference_filter"].loc[{"point": point, "knot": knots}] = (
+            one.reference_filters.numpy()
+        )
+        table["reference_exponent"].loc[{"point": point}] = exponent(
+            basis, one.reference_filters
+        ).numpy()
+        table["best_reference"].loc[{"point": point}] = [items[i].name for i in one.best.tolist()]
+    return table
