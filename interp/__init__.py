@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from interp import training as training
     from interp import zoo as zoo
     from interp.analyses.ablation import ablate as ablate
+    from interp.analyses.anatomy import anatomy as anatomy
     from interp.analyses.compare import compare as compare
     from interp.analyses.comparison_result import ModelComparison as ModelComparison
     from interp.analyses.comparison_result import open_comparison as open_comparison
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from interp.analyses.separation import separate as separate
     from interp.analyses.steering import steer as steer
     from interp.progress import silent as silent
+    from interp.results.anatomy import Anatomy as Anatomy
+    from interp.results.anatomy import open_anatomy as open_anatomy
     from interp.results.result import MatchResult as MatchResult
     from interp.results.result import open_result as open_result
     from interp.training.recipe import Recipe as Recipe
@@ -45,6 +48,7 @@ __version__ = "0.1.0"
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "Anatomy": "interp.results.anatomy",
         "CheckpointError": "hooks.checkpoints",
         "ConditionSweep": "interp.analyses.condition_sweep",
         "MatchResult": "interp.results.result",
@@ -54,12 +58,14 @@ __getattr__, __dir__ = lazy_names(
         "SequenceModel": "hooks.model",
         "Site": "hooks.sites",
         "ablate": "interp.analyses.ablation",
+        "anatomy": "interp.analyses.anatomy",
         "attention_patterns": "interp.analyses.patterns",
         "compare": "interp.analyses.compare",
         "compare_induced_weights": "interp.analyses.induced_weights",
         "conditions": "interp.analyses.robustness",
         "load": "interp.zoo.loading",
         "match": "interp.analyses.match",
+        "open_anatomy": "interp.results.anatomy",
         "open_comparison": "interp.analyses.comparison_result",
         "open_conditions": "interp.analyses.condition_sweep",
         "open_result": "interp.results.result",

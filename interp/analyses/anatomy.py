@@ -33,10 +33,10 @@ from probes.anatomy import (
     kept_parts,
     resolved_eigenvalue,
 )
-from probes.controls.bootstrap import bootstrap_weights
 from probes.readout import Readout
 from probes.references import Prefixes
 from probes.references.spectral import SpectralReference
+from probes.uncertainty import bootstrap_weights
 
 N_GROUPS = 128
 N_REPLICATES = 400
@@ -81,7 +81,8 @@ def anatomy(
         `data["resolved_eigenvalue"]` and `data["exponent"]` by `layer` and `point`, each with
         `…_low` and `…_high`, the ends of a 95 % interval; `data["filter"]` by `layer`, `point` and
         `knot` at the eigenvalues `data["eigenvalue"]`; `data["reference_share"]`,
-        `data["reference_step"]` and `data["reference_filter"]` of every reference at its best step.
+        `data["reference_step"]` and `data["reference_filter"]` of every reference at its best step,
+        and `data["best_reference"]`, the index of the one that is the part "reference".
 
     Raises:
         ValueError: The task does not fit the model, a point that it does not have or that no
@@ -247,9 +248,9 @@ def _table(
         "reference_step": (*by_layer, "reference"),
         "reference_filter": (*by_layer, "reference", "knot"),
         "reference_exponent": (*by_layer, "reference"),
+        "best_reference": by_layer,
     }
     table = empty_table(axes, coords, {})
-    table["best_reference"] = by_layer, np.full((len(layers), len(points)), "", dtype=object)
     for point, part, one in zip(points, sums, found, strict=True):
         basis, knots = part.basis, coords["knot"][: len(part.basis.knots)]
         measured: dict[str, Band] = {
@@ -276,5 +277,5 @@ def _table(
         table["reference_exponent"].loc[{"point": point}] = exponent(
             basis, one.reference_filters
         ).numpy()
-        table["best_reference"].loc[{"point": point}] = [items[i].name for i in one.best.tolist()]
+        table["best_reference"].loc[{"point": point}] = one.best.numpy()
     return table

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import xarray
 
 from hooks.model import SequenceModel
+from interp.analyses.anatomy import anatomy
 from interp.analyses.comparisons import Comparison
 from interp.analyses.heads import lacks_heads, read_heads
 from interp.analyses.induced_weights import compare_induced_weights
@@ -40,6 +41,12 @@ def _weights(
     return compare_induced_weights(model, task, comparisons=items, seed=seed, progress=progress)
 
 
+def _anatomy(
+    model: SequenceModel, task: Task, items: Sequence[Comparison], seed: int, progress: Progress
+) -> xarray.Dataset:
+    return anatomy(model, task, comparisons=items, seed=seed, progress=progress).table
+
+
 def _heads(
     model: SequenceModel, task: Task, items: Sequence[Comparison], seed: int, progress: Progress
 ) -> xarray.Dataset:
@@ -54,6 +61,7 @@ def _patterns(
 
 
 VIEWS: dict[str, View] = {
+    "anatomy": View(lambda model: None, _anatomy),
     "weights": View(lambda model: None, _weights),
     "heads": View(lacks_heads, _heads),
     "patterns": View(lacks_patterns, _patterns),

@@ -10,6 +10,7 @@ from typing import Any
 
 from interp.plots.ablation import ablation, head_ablation, shift
 from interp.plots.algorithms import algorithms, separation
+from interp.plots.anatomy import filters, resolved, shares
 from interp.plots.curve import curve
 from interp.plots.direct import direct, disagreement, selectivity, unique_variance
 from interp.plots.errors import controls, error
@@ -28,6 +29,7 @@ __all__ = [
     "direct",
     "disagreement",
     "error",
+    "filters",
     "halves",
     "head_ablation",
     "heads",
@@ -35,8 +37,10 @@ __all__ = [
     "looked_at",
     "patterns",
     "points",
+    "resolved",
     "selectivity",
     "separation",
+    "shares",
     "shift",
     "sites",
     "span",

@@ -18,9 +18,12 @@ OF_RESULT = (
     *("heatmap", "points", "selectivity", "sites", "unique_variance"),
 )
 OF_VIEW = {
+    "filters": "anatomy",
     "heads": "heads",
     "looked_at": "patterns",
     "patterns": "patterns",
+    "resolved": "anatomy",
+    "shares": "anatomy",
     "span": "weights",
     "weights": "weights",
     "weights_by_examples": "weights",

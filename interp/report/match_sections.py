@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import xarray
 
 from interp import plots
 from interp.plots.induced_weights import references_of
@@ -27,7 +28,7 @@ from probes.references import legend_of
 
 def match_sections(result: MatchResult) -> tuple[Section, ...]:
     """All sections that the result has the data for."""
-    views = {"weights": _weights, "heads": _heads, "patterns": _patterns}
+    views = {"anatomy": _anatomy, "weights": _weights, "heads": _heads, "patterns": _patterns}
     made = (
         _curve(result),
         written_section("match", "heatmaps", [plots.heatmap(result, n) for n in stepping(result)]),
@@ -183,6 +184,29 @@ def _selectivity(result: MatchResult) -> Section | None:
     if any("prediction_selectivity" in result.reference(name) for name in result.references):
         pictures.append(plots.selectivity(result, "prediction"))
     return written_section("match", "selectivity", pictures)
+
+
+def _anatomy(result: MatchResult) -> Section:
+    table = result.view("anatomy").to_dataset()
+    few = [int(one) for one in table.point.values]
+    pictures = [plots.resolved(table), *(plots.shares(table, point) for point in few)]
+    pictures.append(plots.filters(table))
+    return written_section("match", "anatomy", pictures, note=anatomy_note(table))
+
+
+def anatomy_note(table: xarray.Dataset) -> str:
+    """The ceiling of the layer that a reference explains best, in a sentence."""
+    if missing := str(table.attrs["missing"]):
+        return f"{missing[0].upper()}{missing[1:]}."
+    here = table.isel(point=-1)
+    share = here.share.sel(part="reference")
+    layer = int(share.layer[int(share.argmax("layer"))])
+    at = here.sel(layer=layer)
+    return (
+        f"After {int(at.point)} examples a filter could explain {at.ceiling.item():.1%} of layer "
+        f"{layer} ({at.ceiling_low.item():.1%} to {at.ceiling_high.item():.1%}); the best "
+        f"reference explains {at.share.sel(part='reference').item():.1%}."
+    )
 
 
 def _weights(result: MatchResult) -> Section:

@@ -31,7 +31,7 @@ class Anatomy(SavedResult):
         return self.data.to_dataset(inherit=False)
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """A row for each layer and point: the share of every part, and what has one number there."""
+        """A row for each layer and point: every part's share, and what has one number there."""
         table = self.table
         shares = table.share.to_dataset("part")
         single = [

@@ -17,7 +17,7 @@ OUTERMOST = 0.005
 
 @dataclass(frozen=True)
 class FilterBasis:
-    """Hat functions of log l; below the first knot g is proportional to l, above the last constant."""
+    """Hat functions of log l; below the first knot g is proportional to l, constant at the end."""
 
     knots: Float[Tensor, " knot"]
     """Eigenvalues, ascending."""

@@ -1,8 +1,8 @@
 """Changes of a prompt that leave the distribution of prompts as it was.
 
 With T f the mean of f over a change T, the energy E f (T f) is that of the part of f which T leaves
-as it was: permutations keep what does not depend on the order of the examples; mixing the pairs by an
-orthogonal matrix keeps what is a function of X^T X, X^T y and the query; rotating all x and the
+as it was: permutations keep what does not depend on the order of the examples; mixing the pairs by
+an orthogonal matrix keeps what is a function of X^T X, X^T y and the query; rotating all x and the
 query keeps what has no direction. Replacing y by rho y + sqrt(1 - rho^2) y' with fresh targets y'
 multiplies the part of degree k in y by rho^k (Mehler), and likewise for the query; the odd part in
 rho, at two values of rho, gives the part of degree 1 but for degrees of 5 and more.
@@ -98,6 +98,6 @@ def _weights() -> Float[Tensor, "variant kept"]:
 
 
 def _first_degree(factor: float) -> float:
-    """Weights of f at the factors that give (o(rho) - rho^3 o(1)) / (rho - rho^3), o the odd part."""
+    """Weights of f in (o(rho) - rho^3 o(1)) / (rho - rho^3), o being the odd part of f."""
     size = 1.0 if abs(factor) == RHO else -(RHO**3)
     return math.copysign(size, factor) / 2 / (RHO - RHO**3)

@@ -1,0 +1,89 @@
+"""Anatomy of models whose algorithm is known, its files, pictures and refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+
+import interp
+from interp import plots
+from interp.analyses.anatomy import anatomy, default_points
+from interp.results.anatomy import Anatomy, open_anatomy
+from interp.tasks import LinearRegression, TwoLayerNetwork
+from probes.anatomy import PARTS
+
+
+@pytest.fixture(scope="module")
+def newton() -> Anatomy:
+    return anatomy(interp.load("newton-exact"), points=[3, 8], n_prompts=1024)
+
+
+def test_newton_is_the_reference_and_nothing_else(newton: Anatomy):
+    table = newton.table
+    assert table.share.dims == ("layer", "point", "part")
+    np.testing.assert_allclose(table.share.sum("part"), 1, atol=1e-9)
+    later = table.sel(layer=slice(2, None))
+    assert float(later.share.sel(part="reference").min()) > 0.999
+    assert float(abs(later.ceiling - 1).max()) < 1e-3
+    best = later.best_reference.sel(point=3).values.astype(int)
+    assert set(table.reference.values[best]) <= {"newton", "newton-fixed"}
+    falls = np.diff(np.log(later.resolved_eigenvalue.sel(point=8, layer=slice(2, 4)).values))
+    assert (falls < -0.5).all()
+
+
+def test_an_online_algorithm_depends_on_order():
+    found = anatomy(interp.load("ogd-exact"), points=[8], n_prompts=1024).table.isel(layer=-1)
+    assert float(found.share_low.sel(part="order", point=8)) > 0.01
+    assert float(found.ceiling_high.sel(point=8)) < 1
+
+
+def test_a_saved_anatomy_is_the_same(newton: Anatomy, tmp_path: Path):
+    newton.save(tmp_path / "anatomy.nc")
+    again = open_anatomy(tmp_path / "anatomy.nc")
+    xarray.testing.assert_identical(again.table, newton.table)
+    frame = again.to_dataframe()
+    assert {"layer", "point", "ceiling", *PARTS} <= set(frame.columns)
+    assert "newton-exact" in repr(again)
+
+
+def test_pictures_show_every_layer(newton: Anatomy):
+    n_layers = newton.table.sizes["layer"]
+    bars = [trace for trace in plots.shares(newton, 8).data if trace.type == "bar"]
+    assert {len(bar.x) for bar in bars} == {n_layers}
+    np.testing.assert_allclose(sum(np.asarray(bar.y) for bar in bars), 1, atol=0.05)
+    assert len(plots.filters(newton).layout.annotations) >= n_layers
+    assert [trace.name for trace in plots.resolved(newton).data] == ["3 examples", "8 examples"]
+    with pytest.raises(ValueError, match="point must be one of 3, 8, got 4"):
+        plots.shares(newton, 4)
+
+
+def test_tasks_whose_prompts_cannot_be_changed_say_so():
+    model = interp.load("gru-random")
+    task = TwoLayerNetwork(n_dims=model.config.n_dims, n_points=model.config.n_points)
+    found = anatomy(model, task, points=[4], n_prompts=1024).table
+    assert "shares need a task" in found.attrs["missing"]
+    assert bool(found.ceiling.isnull().all())
+    assert bool(found.share.sel(part="reference").notnull().all())
+
+
+def test_default_points_lie_around_the_dimension():
+    assert default_points(LinearRegression()) == (3, 5, 8, 10)
+    assert default_points(replace(LinearRegression(), n_points=4)) == (3,)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"points": [11]}, "points must be numbers of examples from 1 to 10, got 11"),
+        ({"points": [0]}, "from 1 to 10, got 0"),
+        ({"points": [5, 5]}, "points must be one or more different numbers"),
+        ({"n_prompts": 100}, "n_prompts must be at least 1024, got 100"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, object], message: str):
+    with pytest.raises(ValueError, match=message):
+        anatomy(interp.load("newton-exact"), **options)  # type: ignore[arg-type]
