@@ -100,4 +100,4 @@ def _weights() -> Float[Tensor, "variant kept"]:
 def _first_degree(factor: float) -> float:
     """Weights of f in (o(rho) - rho^3 o(1)) / (rho - rho^3), o being the odd part of f."""
     size = 1.0 if abs(factor) == RHO else -(RHO**3)
-    return math.copysign(size, factor) / 2 / (RHO - RHO**3)
+    return size * math.copysign(0.5, factor) / (RHO - RHO**3)
