@@ -202,10 +202,16 @@ class Shares:
             best=best,
             filters=_band(sums.free_filters(everywhere, penalty), replicates, level),
             replicates=replicates,
-            reference_filters=sums.basis.solve(
-                gram, sums.iterate_moment.sum(0)[steps], PENALTIES[0]
-            ),
+            reference_filters=_solved(sums.basis, gram, sums.iterate_moment.sum(0)[steps]),
         )
+
+
+def _solved(
+    basis: FilterBasis,
+    gram: Float[Tensor, "knot knot"],
+    moment: Float[Tensor, "layer reference knot"],
+) -> Float[Tensor, "layer reference knot"]:
+    return basis.solve(gram, moment.flatten(0, 1), PENALTIES[0]).unflatten(0, moment.shape[:2])
 
 
 def _explained(
