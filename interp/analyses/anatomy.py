@@ -40,7 +40,7 @@ from probes.uncertainty import bootstrap_weights
 
 N_GROUPS = 128
 N_REPLICATES = 400
-LEAST_PROMPTS = 1024
+LEAST_PROMPTS = 512
 PROMPTS_PER_BATCH = 64
 """Each is run as it is and once for every change of it."""
 NO_CHANGES = (
@@ -71,7 +71,7 @@ def anatomy(
         task: Where prompts come from; by default what the model was trained on.
         points: Numbers of examples seen at which layers are taken apart; by default below, at and
             above `n_dims`, and the most there are.
-        n_prompts: To split on, each at one of the points; half as many others fit the read-outs.
+        n_prompts: To split on, each at one of the points; as many others fit the read-outs.
         seed: Of all prompts.
         comparisons: References; by default those of `interp.match`.
         progress: Called after every batch.
@@ -82,7 +82,9 @@ def anatomy(
         `…_low` and `…_high`, the ends of a 95 % interval; `data["filter"]` by `layer`, `point` and
         `knot` at the eigenvalues `data["eigenvalue"]`; `data["reference_share"]`,
         `data["reference_step"]` and `data["reference_filter"]` of every reference at its best step,
-        and `data["best_reference"]`, the index of the one that is the part "reference".
+        and `data["best_reference"]`, the index of the one that is the part "reference";
+        `data["energy"]`, the mean square of what a layer says in units of that of y. Where that is
+        next to nothing, so is what its shares mean.
 
     Raises:
         ValueError: The task does not fit the model, a point that it does not have or that no
@@ -97,9 +99,7 @@ def anatomy(
     items = [one for one in every if one.has_steps]
     per_point = -(-n_prompts // (N_GROUPS * len(points))) * N_GROUPS
     seeds = [int(one) for one in np.random.SeedSequence(seed).generate_state(3)]
-    readout = fit_layer_readouts(
-        model, task, n_prompts=max(n_prompts // 2, N_GROUPS), seed=seeds[0], progress=progress
-    )
+    readout = fit_layer_readouts(model, task, n_prompts=n_prompts, seed=seeds[0], progress=progress)
     generator = torch.Generator().manual_seed(seeds[1])
     total, done = per_point * len(points), 0
 
@@ -185,6 +185,7 @@ def _accumulate(
             changed = draw_variants(xs, ys, fresh, prompts.xs[:, -1], generator)
             said = _said(model, readout, *changed)
         iterates = torch.cat([item.iterates(prefixes) for item in items])[..., 0]
+        sums.target_energy += ys[:, -1].square().sum()
         sums.update(
             first,
             said[..., 0].unflatten(1, (n_groups, -1)),
@@ -249,6 +250,7 @@ def _table(
         "reference_filter": (*by_layer, "reference", "knot"),
         "reference_exponent": (*by_layer, "reference"),
         "best_reference": by_layer,
+        "energy": by_layer,
     }
     table = empty_table(axes, coords, {})
     for point, part, one in zip(points, sums, found, strict=True):
@@ -277,5 +279,6 @@ def _table(
         table["reference_exponent"].loc[{"point": point}] = exponent(
             basis, one.reference_filters
         ).numpy()
+        table["energy"].loc[{"point": point}] = (part.energy.sum(0) / part.target_energy).numpy()
         table["best_reference"].loc[{"point": point}] = one.best.numpy()
     return table

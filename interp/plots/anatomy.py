@@ -30,6 +30,8 @@ PART_LOOKS: dict[str, tuple[str, str, str]] = {
 COLUMNS = 3
 ROW_HEIGHT = 190
 HEADROOM = 90
+SILENT = 0.01
+"""Layers whose energy is a smaller share of y's are drawn pale."""
 
 
 def shares(anatomy: AnatomyTable, point: int | None = None) -> Figure:
@@ -55,7 +57,12 @@ def shares(anatomy: AnatomyTable, point: int | None = None) -> Figure:
                 x=layers,
                 y=np.maximum(values.values, 0),
                 name=label,
-                marker={"color": colour, "pattern": pattern, "line": {"width": 0}},
+                marker={
+                    "color": colour,
+                    "pattern": pattern,
+                    "line": {"width": 0},
+                    "opacity": np.where(table.energy.values < SILENT, 0.25, 1.0),
+                },
                 customdata=np.column_stack([values, low, high]),
                 hovertemplate=(
                     "layer %{x}: %{customdata[0]:.1%} "

@@ -56,6 +56,8 @@ class LayerSums:
     def __init__(self, basis: FilterBasis, n_layers: int, n_iterates: int, n_groups: int) -> None:
         knots, kept = len(basis.knots), len(KEPT)
         self.basis = basis
+        self.target_energy = torch.zeros((), dtype=torch.float64)
+        """Sum of y squared."""
         self.energy = torch.zeros(n_groups, n_layers, dtype=torch.float64)
         self.gram = torch.zeros(n_groups, knots, knots, dtype=torch.float64)
         self.moment = torch.zeros(n_groups, n_layers, knots, dtype=torch.float64)
