@@ -26,9 +26,9 @@ def fit_converged_readout(
     Least squares gives most weight to the samples on which a layer is still far off, and shrinks
     or stretches all others to fit them, so that converged samples seem not to have converged. This
     minimises the sum of log(error^2 + width^2) with a falling width instead, by iterated
-    reweighting (a redescending M-estimator; Holland and Welsch 1977), so that samples on which the layer already
-    holds the target decide, and the rest keep their errors. Where no sample has converged it is a
-    robust regression, and no worse than least squares in its scale.
+    reweighting (a redescending M-estimator; Holland and Welsch 1977), so that samples on which the
+    layer already holds the target decide, and the rest keep their errors. Where no sample has
+    converged it is a robust regression, and no worse than least squares in its scale.
 
     Args:
         features: Activations.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -260,8 +261,8 @@ def _table(
             "ceiling": one.ceiling,
             "reference_share": one.reference_share,
             "filter": one.filters,
-            "resolved_eigenvalue": one.interval_of(lambda g, b=basis: resolved_eigenvalue(b, g)),
-            "exponent": one.interval_of(lambda g, b=basis: exponent(b, g)),
+            "resolved_eigenvalue": one.interval_of(partial(resolved_eigenvalue, basis)),
+            "exponent": one.interval_of(partial(exponent, basis)),
         }
         for name, band in measured.items():
             for end, values in zip(("", "_low", "_high"), band, strict=True):
