@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,14 +40,16 @@ def write_markdown(page: Page, path: str | Path, prefix: str, introduction: str 
         "\n".join(f"- {sentence}" for sentence in page.lead.paragraphs),
         f"```sh\n{command}\n```" if command else "",
     ]
-    for section in page.sections:
-        parts += [f'<a id="{section.anchor}"></a>\n\n## {section.title}', *section.paragraphs]
-        if can_draw():
-            parts += _pictures(section, path.parent, prefix)
-        parts += [section.see, section.means, section.note or ""]
-        for table in section.tables:
-            parts += [f"**{table.title}**" if table.title != section.title else ""]
-            parts += [table.to_markdown(), table.note]
+    is_drawn = can_draw() and any(section.pictures for section in page.sections)
+    with _browser() if is_drawn else nullcontext():
+        for section in page.sections:
+            parts += [f'<a id="{section.anchor}"></a>\n\n## {section.title}', *section.paragraphs]
+            if is_drawn:
+                parts += _pictures(section, path.parent, prefix)
+            parts += [section.see, section.means, section.note or ""]
+            for table in section.tables:
+                parts += [f"**{table.title}**" if table.title != section.title else ""]
+                parts += [table.to_markdown(), table.note]
     write_text(path, "\n\n".join(part.strip() for part in parts if part) + "\n")
 
 
@@ -54,15 +58,30 @@ def can_draw() -> bool:
     return find_spec("kaleido") is not None and any(map(shutil.which, BROWSERS))
 
 
+@contextmanager
+def _browser() -> Iterator[None]:
+    """Keeps one browser for all pictures of a page: to start one takes seconds."""
+    import kaleido  # optional
+
+    kaleido.start_sync_server(silence_warnings=True)
+    try:
+        yield
+    finally:
+        kaleido.stop_sync_server(silence_warnings=True)
+
+
 def _pictures(section: Section, folder: Path, prefix: str) -> list[str]:
     """Draws a section's figures; each is followed by its caption."""
+    import kaleido  # optional
+
     parts = []
     captions = (*section.captions, *[""] * len(section.pictures))
     for number, figure in enumerate(section.pictures):
         name = f"images/{prefix}-{section.anchor}{f'-{number + 1}' if number else ''}.svg"
         title = figure.layout.title.text or section.title
         plain = Figure(figure).update_layout(title=None)
-        svg = plain.to_image("svg", width=figure.layout.width or WIDTH).decode()
+        options = {"format": "svg", "width": figure.layout.width or WIDTH}
+        svg = kaleido.calc_fig_sync(plain, opts=options).decode()
         write_text(folder / name, f"{svg}\n")
         parts += [f"![{title}]({name})", captions[number]]
     return parts

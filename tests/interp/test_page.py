@@ -149,9 +149,17 @@ def test_a_page_escapes_names_draws_pictures_and_sorts_tables(
 
 
 def test_markdown_holds_what_the_page_holds(tmp_path: Path) -> None:
-    section = Section("one", "One", see="See.", means="Means.", tables=(table_of("a", 0.5),))
+    table = table_of("a", 0.5, reach=0.25)
+    section = Section("one", "One", see="See.", means="Means.", tables=(table,))
     file = tmp_path / "page.md"
     write_markdown(page_of(section), file, "test", "Introduction.")
     text = file.read_text()
-    for part in ("# Heading", "Introduction.", "- Why.", "## One", "See.", "| a | 0.5000 | 1 |"):
+    for part in (
+        "# Heading",
+        "Introduction.",
+        "- Why.",
+        "## One",
+        "See.",
+        "| a | 0.5000 (0.2500 to 0.7500) | 1 |",
+    ):
         assert part in text
