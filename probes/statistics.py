@@ -175,6 +175,19 @@ class RegressionStatistics:
         index = torch.as_tensor(list(groups), dtype=torch.long, device=self.count.device)
         return RegressionStatistics(*(field[index] for field in self._fields))
 
+    def site(self, index: int) -> RegressionStatistics:
+        """Statistics of one site, without a copy."""
+        site = slice(index, index + 1)
+        target_site = site if self.target_mean.shape[1] > 1 else slice(None)
+        return RegressionStatistics(
+            count=self.count,
+            feature_mean=self.feature_mean[:, site],
+            target_mean=self.target_mean[:, target_site],
+            feature_scatter=self.feature_scatter[:, site],
+            cross_scatter=self.cross_scatter[:, site],
+            target_scatter=self.target_scatter[:, target_site],
+        )
+
     def targets_only(self) -> RegressionStatistics:
         """The same samples without features, for what needs only the targets' variance."""
         return RegressionStatistics(

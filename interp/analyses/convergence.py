@@ -21,10 +21,10 @@ from interp.tasks import LinearRegression, Task
 from interp.tasks.two_layer_network import TwoLayerNetwork
 from probes.converged_readout import fit_converged_readout
 from probes.convergence import N_TRIPLES, OrderOfConvergence, order_of_convergence
-from probes.references import OLS, Reference, Ridge
+from probes.references import OLS, Prefixes, Reference, Ridge
 
-N_PROMPTS = 192
-"""To fit read-outs on; as many more are measured."""
+N_PROMPTS = 384
+"""Half of them to fit read-outs on."""
 SAMPLES_PER_UNKNOWN = 4
 EASIEST = 0.1
 """Share of the prefixes, those of the largest smallest eigenvalue, whose error is the floor."""
@@ -57,31 +57,52 @@ def measure_order(
     task: Task,
     sites: Sequence[Site],
     *,
-    n_prompts: int = 2 * N_PROMPTS,
+    n_prompts: int = N_PROMPTS,
     seed: int = 0,
     final_norm: FinalNorm = "official",
+) -> LayerOrder:
+    """`layer_order` of a model on prompts of their own.
+
+    Args:
+        model: The model.
+        task: Where the prompts come from.
+        sites: Layers that do something, in order.
+        n_prompts: Prompts to use, half of them to fit read-outs.
+        seed: Of the prompts; see `interp.scoring.stream.batches`.
+        final_norm: See `hooks.capture`.
+    """
+    [whole] = batches(model, task, sites, n_prompts, seed, final_norm, n_prompts)
+    prefixes, activations, _ = whole
+    return layer_order(task, sites, prefixes, activations, seed)
+
+
+def layer_order(
+    task: Task,
+    sites: Sequence[Site],
+    prefixes: Prefixes,
+    activations: Float[Tensor, "site prompt point d_model"],
+    seed: int = 0,
 ) -> LayerOrder:
     """Order of convergence at the last layers of a model, see `probes.convergence`.
 
     What the layers converge to is least squares, or with noise ridge regression at the noise's
     variance. Their predictions come from read-outs that are exact where a layer has converged
-    (`probes.converged_readout`); an ordinary one shrinks and stretches all samples to please those
-    that have not, which hides superlinear convergence. The read-outs are held fixed in the
-    interval.
+    (`probes.converged_readout`), fitted on the first half of the prompts and held fixed in the
+    interval; an ordinary one shrinks and stretches all samples to please those that have not, which
+    hides superlinear convergence.
 
     Args:
-        model: The model.
         task: Where the prompts come from.
         sites: Layers that do something, in order; the last few are looked at.
-        n_prompts: Prompts to use, half of them to fit read-outs.
-        seed: Of the prompts; see `interp.scoring.stream.batches`.
-        final_norm: See `hooks.capture`.
+        prefixes: The prompts.
+        activations: Of these sites, on these prompts.
+        seed: Of the bootstrap replicates.
     """
-    sites = sites[-(N_TRIPLES + 2) :]
+    sites, activations = sites[-(N_TRIPLES + 2) :], activations[-(N_TRIPLES + 2) :]
     limit = _limit(task)
-    half = n_prompts // 2
+    half = prefixes.n_prompts // 2
     n_samples = half * (task.n_points - 1)
-    n_unknowns = model.config.d_model + 1
+    n_unknowns = activations.shape[-1] + 1
     if limit is None:
         return _untold(f"what the layers of a model of {task.name} converge to is not known")
     if len(sites) < 3:
@@ -91,32 +112,16 @@ def measure_order(
             f"a read-out of {n_unknowns} unknowns needs {SAMPLES_PER_UNKNOWN} samples each, "
             f"{half} prompts have {n_samples}"
         )
-    errors, easiest = _errors(model, task, sites, limit, half, seed, final_norm)
-    floor = errors[:, easiest].median(dim=1).values
-    found = order_of_convergence(errors, floor, seed=seed)
-    layers = () if found.layers is None else tuple(sites[index].layer for index in found.layers)
-    return LayerOrder(found, layers)
-
-
-def _errors(
-    model: SequenceModel | SavedActivations,
-    task: Task,
-    sites: Sequence[Site],
-    limit: Reference,
-    half: int,
-    seed: int,
-    final_norm: FinalNorm,
-) -> tuple[Float[Tensor, "layer prompt seen_point"], Tensor]:
-    """Distance of the layers from the limit on the second half, and where it should be least."""
-    [whole] = batches(model, task, sites, 2 * half, seed, final_norm, 2 * half)
-    prefixes, activations, _ = whole
     target = limit.predictions(prefixes)[0][:, 1:]
     features = activations[:, :, 1:]
     readout = fit_converged_readout(features[:, :half].flatten(1, 2), target[:half].flatten())
     errors = (readout(features[:, half:])[..., 0] - target[half:]).abs()
     smallest = prefixes.smallest_eigenvalues[half:, 1:]
     easiest = smallest >= torch.quantile(smallest.flatten(), 1 - EASIEST)
-    return errors, easiest
+    floor = errors[:, easiest].median(dim=1).values
+    found = order_of_convergence(errors, floor, seed=seed)
+    layers = () if found.layers is None else tuple(sites[index].layer for index in found.layers)
+    return LayerOrder(found, layers)
 
 
 def _limit(task: Task) -> Reference | None:

@@ -16,7 +16,6 @@ from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
 from hooks.wiring import check_wiring
 from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
-from interp.analyses.judging import layer_scores
 from interp.analyses.match_settings import (
     DEFAULT_KINDS,
     N_GROUPS,
@@ -25,15 +24,18 @@ from interp.analyses.match_settings import (
     budget_of,
 )
 from interp.analyses.views import shown_kinds
+from interp.scoring.direct_targets import TARGETS
 from interp.scoring.evaluation import evaluate
 from interp.scoring.readouts import fit_readouts
 from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.scores import Scores
 from interp.scoring.stream import Progress, silent
+from interp.scoring.totals import COMPARED, Matching
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
+from probes.similarity import Convention
 from probes.uncertainty.bootstrap import bootstrap_weights
-from probes.verdict import Verdict, judge
+from probes.verdict import LayerScores, Verdict, best_read_target, judge
 
 N_REPLICATES = 200
 N_CONTROL_PROMPTS = 512
@@ -113,19 +115,35 @@ def examine(
     known = own_parameters(model) if isinstance(model, SequenceModel) else {}
     every = default_comparisons(task, known | dict(parameters or {}))
     comparisons = tuple(item for item in every if item.family not in without)
+    judged: tuple[tuple[Matching, Convention], ...] = ((settings.readout, "paper"),)
     run = _Run(
-        task, comparisons, settings.final_norm, seeds, progress, batch_size=settings.batch_size
+        task,
+        comparisons,
+        settings.final_norm,
+        seeds,
+        progress,
+        settings.batch_size,
+        compared=judged if is_verdict_only else COMPARED,
+        by_point=not is_verdict_only,
     )
     scores = run.scores(source, sites, settings.n_prompts)
+    judged_scores = _layer_scores(scores, sites, settings.readout)
     twin = _twin(model, seeds[4]) if isinstance(model, SequenceModel) else None
     first_kind = [site for site in sites if site.kind == sites[0].kind]
     twin_scores = None
     if twin is not None:
         n_prompts = min(settings.n_prompts, N_CONTROL_PROMPTS)
-        twin_run = replace(run, progress=silent, is_direct_only=is_verdict_only)
+        read = best_read_target(judged_scores, comparisons)
+        twin_run = replace(
+            run,
+            progress=silent,
+            compared=() if is_verdict_only else judged,
+            by_point=False,
+            targets=("prediction", read),
+        )
         twin_scores = twin_run.scores(twin, first_kind, n_prompts)
     verdict = judge(
-        layer_scores(scores, sites, settings.readout),
+        judged_scores,
         comparisons,
         readout=settings.readout,
         control=None if twin_scores is None else twin_scores.direct,
@@ -154,8 +172,9 @@ class _Run:
     seeds: Sequence[int]
     progress: Progress
     batch_size: int | None = None
-    is_direct_only: bool = False
-    """Whether similarities of errors are left out, which a control is not judged by."""
+    compared: Sequence[tuple[Matching, Convention]] = COMPARED
+    by_point: bool = True
+    targets: Sequence[str] = tuple(TARGETS)
 
     def scores(
         self, model: SequenceModel | SavedActivations, sites: Sequence[Site], n_prompts: int
@@ -165,22 +184,28 @@ class _Run:
         common["batch_size"] = self.batch_size
         fit_seeds = (self.seeds[0], self.seeds[1])
         readouts = fit_readouts(
-            model, self.task, sites, self.comparisons, budget, fit_seeds, **common
-        )
-        compared = () if self.is_direct_only else self.comparisons
-        evaluation = evaluate(
             model,
             self.task,
             sites,
-            compared,
+            self.comparisons,
+            budget,
+            fit_seeds,
+            targets=self.targets,
+            **common,
+        )
+        return evaluate(
+            model,
+            self.task,
+            sites,
+            self.comparisons,
             readouts,
             budget,
             self.seeds[2],
-            N_GROUPS,
+            bootstrap_weights(N_GROUPS, N_REPLICATES, self.seeds[3], with_original=True),
+            compared=self.compared,
+            by_point=self.by_point,
             **common,
         )
-        weights = bootstrap_weights(N_GROUPS, N_REPLICATES, self.seeds[3], with_original=True)
-        return Scores.of(evaluation, compared, weights)
 
 
 def _twin(model: SequenceModel, seed: int) -> SequenceModel | None:
@@ -189,3 +214,27 @@ def _twin(model: SequenceModel, seed: int) -> SequenceModel | None:
         return randomised_twin(model, seed).to(model.device)
     except ValueError:
         return None
+
+
+def _layer_scores(scores: Scores, sites: Sequence[Site], readout: Matching) -> LayerScores:
+    """The scores at sites of the first kind.
+
+    Args:
+        scores: The model's.
+        sites: Its sites, those of the first kind first.
+        readout: Whether similarities are those with matched or raw iterates.
+    """
+    chosen = [index for index, site in enumerate(sites) if site.kind == sites[0].kind]
+    return LayerScores(
+        layers=[sites[index].layer for index in chosen],
+        similarity={
+            name: table[:, chosen]
+            for (name, treatment, convention), table in scores.similarity.items()
+            if (treatment, convention) == (readout, "paper")
+        },
+        direct={key: table[:, chosen] for key, table in scores.direct.items()},
+        error=scores.layer_error[0, chosen].mean(-1),
+        change=scores.change[chosen],
+        predictions=scores.sample.said[chosen],
+        prefixes=scores.sample.prefixes,
+    )

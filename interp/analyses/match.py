@@ -19,8 +19,7 @@ from hooks.foreign import own_model
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
-from interp.analyses.convergence import N_PROMPTS as N_ORDER_PROMPTS
-from interp.analyses.convergence import measure_order
+from interp.analyses.convergence import layer_order
 from interp.analyses.examination import examine
 from interp.analyses.match_settings import MatchSettings, budget_of
 from interp.analyses.selectivity import error_selectivity, reference_selectivity
@@ -101,14 +100,11 @@ def match(
         for site, change in zip(first_kind, scores.change[: len(first_kind)], strict=True)
         if change > verdict.criteria.dead
     ]
-    order = measure_order(
-        source,
-        task,
-        live,
-        n_prompts=min(2 * N_ORDER_PROMPTS, settings.n_prompts),
-        seed=seeds[2],
-        final_norm=settings.final_norm,
-    )
+    few = scores.sample.activations
+    assert few is not None
+    chosen = [first_kind.index(site) for site in live]
+    n = min(few.shape[1], settings.n_prompts)
+    order = layer_order(task, live, scores.sample.prefixes.part(0, n), few[chosen, :n], seeds[2])
     layers = layers.assign(
         order.variables(settings.site_kinds or ())
         | error_selectivity(scores, sites)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
-from interp.scoring.evaluation import Matching, Sample
 from interp.scoring.layer_matches import own_readouts
+from interp.scoring.scores import Sample
 from interp.scoring.tables import BOUNDS, Arrangement
+from interp.scoring.totals import Matching
 from probes.candidate import select
 from probes.controls.unique_variance import unique_variance
 from probes.disagreement import similarity_by_disagreement

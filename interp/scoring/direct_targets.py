@@ -56,10 +56,15 @@ class DirectTargets:
         return cls(tuple(comparisons), n_dims, ("prediction",))
 
     @classmethod
-    def vectors(cls, comparisons: Sequence[Comparison], n_dims: int) -> DirectTargets:
+    def vectors(
+        cls,
+        comparisons: Sequence[Comparison],
+        n_dims: int,
+        targets: tuple[str, ...] = ("weights", "filtered_query"),
+    ) -> DirectTargets:
         """`n_dims` columns a step, on the coarse grid: weights and filtered queries."""
         spectral = [c for c in comparisons if isinstance(c.reference, SpectralReference)]
-        return cls(tuple(spectral), n_dims, ("weights", "filtered_query"))
+        return cls(tuple(spectral), n_dims, targets)
 
     @cached_property
     def blocks(self) -> tuple[TargetBlock, ...]:

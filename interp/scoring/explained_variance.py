@@ -12,6 +12,9 @@ from torch import Tensor
 from interp.scoring.direct_targets import DirectTargets, TargetBlock
 from probes.readout import Readout
 
+NUMBERS_AT_ONCE = 2**18
+"""Errors that are squared and summed at once: few enough for the cache."""
+
 
 @dataclass
 class ExplainedVariance:
@@ -39,21 +42,25 @@ class ExplainedVariance:
         values: Float[Tensor, "prompt seen_point target"],
     ) -> None:
         """Adds a batch whose prompts fill `n_groups` consecutive groups, in order."""
-        groups = slice(first_group, first_group + n_groups)
-        grouped = rearrange(
-            values, "(group prompt) point target -> group (prompt point) target", group=n_groups
-        )
-        self.total[groups] += grouped.sum(1)
-        self.total_square[groups] += grouped.square().sum(1)
-        self.count[groups] += grouped.shape[1]
-        for site in range(activations.shape[0]):
-            predicted = readout.at(site)(activations[site : site + 1, :, 1:])[0]
-            error = rearrange(
-                predicted.sub_(values),
-                "(group prompt) point target -> group (prompt point) target",
-                group=n_groups,
-            )
-            self.squared_error[groups, site] += torch.linalg.vector_norm(error, dim=1).square()
+        size = values.shape[0] * values.shape[1] // n_groups
+        targets = rearrange(values, "prompt point target -> (prompt point) target")
+        features = rearrange(activations[:, :, 1:], "site prompt point d -> site (prompt point) d")
+        n_at_once = max(1, NUMBERS_AT_ONCE // (size * self.targets.n_targets))
+        for start in range(0, n_groups, n_at_once):
+            stop = min(start + n_at_once, n_groups)
+            groups = slice(first_group + start, first_group + stop)
+            rows = slice(start * size, stop * size)
+            some = targets[rows]
+            grouped = some.unflatten(0, (stop - start, size))
+            self.total[groups] += grouped.sum(1)
+            self.total_square[groups] += grouped.square().sum(1)
+            self.count[groups] += size
+            for site, h in enumerate(features[:, rows].to(readout.weight)):
+                error = torch.addmm(readout.bias[site], h, readout.weight[site]).sub_(some)
+                squares = error.unflatten(0, (stop - start, size))
+                self.squared_error[groups, site] += torch.linalg.vector_norm(
+                    squares, dim=1
+                ).square()
 
     def r2(
         self, weights: Float[Tensor, "replicate group"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -13,13 +14,14 @@ from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
-from interp.scoring.direct_targets import DirectTargets
+from interp.scoring.direct_targets import TARGETS, DirectTargets
 from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.stream import Progress, batches, prompts_per_batch, silent
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.readout_fitter import ReadoutFitter
 from probes.references import Prefixes
+from probes.statistics import RegressionStatistics
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class DirectReadouts:
 
     targets: DirectTargets
     readout: Readout
+    n_prompts: int
+    """To fit on, and to score them on."""
 
     @property
     def n_sites(self) -> int:
@@ -55,15 +59,12 @@ class FittedReadouts:
     """Read-outs that are held fixed while scores are computed."""
 
     layers: Readout
-    """Of y, from every site."""
-    shuffled: Readout
-    """Of other prompts' y, from every site: a control."""
+    """Of y and, as a control, of other prompts' y, from every site."""
     references: dict[str, Readout]
     """Of y, from each iterate's own prediction: a comparison's steps take the place of sites."""
-    predictions: DirectReadouts
-    """Of the iterates' predictions, from every site."""
-    vectors: DirectReadouts
-    """Of the iterates' weights and filtered queries, from the sites of the first kind."""
+    direct: tuple[DirectReadouts, ...]
+    """Of the iterates' predictions, from every site; and of their weights and filtered queries,
+    from the sites of the first kind."""
 
 
 def fit_readouts(
@@ -74,6 +75,7 @@ def fit_readouts(
     budget: PromptBudget,
     seeds: tuple[int, int],
     *,
+    targets: Sequence[str] = tuple(TARGETS),
     final_norm: FinalNorm = "official",
     batch_size: int | None = None,
     progress: Progress = silent,
@@ -87,12 +89,21 @@ def fit_readouts(
         comparisons: What it is compared with.
         budget: How many prompts to use.
         seeds: Of the prompts to fit on, and of those to choose ridge strengths on; see `batches`.
+        targets: What of the iterates is read, "prediction" among it.
         final_norm: See `hooks.capture`.
         batch_size: Prompts a batch; by default as many as suit the sites' size.
         progress: Called after every batch.
     """
-    fitted = _Fitters(model, task, sites, comparisons)
-    held_out = _Fitters(model, task, sites, comparisons)
+    n_first_kind = sum(site.kind == sites[0].kind for site in sites)
+    direct = [
+        (DirectTargets.predictions(comparisons, task.n_dims), len(sites), budget.n_predictions)
+    ]
+    if vectors := tuple(target for target in targets if target != "prediction"):
+        of_vectors = DirectTargets.vectors(comparisons, task.n_dims, vectors)
+        direct.append((of_vectors, n_first_kind, budget.n_vectors))
+    fitted, held_out = (
+        _Fitters(len(sites), model.config.d_model, comparisons, direct) for _ in range(2)
+    )
     total, done = budget.n_fit + budget.n_held_out, 0
     sizes = ((budget.n_fit, fitted, seeds[0]), (budget.n_held_out, held_out, seeds[1]))
     batch_size = batch_size or prompts_per_batch(model, task, len(sites))
@@ -101,14 +112,7 @@ def fit_readouts(
         for prefixes, activations, _ in batches(
             model, task, sites, n_prompts, seed, final_norm, batch_size
         ):
-            fitters.update_layers(prefixes, activations)
-            if n_direct := leading(budget.n_predictions, start, prefixes):
-                direct = prefixes.part(0, n_direct)
-                fitters.update_predictions(
-                    direct, activations[:, :n_direct], with_references=fitters is fitted
-                )
-                if n_vectors := leading(budget.n_vectors, start, prefixes):
-                    fitters.vectors.update(direct.part(0, n_vectors), activations[:, :n_vectors])
+            fitters.update(prefixes, activations, start, with_references=fitters is fitted)
             start += prefixes.n_prompts
             done += prefixes.n_prompts
             progress("fitting read-outs", done, total)
@@ -120,100 +124,79 @@ def leading(budget: int, start: int, prefixes: Prefixes) -> int:
     return min(prefixes.n_prompts, max(0, budget - start))
 
 
-class _DirectFitter:
-    """Statistics of regressions onto iterates, from the first `n_sites` sites."""
-
-    def __init__(self, targets: DirectTargets, n_sites: int, d_model: int) -> None:
-        self.targets, self.n_sites = targets, n_sites
-        self.fitter = ReadoutFitter(n_sites, d_model, targets.n_targets)
-
-    def update(
-        self,
-        prefixes: Prefixes,
-        activations: Float[Tensor, "site prompt point d_model"],
-        known: Mapping[str, Float[Tensor, "_step prompt point"]] | None = None,
-    ) -> None:
-        for start, stop, values in self.targets.parts(prefixes, known):
-            self.fitter.update(
-                _samples(activations[: self.n_sites, start:stop, 1:]),
-                rearrange(values, "prompt point target -> (prompt point) target"),
-            )
-
-    def solve(self, held_out: _DirectFitter) -> DirectReadouts:
-        readout = self.fitter.select(held_out.fitter.statistics, per_target=True)
-        return DirectReadouts(self.targets, readout)
-
-
 class _Fitters:
     """The statistics of all read-outs."""
 
     def __init__(
         self,
-        model: SequenceModel | SavedActivations,
-        task: Task,
-        sites: Sequence[Site],
+        n_sites: int,
+        d_model: int,
         comparisons: Sequence[Comparison],
+        direct: Sequence[tuple[DirectTargets, int, int]],
     ) -> None:
-        d_model = model.config.d_model
-        self.comparisons = comparisons
-        self.layers = ReadoutFitter(len(sites), d_model, 1)
-        self.shuffled = ReadoutFitter(len(sites), d_model, 1)
+        """Starts without prompts; `direct` has targets, and how many sites and prompts they get."""
+        self.comparisons, self.direct = comparisons, direct
+        self.layers = ReadoutFitter(n_sites, d_model, 2)
         self.references = {
             item.name: ReadoutFitter(len(item.grid.steps), 1, 1) for item in comparisons
         }
-        n_first_kind = sum(site.kind == sites[0].kind for site in sites)
-        self.predictions = _DirectFitter(
-            DirectTargets.predictions(comparisons, task.n_dims), len(sites), d_model
-        )
-        self.vectors = _DirectFitter(
-            DirectTargets.vectors(comparisons, task.n_dims), n_first_kind, d_model
-        )
+        self.iterates = [ReadoutFitter(n, d_model, targets.n_targets) for targets, n, _ in direct]
 
-    def update_layers(
-        self, prefixes: Prefixes, activations: Float[Tensor, "site prompt point d_model"]
-    ) -> None:
-        samples = _samples(activations)
-        self.layers.update(samples, _column(prefixes.ys))
-        self.shuffled.update(samples, _column(other_prompts(prefixes.ys)))
-
-    def update_predictions(
+    def update(
         self,
         prefixes: Prefixes,
         activations: Float[Tensor, "site prompt point d_model"],
+        start: int,
         *,
         with_references: bool,
     ) -> None:
-        """Adds to the regressions onto iterates and, `with_references`, of y onto iterates."""
-        if not with_references:
-            self.predictions.update(prefixes, activations)
-            return
-        iterates = {item.name: item.iterates(prefixes) for item in self.comparisons}
-        self.predictions.update(prefixes, activations, iterates)
-        column = _column(prefixes.ys)
-        for name, values in iterates.items():
-            samples = rearrange(values, "step prompt point -> step (prompt point) 1")
-            self.references[name].update(samples, column)
+        """Adds the prompts from `start` on; to read-outs of y from iterates `with_references`."""
+        ys = torch.stack([prefixes.ys, other_prompts(prefixes.ys)], -1)
+        self.layers.update(activations.flatten(1, 2), ys.flatten(0, 1))
+        known: dict[str, Tensor] = {}
+        for (targets, n_sites, n_prompts), fitter in zip(self.direct, self.iterates, strict=True):
+            if not (n := leading(n_prompts, start, prefixes)):
+                return
+            prefixes = prefixes.part(0, n)
+            if with_references and not known:
+                known = {item.name: item.iterates(prefixes) for item in self.comparisons}
+                column = rearrange(prefixes.ys, "prompt point -> (prompt point) 1")
+                for name, values in known.items():
+                    samples = rearrange(values, "step prompt point -> step (prompt point) 1")
+                    self.references[name].update(samples, column)
+            for first, stop, values in targets.parts(prefixes, known):
+                samples = activations[:n_sites, first:stop, 1:].flatten(1, 2)
+                fitter.update(samples, values.flatten(0, 1))
 
     def solve(self, held_out: _Fitters) -> FittedReadouts:
+        direct = [
+            DirectReadouts(targets, _select(mine.statistics, theirs.statistics), n_prompts)
+            for (targets, _, n_prompts), mine, theirs in zip(
+                self.direct, self.iterates, held_out.iterates, strict=True
+            )
+        ]
         return FittedReadouts(
-            layers=self.layers.select(held_out.layers.statistics),
-            shuffled=self.shuffled.select(held_out.shuffled.statistics),
-            references={name: fitter.solve([0.0])[0] for name, fitter in self.references.items()},
-            predictions=self.predictions.solve(held_out.predictions),
-            vectors=self.vectors.solve(held_out.vectors),
+            self.layers.select(held_out.layers.statistics, per_target=True),
+            {name: fitter.solve([0.0])[0] for name, fitter in self.references.items()},
+            tuple(direct),
         )
+
+
+def _select(fitted: RegressionStatistics, held_out: RegressionStatistics) -> Readout:
+    """The best read-out of every target, site by site: those of all strengths fill the memory."""
+    chosen = [
+        ReadoutFitter.from_statistics(fitted.site(index)).select(
+            held_out.site(index), per_target=True
+        )
+        for index in range(fitted.n_sites)
+    ]
+    return Readout(
+        torch.cat([one.weight for one in chosen]),
+        torch.cat([one.bias for one in chosen]),
+        torch.cat([one.ridge for one in chosen]),
+    )
 
 
 def other_prompts(ys: Float[Tensor, "prompt point"]) -> Float[Tensor, "prompt point"]:
     """Every prompt's neighbour's y: targets that its activations cannot know."""
     return ys.roll(1, 0)
-
-
-def _samples(
-    activations: Float[Tensor, "site prompt point d_model"],
-) -> Float[Tensor, "site sample d_model"]:
-    return rearrange(activations, "site prompt point d_model -> site (prompt point) d_model")
-
-
-def _column(ys: Float[Tensor, "prompt point"]) -> Float[Tensor, "sample 1"]:
-    return rearrange(ys, "prompt point -> (prompt point) 1")

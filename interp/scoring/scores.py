@@ -1,17 +1,25 @@
-"""Scores of all prompts together, and of bootstrap replicates of them."""
+"""Scores of a model's layers against references, with bootstrap replicates of each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.analyses.comparisons import Comparison
-from interp.scoring.evaluation import Evaluation, Sample
+from probes.references import Prefixes
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The first evaluation prompts, one by one, and what every site's read-out predicts on them."""
+
+    prefixes: Prefixes
+    """The prompts, decomposed once for all who need it."""
+    said: Float[Tensor, "site prompt point"]
+    activations: Float[Tensor, "first_kind few_prompts point d_model"] | None = None
+    """Of the sites of the first kind, on the first few of these prompts."""
 
 
 @dataclass(frozen=True)
@@ -24,45 +32,19 @@ class Scores:
     """Held-out R^2 by comparison and target, of the sites that were regressed."""
     point_similarity: dict[str, Float[Tensor, "site _step point"]]
     """Cosine over prompts of the errors at each point, by comparison."""
+    reference_error: dict[str, Float[Tensor, "_step point"]]
+    """Squared error of the iterates as they are."""
     layer_error: Float[Tensor, "replicate site point"]
+    """Squared error of each site's read-out of y."""
     shuffled_error: Float[Tensor, "replicate site point"]
-    reference_error: dict[str, Float[Tensor, "replicate _step point"]]
+    """Of the read-out of other prompts' y, as a prediction of those."""
     model_error: Float[Tensor, "replicate point"]
     target_square: Float[Tensor, "replicate point"]
+    """Mean of y^2: the error of predicting 0."""
     change: Float[Tensor, " site"]
+    """Largest relative change from the site before, over prompts and points."""
     n_groups: int
     sample: Sample
-
-    @classmethod
-    def of(
-        cls,
-        evaluation: Evaluation,
-        comparisons: Sequence[Comparison],
-        weights: Float[Tensor, "replicate group"],
-    ) -> Scores:
-        """Averages an evaluation's groups under resampling weights, the first row uniform."""
-        direct: dict[tuple[str, str], Tensor] = {}
-        for variance in evaluation.direct:
-            few = weights[:, : len(variance.count)]
-            direct |= variance.r2(torch.where(few.sum(1, keepdim=True) > 0, few, 1.0))
-        return cls(
-            similarity={key: average(t, weights) for key, t in evaluation.similarity.items()},
-            direct=direct,
-            point_similarity={
-                item.name: _point_cosines(evaluation, item.name) for item in comparisons
-            },
-            layer_error=average(evaluation.layer_error, weights),
-            shuffled_error=average(evaluation.shuffled_error, weights),
-            reference_error={
-                item.name: average(evaluation.reference_error[item.name], weights)
-                for item in comparisons
-            },
-            model_error=average(evaluation.model_error, weights),
-            target_square=average(evaluation.target_square, weights),
-            change=evaluation.change,
-            n_groups=evaluation.n_groups,
-            sample=evaluation.sample,
-        )
 
 
 def average(
@@ -71,11 +53,3 @@ def average(
     """Mean over groups under resampling weights."""
     mean = einsum(weights, table.flatten(1), "replicate group, group rest -> replicate rest")
     return (mean / weights.sum(1, keepdim=True)).unflatten(1, table.shape[1:])
-
-
-def _point_cosines(evaluation: Evaluation, name: str) -> Float[Tensor, "site step point"]:
-    layer = evaluation.layer_error.mean(0)[:, None]  # [site, 1, point]
-    matched = evaluation.matched_error[name].mean(0)[None]  # [1, step, point]
-    norms = (layer * matched).sqrt()
-    product = evaluation.error_product[name].mean(0)
-    return torch.where(norms > 0, product / norms.clamp(min=1e-300), 0.0)

@@ -14,8 +14,8 @@ from torch import Tensor
 from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
 from interp.scoring.direct_targets import TARGETS
-from interp.scoring.evaluation import COMPARED
 from interp.scoring.scores import Scores
+from interp.scoring.totals import COMPARED
 from probes.matching import Match, StepGrid, best_match
 from probes.uncertainty.bootstrap import bootstrap_interval
 
@@ -52,7 +52,7 @@ def reference_table(
     chosen = tables[TREATMENTS.index(treatment)]
     found = best_match(chosen, item.grid)
     every = best_match(tables[:, 0], item.grid)
-    error = scores.reference_error[item.name][0] / n_dims
+    error = scores.reference_error[item.name] / n_dims
     data: dict[str, Any] = {
         "similarity": arrange(tables[:, 0].movedim(0, -1), "step", "treatment"),
         "best_step": arrange(found.step[0]),

@@ -31,10 +31,9 @@ def one_minus_power(
     any_negative = bool(negative.any())
 
     def evaluate(exponent: float, sign: float) -> Tensor:
-        powers_minus_one = torch.expm1(log_factor * exponent)
-        learnt = powers_minus_one.neg()
+        learnt = (log_factor * exponent).expm1_().neg_()
         if any_negative and sign != 1:
-            learnt = torch.where(negative, (1 - sign) - sign * powers_minus_one, learnt)
+            return torch.where(negative, (1 - sign) + sign * learnt, learnt)
         return learnt
 
     return evaluate

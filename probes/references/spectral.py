@@ -44,7 +44,7 @@ class SpectralReference(Reference):
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point"]]]:
         for step, learnt in self._factors_at(prefixes, steps):
             predictions = torch.linalg.vecdot(prefixes.terms, learnt)
-            if predictions.isnan().any():
+            if predictions.sum().isnan():
                 predictions = _weighted(prefixes.terms, learnt).sum(-1)
             yield step, predictions
 
@@ -97,6 +97,6 @@ class SpectralReference(Reference):
 def _weighted(values: Tensor, learnt: Tensor) -> Tensor:
     """Their product, in which a direction that y does not excite stays 0 even if it diverges."""
     product = values * learnt
-    if product.isnan().any():
+    if product.sum().isnan():
         product = torch.where(values == 0, 0.0, product)
     return product

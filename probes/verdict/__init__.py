@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from probes.verdict.criteria import DEFAULT_CRITERIA, Criteria
 from probes.verdict.evidence import TARGETS, Evidence, Measure, MeasureFinding, Reason
-from probes.verdict.judge import LayerScores, beyond_first, judge
+from probes.verdict.judge import LayerScores, best_read_target, beyond_first, judge
 from probes.verdict.lack_of_fit import LackOfFit
 from probes.verdict.non_iterative import NonIterativeFit
 from probes.verdict.pairwise_test import PairwiseTest
@@ -23,6 +23,7 @@ __all__ = [
     "PairwiseTest",
     "Reason",
     "Verdict",
+    "best_read_target",
     "beyond_first",
     "conclude",
     "judge",

@@ -65,7 +65,8 @@ def judge(
         scores: Of the model.
         candidates: The references compared; those without steps are left out.
         readout: Whether `scores.similarity` is of matched or raw iterates.
-        control: R^2 of a random-initialised control at the same layers, which must be exceeded.
+        control: R^2 of `best_read_target` of a random-initialised control at the same layers, which
+            must be exceeded.
         without: Families left out of the references without steps.
         criteria: The thresholds.
     """
@@ -109,6 +110,36 @@ def judge(
     return replace(verdict, lack_of_fit=readings.lack_of_fit(verdict.retained[0]))
 
 
+def best_read_target(
+    scores: LayerScores, candidates: Sequence[Candidate], criteria: Criteria = DEFAULT_CRITERIA
+) -> Measure:
+    """What of the iterates most layers' activations hold, beyond what those of the first do.
+
+    The filtered query is the examples' x and the query under an iteration that no y enters. A model
+    that carries it may solve the task by it, or another task, or none; so it counts only where some
+    layer's read-out of y is better than the first's.
+    """
+    reads_y = bool((scores.error < criteria.started * scores.error[0]).any())
+    n_read: dict[Measure, int] = {}
+    for target in TARGETS if reads_y else [t for t in TARGETS if t != Measure.FILTERED_QUERY]:
+        best = _best_r2(scores, candidates, target, criteria)
+        if best is not None:
+            n_read[target] = int((best > criteria.well_read).sum())
+    return max(n_read, key=lambda name: n_read[name])
+
+
+def _best_r2(
+    scores: LayerScores, candidates: Sequence[Candidate], target: Measure, criteria: Criteria
+) -> Float[Tensor, " layer"] | None:
+    """The highest R^2 of any candidate with steps at any step, beyond the first layer's."""
+    tables = [
+        beyond_first(scores.direct[item.name, target][:1], criteria.min_left)[0].amax(-1)
+        for item in candidates
+        if item.has_steps and (item.name, target) in scores.direct
+    ]
+    return torch.stack(tables).amax(0) if tables else None
+
+
 def _find_direct(
     scores: LayerScores,
     contenders: Sequence[Candidate],
@@ -116,36 +147,23 @@ def _find_direct(
     control: DirectScores | None,
     criteria: Criteria,
 ) -> MeasureFinding:
-    """What R^2 of the target that is read best finds, beyond what the first layer holds.
-
-    The filtered query is the examples' x and the query under an iteration that no y enters. A model
-    that carries it may solve the task by it, or another task, or none; so it counts only where some
-    layer's read-out of y is better than the first's.
-    """
-    reads_y = bool((scores.error < criteria.started * scores.error[0]).any())
-    tables: dict[Measure, dict[Candidate, Tensor]] = {}
-    for target in TARGETS if reads_y else [t for t in TARGETS if t != Measure.FILTERED_QUERY]:
-        tables[target] = {
-            replace(item, grid=item.grid_of(target)): beyond_first(
-                scores.direct[item.name, target], criteria.min_left
-            )
-            for item in contenders
-            if (item.name, target) in scores.direct
-        }
-    best = {
-        target: torch.stack([table[0].amax(-1) for table in rows.values()]).amax(0)
-        for target, rows in tables.items()
-        if rows
+    """What R^2 of the target that is read best finds, beyond what the first layer holds."""
+    target = best_read_target(scores, contenders, criteria)
+    best = _best_r2(scores, contenders, target, criteria)
+    assert best is not None
+    started = _first(best > criteria.min_direct_r2)
+    tables = {
+        replace(item, grid=item.grid_of(target)): beyond_first(
+            scores.direct[item.name, target], criteria.min_left
+        )
+        for item in contenders
+        if (item.name, target) in scores.direct
     }
-    target = max(best, key=lambda name: (best[name] > criteria.well_read).sum().item())
-    started = _first(best[target] > criteria.min_direct_r2)
     reached = 0.0
     if control is not None:
-        rows = [
-            beyond_first(control[item.name, target], criteria.min_left) for item in tables[target]
-        ]
+        rows = [beyond_first(control[item.name, target], criteria.min_left) for item in tables]
         reached = max(table[0, started:].amax(-1).mean().item() for table in rows)
-    return _find(target, tables[target], scores.layers, depth, started, criteria, reached)
+    return _find(target, tables, scores.layers, depth, started, criteria, reached)
 
 
 def beyond_first(

@@ -16,7 +16,7 @@ from interp.analyses.convergence import measure_order
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
 from interp.report.match_sections import match_sections, order_note
 from interp.results.result import MatchResult
-from interp.scoring.evaluation import Sample
+from interp.scoring.scores import Sample
 from interp.tasks import LinearRegression, TwoLayerNetwork
 from probes.references import Prefixes
 

@@ -244,9 +244,9 @@ class TestScores:
     def test_direct_r2_equals_scikit_learns(self, newton_result, stored, readouts):
         comparisons, fitted = readouts
         item = select(comparisons, "newton")
-        (block,) = (b for b in fitted.predictions.targets.blocks if b.comparison == "newton")
+        (block,) = (b for b in fitted.direct[0].targets.blocks if b.comparison == "newton")
         column = block.columns.start + item.prediction_grid.steps.index(self.STEP)
-        alpha = fitted.predictions.readout.ridge[self.LAYER, column].item()
+        alpha = fitted.direct[0].readout.ridge[self.LAYER, column].item()
         (train, train_prefixes), (test, test_prefixes) = stored
         target, truth = (
             item.reference.predictions(p, [self.STEP])[0, :, 1:].flatten().numpy()
