@@ -23,6 +23,7 @@ from interp.analyses.match_settings import (
     affordable,
     budget_of,
 )
+from interp.analyses.parameter_fit import fit_parameters
 from interp.analyses.views import shown_kinds
 from interp.scoring.direct_targets import TARGETS
 from interp.scoring.evaluation import evaluate
@@ -55,6 +56,8 @@ class Examination:
     scores: Scores
     twin_scores: Scores | None
     verdict: Verdict
+    fitted: Mapping[str, Mapping[str, float]]
+    """Parameters of references that were fitted to the layers."""
 
 
 def verdict_on(
@@ -113,7 +116,8 @@ def examine(
     settings = replace(settings, site_kinds=kinds)
     sites = [site for kind in kinds for site in source.sites(kind)]
     known = own_parameters(model) if isinstance(model, SequenceModel) else {}
-    every = default_comparisons(task, known | dict(parameters or {}))
+    chosen, fitted = fit_parameters(source, task, known | dict(parameters or {}), seeds[0])
+    every = default_comparisons(task, chosen)
     comparisons = tuple(item for item in every if item.family not in without)
     judged: tuple[tuple[Matching, Convention], ...] = ((settings.readout, "paper"),)
     run = _Run(
@@ -159,6 +163,7 @@ def examine(
         scores,
         twin_scores,
         verdict,
+        fitted,
     )
 
 

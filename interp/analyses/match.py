@@ -53,7 +53,8 @@ def match(
             come with their prompts.
         settings: Options; further keyword arguments replace single ones of them.
         parameters: Parameters of references, see `interp.analyses.comparisons`; those that a model
-            was built with are known.
+            was built with are known. "fit" in place of a number has it fitted to the layers, as in
+            `{"gd": {"eta": "fit"}}`.
         progress: Called with a stage, the prompts done and those in all. Without it a bar shows
             in terminals and notebooks; `interp.silent` shows nothing.
         **options: Fields of `MatchSettings`.
@@ -115,7 +116,7 @@ def match(
         tables,
         controls,
         verdict,
-        _provenance(source, task, settings),
+        _provenance(source, task, settings) | ({"fitted": seen.fitted} if seen.fitted else {}),
     )
     if not isinstance(model, SequenceModel):
         return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,7 +74,8 @@ def match(
         list[str] | None,
         typer.Option(
             metavar="NAME.FIELD=VALUE",
-            help="Parameter of a reference, such as gd.eta=0.01; repeat it for more. References "
+            help="Parameter of a reference, such as gd.eta=0.01, or gd.eta=fit "
+            "for what suits the layers; repeat it for more. References "
             "that are not compared by default, such as gd++, are compared if one is given.",
             show_default=False,
         ),
@@ -141,13 +142,13 @@ def match(
         open_in_browser(out)
 
 
-def read_parameters(texts: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Parameters of references by name, from texts such as "gd.eta=0.01".
+def read_parameters(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Parameters of references by name, from texts such as "gd.eta=0.01" or "gd.eta=fit".
 
     Raises:
         ValueError: A text is of another form.
     """
-    parameters: dict[str, dict[str, float]] = {}
+    parameters: dict[str, dict[str, Any]] = {}
     for text in texts:
         place, _, value = text.partition("=")
         name, _, field = place.rpartition(".")
@@ -155,11 +156,13 @@ def read_parameters(texts: Sequence[str]) -> dict[str, dict[str, float]]:
             number = float(value)
         except ValueError:
             number = math.nan
-        if not (name and field and math.isfinite(number)):
+        if not (name and field and (math.isfinite(number) or value == "fit")):
             raise ValueError(
-                f"--parameter must be NAME.FIELD=NUMBER, such as gd.eta=0.01, got {text!r}"
+                f"--parameter must be NAME.FIELD=NUMBER, such as gd.eta=0.01, or gd.eta=fit, got "
+                f"{text!r}"
             )
-        parameters.setdefault(name, {})[field] = int(value) if value.isdigit() else number
+        chosen = int(value) if value.isdigit() else value if value == "fit" else number
+        parameters.setdefault(name, {})[field] = chosen
     return parameters
 
 

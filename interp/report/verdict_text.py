@@ -84,7 +84,7 @@ def verdict_text(result: MatchResult) -> VerdictText:
     rejected = verdict.rejected if len(names) < 2 else ()
     return VerdictText(
         headline=headline,
-        pace=_pace(verdict, at_least=is_at_least(result)),
+        pace=_pace(verdict, at_least=is_at_least(result)) + _fitted(result),
         fit=_fit(verdict),
         error=error_text(result) or "",
         details=_details(verdict),
@@ -154,13 +154,25 @@ def summary(result: MatchResult) -> dict[str, Any]:
         name: value if value is not None and math.isfinite(value) else None
         for name, value in errors.items()
     }
-    answer = {**plain["verdict"], **words, "scale": scale}
+    answer = {
+        **plain["verdict"],
+        **words,
+        "scale": scale,
+        "fitted": result.provenance.get("fitted", {}),
+    }
     return {**plain, "errors": errors, "verdict": answer}
 
 
 def text(result: MatchResult) -> str:
     """The verdict in at most five lines."""
     return "\n".join(verdict_text(result).lines)
+
+
+def _fitted(result: MatchResult) -> str:
+    """Which parameters of the quoted reference were fitted, in a sentence; "" for none."""
+    quoted = result.verdict.quoted
+    fitted = result.provenance.get("fitted", {}).get(quoted[1].name, {}) if quoted else {}
+    return f" Its {join(list(fitted), 'and')} was fitted to the layers." if fitted else ""
 
 
 def _pace(verdict: Verdict, *, at_least: bool) -> str:
