@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,7 +69,7 @@ def fit_parameters(
     for name, field in asked:
         item = select(default_comparisons(task, numbers), name)
         default = getattr(item.reference, field, None)
-        if not (item.has_steps and is_dataclass(item.reference)) or not isinstance(default, float):
+        if not (item.has_steps and isinstance(default, float)):
             raise ValueError(f"parameters: {name}.{field} cannot be fitted, give a number")
         numbers[name][field] = _best(item, field, default, prefixes, directions)
         fitted.setdefault(name, {})[field] = numbers[name][field]
