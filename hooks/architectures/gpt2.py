@@ -70,7 +70,7 @@ class Attention(nn.Module):
             )
         )
         z = (
-            self._attend_in_the_open(q, k, v)
+            self._attend_with_pattern(q, k, v)
             if self.is_relu or self._pattern_is_wanted()
             else F.scaled_dot_product_attention(q, k, v, is_causal=True)
         )
@@ -86,7 +86,7 @@ class Attention(nn.Module):
         hooks = (self.hook_attn_scores, self.hook_pattern)
         return any(hook.fwd_hooks or hook.bwd_hooks for hook in hooks)
 
-    def _attend_in_the_open(
+    def _attend_with_pattern(
         self,
         q: Float[Tensor, "batch head token d"],
         k: Float[Tensor, "batch head token d"],

@@ -105,7 +105,7 @@ class PrefixAttention(nn.Module):
             )
         )
         if hooks.pattern_is_wanted():
-            z = self._attend_in_the_open(q, k, v, segments, hooks)
+            z = self._attend_with_pattern(q, k, v, segments, hooks)
         else:
             z = self._attend(q, k, v, segments)
         return self._write(call_head_hook(hooks.hook_z, z))
@@ -168,7 +168,7 @@ class PrefixAttention(nn.Module):
         scores = scores.div_(self.n_points)
         return scores.relu_() if self.rectified else scores
 
-    def _attend_in_the_open(
+    def _attend_with_pattern(
         self,
         q: Float[Tensor, "head d_head token prompt"],
         k: Float[Tensor, "head d_head token prompt"],

@@ -23,7 +23,6 @@ class Averaging(WithoutSteps):
     """
 
     key: ClassVar[str] = "averaging"
-    family: ClassVar[str] = "averaging"
     label: ClassVar[str] = "Averaging"
     phrase: ClassVar[str] = "averaging"
     rivals: ClassVar[Parameters] = {"averaging": {}}

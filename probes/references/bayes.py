@@ -29,7 +29,6 @@ class Bayes(SpectralReference):
     """Standard deviation of each component of w."""
 
     key: ClassVar[str] = "bayes"
-    family: ClassVar[str] = "bayes"
     label: ClassVar[str] = "Bayes"
     phrase: ClassVar[str] = "the Bayes predictor"
     is_iterative: ClassVar[bool] = False

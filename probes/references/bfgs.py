@@ -38,7 +38,6 @@ class BFGS(QuasiNewton):
     line_search: LineSearch = "scipy"
 
     key: ClassVar[str] = "bfgs"
-    family: ClassVar[str] = "bfgs"
     label: ClassVar[str] = "BFGS"
     phrase: ClassVar[str] = "BFGS"
 

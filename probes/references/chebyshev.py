@@ -45,7 +45,6 @@ class Chebyshev(SpectralReference):
     """Upper end, at least `smallest`; "prefix" for each prefix's largest eigenvalue."""
 
     key: ClassVar[str] = "chebyshev"
-    family: ClassVar[str] = "chebyshev"
     label: ClassVar[str] = "Chebyshev"
     phrase: ClassVar[str] = "Chebyshev iteration"
     steps_with_kappa: ClassVar[str] = "the root of κ"

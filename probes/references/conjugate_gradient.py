@@ -35,7 +35,6 @@ class ConjugateGradient(EigenbasisIteration):
     """
 
     key: ClassVar[str] = "cg"
-    family: ClassVar[str] = "cg"
     label: ClassVar[str] = "CG"
     phrase: ClassVar[str] = "conjugate gradient"
     steps_with_kappa: ClassVar[str] = "the root of κ"

@@ -35,7 +35,6 @@ class DiscretePrior(WithoutSteps):
     """Standard deviation of the noise on y."""
 
     key: ClassVar[str] = "dmmse"
-    family: ClassVar[str] = "dmmse"
     label: ClassVar[str] = "Discrete prior"
     phrase: ClassVar[str] = "the posterior mean under a discrete prior"
     uses_directions: ClassVar[bool] = True

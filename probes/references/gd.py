@@ -42,7 +42,6 @@ class GD(SpectralReference):
     two are 0 for a prefix of zeros."""
 
     key: ClassVar[str] = "gd"
-    family: ClassVar[str] = "gd"
     label: ClassVar[str] = "GD"
     phrase: ClassVar[str] = "gradient descent"
     scale: ClassVar[tuple[str, ...]] = ("eta",)

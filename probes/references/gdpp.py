@@ -42,7 +42,6 @@ class GDPlusPlus(SpectralReference):
     the largest that keeps the order of its eigenvalues."""
 
     key: ClassVar[str] = "gd++"
-    family: ClassVar[str] = "gd++"
     label: ClassVar[str] = "GD++"
     phrase: ClassVar[str] = "GD++"
     scale: ClassVar[tuple[str, ...]] = ("eta", "gamma")

@@ -38,7 +38,6 @@ class HeavyBall(SpectralReference):
     """A fixed momentum in [0, 1), or "optimal" for (1 - sqrt(eta lambda_min))^2."""
 
     key: ClassVar[str] = "heavy-ball"
-    family: ClassVar[str] = "heavy-ball"
     label: ClassVar[str] = "Heavy ball"
     phrase: ClassVar[str] = "gradient descent with momentum"
     steps_with_kappa: ClassVar[str] = "the root of κ"

@@ -27,7 +27,6 @@ class Lasso(WithoutSteps):
     """Duality gap to stop at, relative to |y|^2; the default is scikit-learn's."""
 
     key: ClassVar[str] = "lasso"
-    family: ClassVar[str] = "lasso"
     label: ClassVar[str] = "Lasso"
     phrase: ClassVar[str] = "lasso regression"
     uses_directions: ClassVar[bool] = True

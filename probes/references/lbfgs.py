@@ -43,7 +43,6 @@ class LBFGS(QuasiNewton):
     line_search: LineSearch = "scipy"
 
     key: ClassVar[str] = "l-bfgs"
-    family: ClassVar[str] = "l-bfgs"
     label: ClassVar[str] = "L-BFGS"
     phrase: ClassVar[str] = "L-BFGS"
 

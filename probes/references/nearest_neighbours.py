@@ -29,7 +29,6 @@ class NearestNeighbours(Reference):
     k: int = 3
 
     key: ClassVar[str] = "knn"
-    family: ClassVar[str] = "knn"
     label: ClassVar[str] = "k-NN"
     phrase: ClassVar[str] = "k nearest neighbours"
     rivals: ClassVar[Parameters] = {"knn": {}}

@@ -40,7 +40,6 @@ class Nesterov(SpectralReference):
     lambda_min."""
 
     key: ClassVar[str] = "nesterov"
-    family: ClassVar[str] = "nesterov"
     label: ClassVar[str] = "Nesterov"
     phrase: ClassVar[str] = "Nesterov's accelerated gradient descent"
     steps_with_kappa: ClassVar[str] = "the root of κ"

@@ -27,7 +27,6 @@ class Newton(NewtonSchulz):
     order: int = field(default=2, init=False, repr=False)
 
     key: ClassVar[str] = "newton"
-    family: ClassVar[str] = "newton"
     label: ClassVar[str] = "Newton"
     phrase: ClassVar[str] = "Iterative Newton"
     scale: ClassVar[tuple[str, ...]] = ("alpha",)

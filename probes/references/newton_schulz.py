@@ -56,7 +56,6 @@ class NewtonSchulz(SpectralReference):
     """p, at least 2."""
 
     key: ClassVar[str] = "newton-schulz"
-    family: ClassVar[str] = "newton-schulz"
     label: ClassVar[str] = "Newton–Schulz"
     phrase: ClassVar[str] = "Newton–Schulz iteration"
 

@@ -23,7 +23,6 @@ class OLS(SpectralReference):
     """
 
     key: ClassVar[str] = "ols"
-    family: ClassVar[str] = "ols"
     label: ClassVar[str] = "OLS"
     phrase: ClassVar[str] = "ordinary least squares"
     is_iterative: ClassVar[bool] = False

@@ -32,7 +32,6 @@ class OnlineGD(WithoutSteps):
     error (Kaczmarz's step; none for x_t = 0)."""
 
     key: ClassVar[str] = "ogd"
-    family: ClassVar[str] = "ogd"
     label: ClassVar[str] = "Online GD"
     phrase: ClassVar[str] = "online gradient descent"
     uses_order: ClassVar[bool] = True

@@ -35,7 +35,6 @@ class PreconditionedGD(SpectralReference):
     """Above 0, in units of x^2."""
 
     key: ClassVar[str] = "preconditioned-gd"
-    family: ClassVar[str] = "preconditioned-gd"
     label: ClassVar[str] = "Preconditioned GD"
     phrase: ClassVar[str] = "preconditioned gradient descent"
 

@@ -40,7 +40,6 @@ class RecursiveLeastSquares(WithoutSteps):
     """Weight of an example relative to the next one, in (0, 1]."""
 
     key: ClassVar[str] = "rls"
-    family: ClassVar[str] = "rls"
     label: ClassVar[str] = "RLS"
     phrase: ClassVar[str] = "recursive least squares that forgets"
     uses_order: ClassVar[bool] = True

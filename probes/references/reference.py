@@ -34,7 +34,7 @@ class Reference(ABC):
     key: ClassVar[str]
     """Name in `REFERENCES` of the algorithm with its default parameters."""
     family: ClassVar[str]
-    """Key of the algorithm that this is a variant of; mostly its own."""
+    """Key of the algorithm that this is a variant of; its own unless the class says another."""
     label: ClassVar[str]
     """Name in a table or a legend, such as "GD"; see also `legend`."""
     phrase: ClassVar[str]
@@ -56,6 +56,10 @@ class Reference(ABC):
     rivals: ClassVar[Parameters] = {}
     """Parameters of the variants without steps that every verdict compares with those that have
     some, by name."""
+
+    def __init_subclass__(cls) -> None:
+        if "key" in vars(cls) and "family" not in vars(cls):
+            cls.family = cls.key
 
     @classmethod
     def candidates(cls, largest_eigenvalue: float) -> Parameters:  # noqa: ARG003

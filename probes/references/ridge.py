@@ -25,7 +25,6 @@ class Ridge(SpectralReference):
     """Penalty on the sum of squares, in units of x^2 (not divided by the number of examples)."""
 
     key: ClassVar[str] = "ridge"
-    family: ClassVar[str] = "ridge"
     label: ClassVar[str] = "Ridge"
     phrase: ClassVar[str] = "ridge regression"
     is_iterative: ClassVar[bool] = False

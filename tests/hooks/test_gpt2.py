@@ -140,10 +140,10 @@ def test_prompts_of_a_batch_do_not_meet(order: list[int], seed: int) -> None:
 def test_pattern_is_computed_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     xs, ys = random_prompts()
     asked = []
-    original = type(MODEL.blocks[0].attn)._attend_in_the_open
+    original = type(MODEL.blocks[0].attn)._attend_with_pattern
     monkeypatch.setattr(
         type(MODEL.blocks[0].attn),
-        "_attend_in_the_open",
+        "_attend_with_pattern",
         lambda attn, *qkv: asked.append(attn.name) or original(attn, *qkv),
     )
     with torch.no_grad():

@@ -26,7 +26,6 @@ class Halving(SpectralReference):
     """Every step halves the rest of each direction, whatever its eigenvalue."""
 
     key: ClassVar[str] = "halving"
-    family: ClassVar[str] = "halving"
     label: ClassVar[str] = "Halving <&>"
     phrase: ClassVar[str] = "halving of the rest"
 
