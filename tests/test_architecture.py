@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from probes.similarity import error_directions
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,6 +47,11 @@ def test_a_broken_contract_is_noticed(tmp_path: Path, module: str, line: str):
     result = lint_imports(tmp_path)
     assert result.returncode == 1, result.stdout
     assert "1 broken" in result.stdout
+
+
+def test_shapes_are_checked_while_tests_run():
+    with pytest.raises(TypeError, match="type"):
+        error_directions(torch.zeros(3), torch.zeros(2))
 
 
 def test_no_public_class_name_is_used_twice():
