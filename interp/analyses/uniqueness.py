@@ -33,7 +33,7 @@ class Rivals:
     """One reference of each family at its best step for every layer, beside the layers."""
 
     names: tuple[str, ...]
-    """The member of each family that is most like the layers; families that stand come first, then
+    """The member of each family that is most like the layers; retained families come first, then
     the most similar one."""
     xs: Float[Tensor, "prompt point dim"]
     ys: Float[Tensor, "prompt point"]
@@ -49,7 +49,7 @@ class Rivals:
         comparisons: Sequence[Comparison],
         tables: Mapping[str, xarray.Dataset],
         readout: Matching,
-        standing: Sequence[str],
+        retained: Sequence[str],
     ) -> Rivals:
         """Takes the best steps from the tables of `interp.scoring.tables.reference_table`."""
         stepping = [item for item in comparisons if item.has_steps]
@@ -58,7 +58,7 @@ class Rivals:
             for item in stepping
         }
         ranked = sorted(
-            stepping, key=lambda item: (item.family not in standing, -closeness[item.name])
+            stepping, key=lambda item: (item.family not in retained, -closeness[item.name])
         )
         best: dict[str, str] = {}
         for item in ranked:
@@ -83,7 +83,7 @@ def unique_variables(rivals: Rivals, sites: Sequence[Site]) -> dict[str, dict[st
     """Variance of the layers that only one family explains, as variables by reference.
 
     `unique_r2` is the R^2 of the layer's prediction on the reference at its best step after every
-    other family's best member at its own best step is partialled out, those that fell among them;
+    other family's best member at its own best step is partialled out, rejected ones among them;
     `unique_share` the same as a part of all the layer's variance. See
     `probes.controls.unique_variance`.
     """

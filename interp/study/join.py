@@ -8,6 +8,8 @@ import numpy as np
 import xarray
 
 AXES = ("model", "task", "seed")
+BEFORE = "standing"
+"""What cells that were kept before call `retained`."""
 
 
 def join_results(
@@ -28,7 +30,11 @@ def join_results(
     whole = xarray.Dataset(coords=coords)
     tables = [whole]
     for analysis, cells in results.items():
-        found = {place: cell for place, cell in cells.items() if cell.data_vars}
+        found = {
+            place: cell.rename({BEFORE: "retained"}) if BEFORE in cell else cell
+            for place, cell in cells.items()
+            if cell.data_vars
+        }
         if not found:
             continue
         rows = xarray.concat(

@@ -24,7 +24,7 @@ def assessment(
     similarity: float = 0.9,
     seed: int = 0,
     task: Task = TASK,
-    standing: tuple[str, ...] = ("newton",),
+    retained: tuple[str, ...] = ("newton",),
     n_layers: int = 5,
 ) -> Assessment:
     """A model of known similarity; how hard each group of prompts is, all models share."""
@@ -63,7 +63,7 @@ def assessment(
         },
         {"remembering": list(REMEMBERING), **steps},
     )
-    match = planted_result(retained=standing, checkpoint=name, n_layers=n_layers)
+    match = planted_result(retained=retained, checkpoint=name, n_layers=n_layers)
     return Assessment(name, task, match, scores)
 
 

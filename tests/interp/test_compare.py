@@ -245,7 +245,7 @@ def test_models_in_memory_are_named_by_class_and_number() -> None:
 
 
 def test_an_undecided_rate_says_of_what_it_is() -> None:
-    table = comparison(assessment("open", standing=("newton", "gd"))).tables["models"]
+    table = comparison(assessment("open", retained=("newton", "gd"))).tables["models"]
     [row] = table.records
     assert row["rate_of"] == "if Newton"
 
@@ -260,8 +260,8 @@ def test_a_comparison_shows_as_a_card() -> None:
 def test_every_table_of_a_comparison() -> None:
     models = [
         assessment("one", n_layers=5),
-        assessment("two", standing=(), n_layers=3, seed=1),
-        assessment("three", standing=("newton", "gd"), seed=2),
+        assessment("two", retained=(), n_layers=3, seed=1),
+        assessment("three", retained=("newton", "gd"), seed=2),
     ]
     tables = comparison(*models).tables
     names = ["models", "similarity", "differences", "layers", "forgetting", "kappa"]
