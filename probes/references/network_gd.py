@@ -33,6 +33,20 @@ class NetworkGD(Reference):
 
     All prefixes of all prompts are trained at once, a batch of prompts at a time, so a step costs
     O(prompt * point^2 * n_hidden * dim) and memory does not grow with prompts or steps.
+
+    >>> network = NetworkGD(n_hidden=5, eta=0.1)
+    >>> W, a = (part.numpy() for part in network.start(2))
+    >>> def output(x):
+    ...     return np.sqrt(2 / 5) * np.maximum(x @ W.T, 0) @ a
+    >>> untrained = output(X), output(query)
+    >>> for _ in range(3):
+    ...     error = np.sqrt(2 / 5) * (output(X) - untrained[0] - y)
+    ...     hidden = X @ W.T
+    ...     change = np.maximum(hidden, 0).T @ error
+    ...     W = W - 0.1 * ((hidden > 0) * a * error[:, None]).T @ X
+    ...     a = a - 0.1 * change
+    >>> same(network, output(query) - untrained[1], step=3)
+    True
     """
 
     n_hidden: int = 100
