@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import torch
-import xarray
-from jaxtyping import Float
-from torch import Tensor
 
 from hooks.activation_files import ActivationFile
 from hooks.foreign import own_model
 from hooks.model import SequenceModel
-from hooks.sites import Site
-from interp.analyses.comparisons import Comparison
 from interp.analyses.convergence import layer_order
 from interp.analyses.examination import examine
 from interp.analyses.match_settings import MatchSettings, budget_of
-from interp.analyses.selectivity import error_selectivity, reference_selectivity
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
 from interp.analyses.views import choose_views, compute_views
 from interp.progress import Progress, shows_progress, silent
 from interp.results.result import MatchResult, make_result
 from interp.scoring.saved_activations import SavedActivations
-from interp.scoring.scores import Scores
-from interp.scoring.tables import control_table, layer_table, reference_table
+from interp.scoring.tables import Arrangement, control_tables, layer_table, reference_table
 from interp.tasks import Task
-from interp.versions import library_versions
+from interp.versions import command_line, library_versions
 
 
 @shows_progress
@@ -73,48 +61,28 @@ def match(
     source, task, settings, seeds = seen.source, seen.task, seen.settings, seen.seeds
     sites, comparisons = seen.sites, seen.comparisons
     scores, twin_scores = seen.scores, seen.twin_scores
-    first_kind = [site for site in sites if site.kind == sites[0].kind]
-    verdict = seen.verdict
-    treatment = f"{settings.readout}/paper"
-    controls = {"shuffled targets": _control(scores.shuffled_error, None, scores, sites)}
-    if twin_scores is not None:
-        best = _best_prediction_r2(twin_scores, comparisons)
-        controls["random weights"] = _control(
-            twin_scores.layer_error, best, twin_scores, first_kind
-        )
-    layers = layer_table(scores, sites, task.n_dims)
-    controls = {
-        name: table.reindex(site=layers.site, layer=layers.layer)
-        for name, table in controls.items()
-    }
+    verdict, place = seen.verdict, Arrangement(sites)
+    layers = layer_table(scores, place, task.n_dims)
     tables = {
-        item.name: reference_table(scores, item, sites, treatment, task.n_dims).assign(
-            reference_selectivity(scores, twin_scores, item, sites, (settings.readout, "paper"))
-        )
+        item.name: reference_table(scores, twin_scores, item, place, settings.readout, task.n_dims)
         for item in comparisons
     }
     rivals = Rivals.of(scores.sample, comparisons, tables, settings.readout, verdict.retained)
-    for name, variables in unique_variables(rivals, sites).items():
+    for name, variables in unique_variables(rivals, place).items():
         tables[name] = tables[name].assign(variables)
-    live = [
-        site
-        for site, change in zip(first_kind, scores.change[: len(first_kind)], strict=True)
-        if change > verdict.criteria.dead
-    ]
     few = scores.sample.activations
     assert few is not None
-    chosen = [first_kind.index(site) for site in live]
+    live = (scores.change[: len(few)] > verdict.criteria.dead).nonzero()[:, 0].tolist()
     n = min(few.shape[1], settings.n_prompts)
-    order = layer_order(task, live, scores.sample.prefixes.part(0, n), few[chosen, :n], seeds[2])
+    prefixes = scores.sample.prefixes.part(0, n)
+    order = layer_order(task, [sites[i] for i in live], prefixes, few[live, :n], seeds[2])
     layers = layers.assign(
-        order.variables(settings.site_kinds or ())
-        | error_selectivity(scores, sites)
-        | disagreement_variables(rivals, layers)
+        order.variables(settings.site_kinds or ()) | disagreement_variables(rivals, layers)
     )
     result = make_result(
         layers,
         tables,
-        controls,
+        control_tables(scores, twin_scores, comparisons, place),
         verdict,
         _provenance(source, task, settings) | ({"fitted": seen.fitted} if seen.fitted else {}),
     )
@@ -125,30 +93,9 @@ def match(
     )
 
 
-def _best_prediction_r2(
-    scores: Scores, comparisons: Sequence[Comparison]
-) -> Float[Tensor, " site"]:
-    """The highest R^2 that any reference's prediction at any step reaches at each site."""
-    tables = [scores.direct[item.name, "prediction"][0] for item in comparisons if item.has_steps]
-    return torch.stack([table.amax(-1) for table in tables]).amax(0)
-
-
-def _control(
-    error: Float[Tensor, "replicate site point"],
-    r2: Float[Tensor, " site"] | None,
-    scores: Scores,
-    sites: Sequence[Site],
-) -> xarray.Dataset:
-    mean = error[0].mean(-1)
-    missing = torch.full_like(mean, torch.nan)
-    zero = scores.target_square[0].mean().item()
-    return control_table(missing if r2 is None else r2, mean, zero, sites)
-
-
 def _provenance(
     model: SequenceModel | SavedActivations, task: Task, settings: MatchSettings
 ) -> dict[str, Any]:
-    is_command = Path(sys.argv[0]).name == "interp"
     return {
         "checkpoint": next(
             (
@@ -169,5 +116,5 @@ def _provenance(
         "final_norm": settings.final_norm,
         "sites": list(settings.site_kinds or ()),
         "versions": library_versions(),
-        "command": shlex.join(["interp", *sys.argv[1:]]) if is_command else None,
+        "command": command_line(),
     }

@@ -11,7 +11,6 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
-from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
 from interp.scoring.layer_matches import own_readouts
 from interp.scoring.scores import Sample
@@ -79,7 +78,7 @@ class Rivals:
         return cls(tuple(best.values()), xs, ys, said, rivals)
 
 
-def unique_variables(rivals: Rivals, sites: Sequence[Site]) -> dict[str, dict[str, Any]]:
+def unique_variables(rivals: Rivals, place: Arrangement) -> dict[str, dict[str, Any]]:
     """Variance of the layers that only one family explains, as variables by reference.
 
     `unique_r2` is the R^2 of the layer's prediction on the reference at its best step after every
@@ -92,7 +91,6 @@ def unique_variables(rivals: Rivals, sites: Sequence[Site]) -> dict[str, dict[st
         rivals.predictions.movedim(0, 1)[..., 1:],
         n_replicates=N_REPLICATES,
     )
-    place = Arrangement(sites)
     return {
         name: {
             "unique_r2": place(found.r2[:, index]),

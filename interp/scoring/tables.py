@@ -15,7 +15,8 @@ from hooks.sites import Site
 from interp.analyses.comparisons import Comparison
 from interp.scoring.direct_targets import TARGETS
 from interp.scoring.scores import Scores
-from interp.scoring.totals import COMPARED
+from interp.scoring.totals import COMPARED, Matching
+from probes.controls.selectivity import selectivity
 from probes.matching import Match, StepGrid, best_match
 from probes.uncertainty.bootstrap import bootstrap_interval
 
@@ -24,28 +25,43 @@ TREATMENTS = tuple(f"{readout}/{convention}" for readout, convention in COMPARED
 """How SimE was computed: read-out of the iterates / where residual vectors start."""
 
 
-def layer_table(scores: Scores, sites: Sequence[Site], n_dims: int) -> xarray.Dataset:
-    """Errors by site, layer and point, in units of squared error / n_dims."""
-    arrange = Arrangement(sites)
+def layer_table(scores: Scores, arrange: Arrangement, n_dims: int) -> xarray.Dataset:
+    """Errors by site, layer and point, in units of squared error / n_dims.
+
+    `error_selectivity` is the shuffled control's error minus the layer's, both as shares of the
+    error of predicting 0; it is the R^2 of the layer minus that of the control.
+    """
+    zero = scores.target_square.mean(-1, keepdim=True)
+    real, control = (part.mean(-1) / zero for part in (scores.layer_error, scores.shuffled_error))
     error = scores.layer_error / n_dims
     mean = error.mean(-1)
     points = np.arange(error.shape[-1])
     data: dict[str, Any] = {
         "error": arrange(error[0], "point"),
-        "mean_error": arrange(mean[0]),
-        "mean_error_interval": arrange(_interval(mean, scores.n_groups), "bound"),
+        **arrange.with_interval("mean_error", mean, scores.n_groups),
         "model_error": (("point",), (scores.model_error[0] / n_dims).numpy()),
         "zero_error": (("point",), (scores.target_square[0] / n_dims).numpy()),
         "change": arrange(scores.change),
+        **arrange.with_interval("error_selectivity", selectivity(control, real), scores.n_groups),
     }
     return xarray.Dataset(data, coords={**arrange.coords, "point": points, "bound": list(BOUNDS)})
 
 
 def reference_table(
-    scores: Scores, item: Comparison, sites: Sequence[Site], treatment: str, n_dims: int
+    scores: Scores,
+    twin: Scores | None,
+    item: Comparison,
+    arrange: Arrangement,
+    readout: Matching,
+    n_dims: int,
 ) -> xarray.Dataset:
-    """All scores against one reference; best steps under `treatment`, one of `TREATMENTS`."""
-    arrange = Arrangement(sites)
+    """All scores against one reference; best steps by SimE with iterates treated as `readout` says.
+
+    `selectivity` is SimE at each layer's best step minus that of the random-initialised twin at the
+    best step of its same layer, and `prediction_selectivity` the same of the direct R^2; at the
+    sites of the first kind, NaN at others. Without a twin there are none.
+    """
+    treatment = f"{readout}/paper"
     tables = torch.stack(
         [scores.similarity[item.name, readout, convention] for readout, convention in COMPARED]
     )  # [treatment, replicate, site, step]
@@ -55,11 +71,9 @@ def reference_table(
     error = scores.reference_error[item.name] / n_dims
     data: dict[str, Any] = {
         "similarity": arrange(tables[:, 0].movedim(0, -1), "step", "treatment"),
-        "best_step": arrange(found.step[0]),
         "whole_best_step": arrange(found.whole_step[0]),
-        "best_similarity": arrange(found.similarity[0]),
-        "best_step_interval": arrange(_interval(found.step, scores.n_groups), "bound"),
-        "best_similarity_interval": arrange(_interval(found.similarity, scores.n_groups), "bound"),
+        **arrange.with_interval("best_step", found.step, scores.n_groups),
+        **arrange.with_interval("best_similarity", found.similarity, scores.n_groups),
         "best_step_by_treatment": arrange(every.step.T, "treatment"),
         "best_similarity_by_treatment": arrange(every.similarity.T, "treatment"),
         "error": (("step", "point"), error.numpy()),
@@ -77,6 +91,8 @@ def reference_table(
             part, steps = _direct_table(scores, item, target, arrange)
             data |= part
             coords[f"{target}_step"] = steps
+    if twin is not None:
+        data |= _selectivities(scores, twin, item, arrange, readout)
     attrs = {
         "family": item.family,
         "reference": repr(item.reference),
@@ -86,13 +102,46 @@ def reference_table(
     return xarray.Dataset(data, coords, attrs)
 
 
-def control_table(
-    r2: Float[Tensor, " site"], error: Float[Tensor, " site"], zero: float, sites: Sequence[Site]
-) -> xarray.Dataset:
-    """What a control reaches: error of its read-outs over that of predicting 0, and direct R^2."""
-    arrange = Arrangement(sites)
-    data = {"relative_error": arrange(error / zero), "prediction_r2": arrange(r2)}
-    return xarray.Dataset(data, coords=arrange.coords)
+def control_tables(
+    scores: Scores, twin: Scores | None, comparisons: Sequence[Comparison], arrange: Arrangement
+) -> dict[str, xarray.Dataset]:
+    """What the controls reach: error of read-outs over that of predicting 0, and direct R^2."""
+
+    def table(error: Tensor, zero: Tensor, r2: Tensor | None) -> xarray.Dataset:
+        relative = error[0].mean(-1) / zero[0].mean().item()
+        r2 = torch.full_like(relative, torch.nan) if r2 is None else r2
+        data = {"relative_error": arrange(relative), "prediction_r2": arrange(r2)}
+        return xarray.Dataset(data, coords=arrange.coords)
+
+    found = {"shuffled targets": table(scores.shuffled_error, scores.target_square, None)}
+    if twin is not None:
+        steps = [item.name for item in comparisons if item.has_steps]
+        best = torch.stack([twin.direct[name, "prediction"][0].amax(-1) for name in steps]).amax(0)
+        found["random weights"] = table(twin.layer_error, twin.target_square, best)
+    return found
+
+
+def _selectivities(
+    scores: Scores, twin: Scores, item: Comparison, arrange: Arrangement, readout: Matching
+) -> dict[str, Any]:
+    key, direct = (item.name, readout, "paper"), (item.name, "prediction")
+    control = twin.similarity[key].amax(-1)
+    n = control.shape[1]
+    found = arrange.with_interval(
+        "selectivity",
+        selectivity(scores.similarity[key][:, :n].amax(-1), control),
+        scores.n_groups,
+    )
+    if item.has_steps and direct in scores.direct and direct in twin.direct:
+        # below 0 nothing is read, and how far below says how many read-outs were tried
+        real, control = (
+            table.amax(-1).clamp(min=0)
+            for table in (scores.direct[direct][:, :n], twin.direct[direct])
+        )
+        found |= arrange.with_interval(
+            "prediction_selectivity", selectivity(real, control), scores.n_groups
+        )
+    return found
 
 
 def _direct_table(
@@ -103,9 +152,8 @@ def _direct_table(
     found: Match = best_match(r2, grid)
     return {
         f"{target}_r2": arrange(r2[0], f"{target}_step"),
-        f"{target}_best_step": arrange(found.step[0]),
         f"{target}_best_r2": arrange(found.similarity[0]),
-        f"{target}_best_step_interval": arrange(_interval(found.step, scores.n_groups), "bound"),
+        **arrange.with_interval(f"{target}_best_step", found.step, scores.n_groups),
     }, list(grid.steps)
 
 
@@ -131,8 +179,9 @@ class Arrangement:
         table[self.rows[:n_rows], self.columns[:n_rows]] = values.numpy()
         return ("site", "layer", *dims), table
 
-
-def _interval(
-    replicates: Float[Tensor, "replicate site"], n_groups: int
-) -> Float[Tensor, "site bound"]:
-    return bootstrap_interval(replicates[1:], n_groups=n_groups).T
+    def with_interval(
+        self, name: str, replicates: Float[Tensor, "replicate site"], n_groups: int
+    ) -> dict[str, Any]:
+        """A score and its 95 % interval over prompts, as variables of a dataset."""
+        bounds = bootstrap_interval(replicates[1:], n_groups=n_groups).T
+        return {name: self(replicates[0]), f"{name}_interval": self(bounds, "bound")}

@@ -17,6 +17,7 @@ from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_va
 from interp.report.match_sections import match_sections, order_note
 from interp.results.result import MatchResult
 from interp.scoring.scores import Sample
+from interp.scoring.tables import Arrangement
 from interp.tasks import LinearRegression, TwoLayerNetwork
 from probes.references import Prefixes
 
@@ -89,7 +90,7 @@ def test_the_family_that_stands_comes_first_and_each_family_once(rivals: Rivals)
 
 def test_only_the_planted_family_explains_what_the_others_leave(rivals: Rivals):
     model = build_planted(algorithm="gd", n_layers=2, **SIZES)
-    variables = unique_variables(rivals, list(model.sites()))
+    variables = unique_variables(rivals, Arrangement(model.sites()))
     planted = variables["gd"]["unique_r2"][1][0]
     assert (planted[1:] > 0.3).all()
     for name in rivals.names[1:]:
