@@ -21,9 +21,10 @@ from interp.studies.paper.published import TABLE_1
 from interp.studies.paper.reproduction import Drawing, RowResult
 from interp.studies.paper.rows import ROLES, Row
 from probes.matching import StepGrid
-from probes.references import GD, Newton, OnlineGD, Prefixes, Reference, reference_class
+from probes.references import GD, Newton, OnlineGD, Prefixes, Reference
 
-NAMES = {key: reference_class(key).label for key in ("newton", "gd", "ogd")}
+NAMES = {"newton": "Newton", "gd": "GD", "ogd": "online GD"}
+"""As the paper names them within sentences."""
 SPREAD = 0.1
 """Between the marks of one algorithm."""
 LOOKS = {
