@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hooks.capture import capture
 from hooks.model import SequenceModel
-from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
+from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.analyses.empty_table import empty_table
 from interp.results.anatomy import Anatomy, make_anatomy
 from interp.scoring.layer_predictions import fit_layer_readouts
@@ -34,6 +34,7 @@ from probes.anatomy import (
     kept_parts,
     resolved_eigenvalue,
 )
+from probes.candidate import Candidate
 from probes.readout import Readout
 from probes.references import Prefixes
 from probes.references.spectral import SpectralReference
@@ -57,7 +58,7 @@ def anatomy(
     points: Sequence[int] | None = None,
     n_prompts: int = 4096,
     seed: int = 0,
-    comparisons: Sequence[Comparison] | None = None,
+    comparisons: Sequence[Candidate] | None = None,
     progress: Progress = silent,
 ) -> Anatomy:
     """Splits what every layer says about y into shares, and measures the filter that it applies.
@@ -157,7 +158,7 @@ def _accumulate(
     task: Task,
     readout: Readout,
     point: int,
-    items: Sequence[Comparison],
+    items: Sequence[Candidate],
     n_prompts: int,
     generator: torch.Generator,
     progress: Callable[[int], None],
@@ -212,7 +213,7 @@ def _said(
     return said.unflatten(1, (n_variants, -1)).mT
 
 
-def _solve(sums: LayerSums, items: Sequence[Comparison], weights: Tensor) -> Shares:
+def _solve(sums: LayerSums, items: Sequence[Candidate], weights: Tensor) -> Shares:
     return Shares.of(
         sums,
         [len(item.grid.steps) for item in items],
@@ -224,7 +225,7 @@ def _solve(sums: LayerSums, items: Sequence[Comparison], weights: Tensor) -> Sha
 def _table(
     layers: Sequence[int],
     points: Sequence[int],
-    items: Sequence[Comparison],
+    items: Sequence[Candidate],
     sums: Sequence[LayerSums],
     found: Sequence[Shares],
 ) -> xarray.Dataset:

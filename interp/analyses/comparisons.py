@@ -21,13 +21,9 @@ N_CALIBRATION_PROMPTS = 1024
 CALIBRATION_SEED = 2**31 - 1
 
 
-Comparison = Candidate
-comparison = Candidate.of
-
-
 def default_comparisons(
     task: Task, parameters: Mapping[str, Mapping[str, Any]] | None = None
-) -> tuple[Comparison, ...]:
+) -> tuple[Candidate, ...]:
     """The contenders of the verdict, with OLS beside them.
 
     Newton with the official code's alpha, with one alpha for all prefixes, and from a multiple of
@@ -94,9 +90,9 @@ def _largest_eigenvalue(task: Task) -> float:
 
 def stepping_comparisons(
     model: SequenceModel,
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Candidate],
     names: Sequence[str] | None = None,
-) -> tuple[Comparison, ...]:
+) -> tuple[Candidate, ...]:
     """The comparisons of some names, to follow step by step through a model's layers.
 
     Args:

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from hooks.finite import NonFiniteError
 from hooks.model import SequenceModel
-from interp.analyses.comparisons import Comparison, comparison, default_comparisons
+from interp.analyses.comparisons import default_comparisons
 from interp.scoring.layer_matches import N_REPLICATES, match_steps
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import batches
 from interp.scoring.tables import BOUNDS
 from interp.tasks import LinearRegression, Task
+from probes.candidate import Candidate
 from probes.matching import StepGrid
 from probes.references import OLS, Prefixes, Reference, Ridge
 from probes.steps_to_reach import steps_to_reach
@@ -36,7 +37,7 @@ N_NEEDED_PROMPTS = 128
 LARGEST_NEEDED = {"linear": 60.0, "log": 2.0**26}
 
 
-def references_for(task: Task, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Comparison]:
+def references_for(task: Task, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Candidate]:
     """What layers are matched with: Newton, GD and conjugate gradients.
 
     Args:
@@ -51,7 +52,7 @@ def references_for(task: Task, known: Mapping[str, Mapping[str, Any]]) -> dict[s
             task, {name: values for name, values in known.items() if name in ("newton-fixed", "gd")}
         )
     }
-    cg = comparison("cg", "cg", "cg")
+    cg = Candidate.of("cg", "cg", "cg")
     cg = replace(cg, grid=StepGrid.linear(float(task.n_dims), 1.0))  # after those it is OLS
     return {"newton": usual[fixed], "gd": usual["gd"], "cg": cg}
 
@@ -59,7 +60,7 @@ def references_for(task: Task, known: Mapping[str, Mapping[str, Any]]) -> dict[s
 def measure(
     model: SequenceModel,
     task: Task,
-    references: Mapping[str, Comparison],
+    references: Mapping[str, Candidate],
     *,
     n_prompts: int,
     seed: int,
@@ -111,7 +112,7 @@ def measure(
 def _add_reference(
     table: xarray.Dataset,
     name: str,
-    item: Comparison,
+    item: Candidate,
     said: Float[Tensor, "layer prompt point"],
     prefixes: Prefixes,
     seed: int,
@@ -138,7 +139,7 @@ def _add_reference(
     table["similarity"].loc[where] = found.best.numpy()
 
 
-def steps_needed(item: Comparison, prefixes: Prefixes) -> float:
+def steps_needed(item: Candidate, prefixes: Prefixes) -> float:
     """Steps after which a reference's weights are within `TOLERANCE` of OLS, a median over prompts.
 
     NaN where half of the prompts are not solved by the last step looked at.

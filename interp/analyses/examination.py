@@ -15,7 +15,7 @@ from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
 from hooks.wiring import check_wiring
-from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
+from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.analyses.match_settings import (
     DEFAULT_KINDS,
     N_GROUPS,
@@ -34,6 +34,7 @@ from interp.scoring.stream import Progress, silent
 from interp.scoring.totals import COMPARED, Matching
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
+from probes.candidate import Candidate
 from probes.similarity import Convention
 from probes.uncertainty.bootstrap import bootstrap_weights
 from probes.verdict import LayerScores, Verdict, best_read_target, judge
@@ -52,7 +53,7 @@ class Examination:
     settings: MatchSettings
     seeds: Sequence[int]
     sites: Sequence[Site]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Candidate, ...]
     scores: Scores
     twin_scores: Scores | None
     verdict: Verdict
@@ -172,7 +173,7 @@ class _Run:
     """Everything but the model that decides its scores."""
 
     task: Task
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Candidate, ...]
     final_norm: FinalNorm
     seeds: Sequence[int]
     progress: Progress

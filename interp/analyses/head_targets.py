@@ -10,7 +10,7 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.analyses.comparisons import Comparison
+from probes.candidate import Candidate
 from probes.references import Prefixes
 
 FORMS: dict[str, str] = {
@@ -24,7 +24,7 @@ FORMS: dict[str, str] = {
 class HeadTargets:
     """Columns of the target matrix that belong together: steps or moments, of some width each."""
 
-    comparison: Comparison | None
+    comparison: Candidate | None
     """None for the moments."""
     form: str
     steps: tuple[float, ...]
@@ -50,7 +50,7 @@ class HeadTargets:
 
 
 def head_targets(
-    comparisons: Sequence[Comparison], n_dims: int, n_moments: int, *, per_example: bool
+    comparisons: Sequence[Candidate], n_dims: int, n_moments: int, *, per_example: bool
 ) -> tuple[HeadTargets, ...]:
     """Every step of some references and the first moments, in every form.
 

@@ -18,17 +18,13 @@ from hooks.finite import check_finite
 from hooks.interventions import record
 from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.analyses.comparisons import (
-    Comparison,
-    default_comparisons,
-    own_parameters,
-    stepping_comparisons,
-)
+from interp.analyses.comparisons import default_comparisons, own_parameters, stepping_comparisons
 from interp.analyses.empty_table import empty_table
 from interp.analyses.head_targets import FORMS, HeadTargets, head_targets
 from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
+from probes.candidate import Candidate
 from probes.readout_fitter import ReadoutFitter
 from probes.references import Prefixes
 from probes.ridge import sum_squared_errors
@@ -76,7 +72,7 @@ def read_heads(
     task: Task | None = None,
     settings: HeadSettings | None = None,
     *,
-    comparisons: Sequence[Comparison] | None = None,
+    comparisons: Sequence[Candidate] | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> xarray.Dataset:

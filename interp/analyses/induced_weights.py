@@ -18,12 +18,13 @@ from torch.nn import functional as F
 from hooks.induced_weights import Induced, induce_weights
 from hooks.model import SequenceModel
 from hooks.shared_prefix import shares_prefixes
-from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
+from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.progress import Progress, shows_progress, silent
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.scores import average
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
+from probes.candidate import Candidate
 from probes.matching import best_match
 from probes.readout import Readout
 from probes.references import Prefixes
@@ -67,7 +68,7 @@ def compare_induced_weights(
     task: Task | None = None,
     settings: InducedWeightSettings | None = None,
     *,
-    comparisons: Sequence[Comparison] | None = None,
+    comparisons: Sequence[Candidate] | None = None,
     readout: Readout | None = None,
     progress: Progress = silent,
     **options: Any,
@@ -175,7 +176,7 @@ class _Cosines:
         cls,
         weights: Float[Tensor, "layer prompt point dim"],
         prefixes: Prefixes,
-        comparisons: Sequence[Comparison],
+        comparisons: Sequence[Candidate],
     ) -> _Cosines:
         directions = _unit(weights[:, :, 1:])
         spanned = einsum(
@@ -203,7 +204,7 @@ def _unit(weights: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
 
 def _tree(
     parts: Sequence[_Cosines],
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Candidate],
     resampled: Float[Tensor, "replicate prompt"],
     n_dims: int,
     attrs: dict[str, Any],

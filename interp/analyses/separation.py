@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hooks.capture import capture
 from hooks.model import SequenceModel
-from interp.analyses.comparisons import Comparison, default_comparisons, own_parameters
+from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.scoring.layer_matches import match_steps
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import batches
@@ -21,7 +21,7 @@ from interp.scoring.tables import BOUNDS
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from interp.versions import library_versions
-from probes.candidate import select
+from probes.candidate import Candidate, select
 from probes.references import Prefixes
 from probes.separating_prompts import separating_prompts
 from probes.similarity import error_directions
@@ -133,7 +133,7 @@ def _n_groups(n_prompts: int) -> int:
     return next(n for n in range(min(64, n_prompts), 0, -1) if n_prompts % n == 0)
 
 
-def _steps(matched: Float[Tensor, " layer"], item: Comparison) -> list[float]:
+def _steps(matched: Float[Tensor, " layer"], item: Candidate) -> list[float]:
     """A few of the layers' steps that lie above 0, spread over their range."""
     if not item.reference.takes_real_steps:
         matched = matched.round()
@@ -148,8 +148,8 @@ def _similarities(
     said: Float[Tensor, "layer prompt point"],
     prefixes: Prefixes,
     predictions: Float[Tensor, "prompt point"],
-    items: Sequence[Comparison],
-    comparisons: Sequence[Comparison],
+    items: Sequence[Candidate],
+    comparisons: Sequence[Candidate],
     seed: int,
 ) -> xarray.Dataset:
     ys = prefixes.ys

@@ -11,12 +11,11 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.analyses.comparisons import Comparison
 from interp.scoring.layer_matches import own_readouts
 from interp.scoring.scores import Sample
 from interp.scoring.tables import BOUNDS, Arrangement
 from interp.scoring.totals import Matching
-from probes.candidate import select
+from probes.candidate import Candidate, select
 from probes.controls.unique_variance import unique_variance
 from probes.disagreement import similarity_by_disagreement
 from probes.references.divergence import bounded
@@ -45,7 +44,7 @@ class Rivals:
     def of(
         cls,
         sample: Sample,
-        comparisons: Sequence[Comparison],
+        comparisons: Sequence[Candidate],
         tables: Mapping[str, xarray.Dataset],
         readout: Matching,
         retained: Sequence[str],

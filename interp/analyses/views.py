@@ -9,15 +9,15 @@ import xarray
 
 from hooks.model import SequenceModel
 from interp.analyses.anatomy import anatomy
-from interp.analyses.comparisons import Comparison
 from interp.analyses.heads import lacks_heads, read_heads
 from interp.analyses.induced_weights import compare_induced_weights
 from interp.analyses.patterns import attention_patterns, lacks_patterns
 from interp.scoring.stream import Progress
 from interp.tasks import Task
+from probes.candidate import Candidate
 
 Compute = Callable[
-    [SequenceModel, Task, Sequence[Comparison], int, Progress], xarray.DataTree | xarray.Dataset
+    [SequenceModel, Task, Sequence[Candidate], int, Progress], xarray.DataTree | xarray.Dataset
 ]
 """Of a model, a task, references, a seed and who is told of progress."""
 
@@ -36,25 +36,25 @@ class View:
 
 
 def _weights(
-    model: SequenceModel, task: Task, items: Sequence[Comparison], seed: int, progress: Progress
+    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
 ) -> xarray.DataTree:
     return compare_induced_weights(model, task, comparisons=items, seed=seed, progress=progress)
 
 
 def _anatomy(
-    model: SequenceModel, task: Task, items: Sequence[Comparison], seed: int, progress: Progress
+    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
 ) -> xarray.Dataset:
     return anatomy(model, task, comparisons=items, seed=seed, progress=progress).table
 
 
 def _heads(
-    model: SequenceModel, task: Task, items: Sequence[Comparison], seed: int, progress: Progress
+    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
 ) -> xarray.Dataset:
     return read_heads(model, task, comparisons=items, seed=seed, progress=progress)
 
 
 def _patterns(
-    model: SequenceModel, task: Task, items: Sequence[Comparison], seed: int, progress: Progress
+    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
 ) -> xarray.Dataset:
     del items
     return attention_patterns(model, task, seed=seed, progress=progress)
@@ -108,7 +108,7 @@ def compute_views(
     names: Sequence[str],
     model: SequenceModel,
     task: Task,
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Candidate],
     seed: int,
     progress: Progress,
 ) -> dict[str, xarray.DataTree]:

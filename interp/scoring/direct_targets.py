@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.analyses.comparisons import Comparison
+from probes.candidate import Candidate
 from probes.references import Prefixes, SpectralReference
 from probes.references.divergence import bounded
 
@@ -45,20 +45,20 @@ class DirectTargets:
     Points that have seen nothing are left out: there every iterate is 0.
     """
 
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Candidate, ...]
     n_dims: int
     targets: tuple[str, ...]
     """Which of `TARGETS`."""
 
     @classmethod
-    def predictions(cls, comparisons: Sequence[Comparison], n_dims: int) -> DirectTargets:
+    def predictions(cls, comparisons: Sequence[Candidate], n_dims: int) -> DirectTargets:
         """One column a step, on the fine grid."""
         return cls(tuple(comparisons), n_dims, ("prediction",))
 
     @classmethod
     def vectors(
         cls,
-        comparisons: Sequence[Comparison],
+        comparisons: Sequence[Candidate],
         n_dims: int,
         targets: tuple[str, ...] = ("weights", "filtered_query"),
     ) -> DirectTargets:
@@ -127,7 +127,7 @@ class DirectTargets:
 
     def _iterates(
         self,
-        item: Comparison,
+        item: Candidate,
         target: str,
         prefixes: Prefixes,
         known: Float[Tensor, "_step prompt point"] | None,

@@ -11,7 +11,6 @@ from torch import Tensor
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.analyses.comparisons import Comparison
 from interp.scoring.explained_variance import ExplainedVariance
 from interp.scoring.readouts import FittedReadouts, PromptBudget, leading
 from interp.scoring.saved_activations import SavedActivations
@@ -19,6 +18,7 @@ from interp.scoring.scores import Sample, Scores
 from interp.scoring.stream import Progress, batches, prompts_per_batch, silent
 from interp.scoring.totals import COMPARED, Matching, Totals
 from interp.tasks import Task
+from probes.candidate import Candidate
 from probes.references import Prefixes
 from probes.similarity import Convention
 
@@ -34,7 +34,7 @@ def evaluate(
     model: SequenceModel | SavedActivations,
     task: Task,
     sites: Sequence[Site],
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Candidate],
     readouts: FittedReadouts,
     budget: PromptBudget,
     seed: int,

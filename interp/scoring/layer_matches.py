@@ -17,8 +17,8 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.analyses.comparisons import Comparison
 from probes.affine import affine_fit
+from probes.candidate import Candidate
 from probes.matching import Match, StepGrid, best_match
 from probes.readout import Readout
 from probes.references import Prefixes, Reference
@@ -162,7 +162,7 @@ class CurveReader:
     shorter, and the old scale would show it as further back.
     """
 
-    def __init__(self, readout: Readout, comparisons: Sequence[Comparison]) -> None:
+    def __init__(self, readout: Readout, comparisons: Sequence[Candidate]) -> None:
         """Takes read-outs of y from every layer, and the references to compare them with."""
         self.readout = readout
         self.comparisons = tuple(comparisons)

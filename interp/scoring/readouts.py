@@ -13,11 +13,11 @@ from torch import Tensor
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.analyses.comparisons import Comparison
 from interp.scoring.direct_targets import TARGETS, DirectTargets
 from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.stream import Progress, batches, prompts_per_batch, silent
 from interp.tasks import Task
+from probes.candidate import Candidate
 from probes.readout import Readout
 from probes.readout_fitter import ReadoutFitter
 from probes.references import Prefixes
@@ -71,7 +71,7 @@ def fit_readouts(
     model: SequenceModel | SavedActivations,
     task: Task,
     sites: Sequence[Site],
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Candidate],
     budget: PromptBudget,
     seeds: tuple[int, int],
     *,
@@ -131,7 +131,7 @@ class _Fitters:
         self,
         n_sites: int,
         d_model: int,
-        comparisons: Sequence[Comparison],
+        comparisons: Sequence[Candidate],
         direct: Sequence[tuple[DirectTargets, int, int]],
     ) -> None:
         """Starts without prompts; `direct` has targets, and how many sites and prompts they get."""

@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hooks.sites import Site
-from interp.analyses.comparisons import Comparison
 from interp.scoring.direct_targets import TARGETS
 from interp.scoring.scores import Scores
 from interp.scoring.totals import COMPARED, Matching
+from probes.candidate import Candidate
 from probes.controls.selectivity import selectivity
 from probes.matching import Match, StepGrid, best_match
 from probes.uncertainty.bootstrap import bootstrap_interval
@@ -50,7 +50,7 @@ def layer_table(scores: Scores, arrange: Arrangement, n_dims: int) -> xarray.Dat
 def reference_table(
     scores: Scores,
     twin: Scores | None,
-    item: Comparison,
+    item: Candidate,
     arrange: Arrangement,
     readout: Matching,
     n_dims: int,
@@ -103,7 +103,7 @@ def reference_table(
 
 
 def control_tables(
-    scores: Scores, twin: Scores | None, comparisons: Sequence[Comparison], arrange: Arrangement
+    scores: Scores, twin: Scores | None, comparisons: Sequence[Candidate], arrange: Arrangement
 ) -> dict[str, xarray.Dataset]:
     """What the controls reach: error of read-outs over that of predicting 0, and direct R^2."""
 
@@ -122,7 +122,7 @@ def control_tables(
 
 
 def _selectivities(
-    scores: Scores, twin: Scores, item: Comparison, arrange: Arrangement, readout: Matching
+    scores: Scores, twin: Scores, item: Candidate, arrange: Arrangement, readout: Matching
 ) -> dict[str, Any]:
     key, direct = (item.name, readout, "paper"), (item.name, "prediction")
     control = twin.similarity[key].amax(-1)
@@ -145,7 +145,7 @@ def _selectivities(
 
 
 def _direct_table(
-    scores: Scores, item: Comparison, target: str, arrange: Arrangement
+    scores: Scores, item: Candidate, target: str, arrange: Arrangement
 ) -> tuple[dict[str, Any], list[float]]:
     r2 = scores.direct[item.name, target]
     grid: StepGrid = item.grid_of(target)

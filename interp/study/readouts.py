@@ -13,11 +13,11 @@ from einops import rearrange
 
 from hooks.capture import FinalNorm, capture
 from hooks.model import SequenceModel
-from interp.analyses.comparisons import Comparison, default_comparisons
+from interp.analyses.comparisons import default_comparisons
 from interp.scoring.direct_targets import DirectTargets
 from interp.study.analysis import Analysis, at_least
 from interp.tasks import Task
-from probes.candidate import select
+from probes.candidate import Candidate, select
 from probes.matching import best_match
 from probes.readout import Readout
 from probes.readout_fitter import ReadoutFitter, validation_error
@@ -183,7 +183,7 @@ class ReadoutAnalysis(Analysis):
                 )
         return y.statistics, iterates.statistics if iterates is not None else None
 
-    def _comparisons(self, task: Task) -> tuple[Comparison, ...]:
+    def _comparisons(self, task: Task) -> tuple[Candidate, ...]:
         known = default_comparisons(task)
         return tuple(select(known, name) for name in self.references)
 

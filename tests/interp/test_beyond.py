@@ -11,7 +11,7 @@ from planted import planted_result
 from hooks.architectures import build_model
 from hooks.architectures.planted import build_planted
 from interp import plots
-from interp.analyses.comparisons import Comparison, default_comparisons
+from interp.analyses.comparisons import default_comparisons
 from interp.analyses.convergence import measure_order
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
 from interp.report.match_sections import match_sections, order_note
@@ -19,6 +19,7 @@ from interp.results.result import MatchResult
 from interp.scoring.scores import Sample
 from interp.scoring.tables import Arrangement
 from interp.tasks import LinearRegression, TwoLayerNetwork
+from probes.candidate import Candidate
 from probes.references import Prefixes
 
 SIZES = {"n_dims": 3, "n_points": 7}
@@ -52,7 +53,7 @@ def test_an_order_that_cannot_be_told_says_why():
 
 
 @pytest.fixture(scope="module")
-def comparisons() -> tuple[Comparison, ...]:
+def comparisons() -> tuple[Candidate, ...]:
     return default_comparisons(TASK)
 
 

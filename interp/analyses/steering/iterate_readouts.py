@@ -14,10 +14,10 @@ from torch import Tensor
 from hooks.finite import check_finite
 from hooks.interventions import record
 from hooks.model import SequenceModel
-from interp.analyses.comparisons import Comparison
 from interp.analyses.steering.token_positions import TokenPositions, values_at
 from interp.scoring.stream import Progress
 from interp.tasks import Task
+from probes.candidate import Candidate
 from probes.controls.shuffles import derangement
 from probes.readout import Readout
 from probes.readout_fitter import ReadoutFitter, validation_error
@@ -32,7 +32,7 @@ N_FIT_BATCHES = 4
 class IterateKind:
     """What is looked for: iterates of a reference, as one of `STEERED`."""
 
-    comparison: Comparison
+    comparison: Candidate
     target: str
 
     @property

@@ -12,12 +12,7 @@ import torch
 import xarray
 
 from hooks.model import SequenceModel
-from interp.analyses.comparisons import (
-    Comparison,
-    default_comparisons,
-    own_parameters,
-    stepping_comparisons,
-)
+from interp.analyses.comparisons import default_comparisons, own_parameters, stepping_comparisons
 from interp.analyses.empty_table import empty_table
 from interp.analyses.steering.iterate_readouts import IterateKind, fit_iterate_readouts
 from interp.analyses.steering.token_positions import STEERED, token_positions
@@ -25,6 +20,7 @@ from interp.analyses.steering.trial import DIRECTIONS, SteeringTrial
 from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
+from probes.candidate import Candidate
 from probes.references import SpectralReference
 
 ROLES = ("query", "example")
@@ -154,7 +150,7 @@ def steer(
 
 
 def _empty_table(
-    settings: SteeringSettings, comparisons: Sequence[Comparison], n_layers: int
+    settings: SteeringSettings, comparisons: Sequence[Candidate], n_layers: int
 ) -> xarray.Dataset:
     coords: dict[str, Any] = {
         "reference": [item.name for item in comparisons],
