@@ -51,7 +51,7 @@ def shares(anatomy: AnatomyTable, point: int | None = None) -> Figure:
         values, low, high = (table[f"share{end}"].sel(part=part) for end in ("", "_low", "_high"))
         if not np.isfinite(values).any():
             continue
-        pattern = {"shape": hatching, "fgcolor": "white", "solidity": 0.25}
+        pattern = {"shape": hatching, "fillmode": "overlay", "fgcolor": "white", "solidity": 0.2}
         traces.append(
             Bar(
                 x=layers,

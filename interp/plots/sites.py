@@ -105,7 +105,12 @@ def halves(
             name=half,
             marker={
                 "color": site_look(kind).colour,
-                "pattern": {"shape": hatching, "fgcolor": "white", "solidity": 0.3},
+                "pattern": {
+                    "shape": hatching,
+                    "fillmode": "overlay",
+                    "fgcolor": "white",
+                    "solidity": 0.3,
+                },
             },
             hovertemplate=f"{half} of layer %{{x}}: %{{y:+.3~g}}<extra></extra>",
         )
