@@ -11,6 +11,7 @@ from plotly.graph_objects import Figure
 from interp.plots.marks import cells, line_with_intervals
 from interp.plots.panel import (
     HEAD_HEIGHT,
+    LEAST_HEIGHT,
     Panel,
     axis_of_heads,
     axis_of_layers,
@@ -183,7 +184,7 @@ def shift(
             "title": {"text": "without" if what == "parts" else "without head (layer.head)"},
             "dtick": 1,
         },
-        layout={"height": 130 + HEAD_HEIGHT * len(labels)},
+        layout={"height": max(LEAST_HEIGHT, 130 + HEAD_HEIGHT * len(labels))},
     )
     return draw(panel)
 

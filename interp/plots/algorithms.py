@@ -68,7 +68,7 @@ def separation(found: xarray.Dataset) -> Figure:
             )
             for name in rows.reference.values
         ]
-        x = {"title": {"text": "layer (0 = embedding)"}}
+        x = {"title": {"text": "layer"}}
         y = {"title": {"text": "SimE at the best step"}, "range": [-0.05, 1.05]}
         panels.append(Panel(f"{kind} prompts", traces, x, y))
     return draw(*panels)

@@ -22,6 +22,8 @@ MOST_LAYER_TICKS = 13
 MOST_HEAD_TICKS = 48
 HEAD_HEIGHT = 19
 """Pixels of a head's row, high enough for its number."""
+LEAST_HEIGHT = 300
+"""Of a picture of few heads, whose y axis has a title of two dozen letters."""
 R2_AXIS: dict[str, Any] = {
     "title": {"text": "best R² (1 = fully readable)"},
     "range": [-0.04, 1.06],

@@ -3,6 +3,7 @@
   const SLACK = 3; // pixels that boxes may share: they are higher than the letters in them
   const items = [];
   function add(element, text, box) {
+    if (getComputedStyle(element).clipPath === "inset(50%)") return; // for screen readers alone
     const scroller = element.closest(".scroller, pre")?.getBoundingClientRect();
     const left = Math.max(box.left, scroller?.left ?? -Infinity);
     const right = Math.min(box.right, scroller?.right ?? Infinity);

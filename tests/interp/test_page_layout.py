@@ -7,13 +7,30 @@ from pathlib import Path
 
 import fake_cells
 import pytest
+from assessments import assessment, comparison
 from chromium import visit
 from planted import planted_result
 from playwright.sync_api import Browser
 
+from hooks.architectures.gd_exact import GDExact, GDExactConfig
+from interp.analyses.ablation import ablate
+from interp.analyses.algorithms import compare_algorithms
+from interp.analyses.robustness import conditions
+from interp.analyses.separation import separate
+from interp.analyses.steering import steer
 from interp.report import write_report
+from interp.report.algorithms import algorithms_page
+from interp.report.interventions import intervention_page
+from interp.report.separation import separation_page
 from interp.studies.calibration.page import calibration_page
+from interp.studies.paper.models import PaperModels
+from interp.studies.paper.page import reproduction_page
+from interp.studies.paper.paper_setup import Settings
+from interp.studies.paper.reproduction import reproduce
+from interp.studies.paper.rows import ROWS
+from interp.tasks import LinearRegression
 
+TASK = LinearRegression(n_dims=2, n_points=5)
 OVERLAPS = Path(__file__).with_name("overlaps.js").read_text(encoding="utf-8")
 PAGES: dict[str, Callable[[Path], None]] = {
     "match": lambda file: write_report(
@@ -23,8 +40,39 @@ PAGES: dict[str, Callable[[Path], None]] = {
         planted_result(retained=("newton", "gd"), dead_layer=3, n_layers=24), file
     ),
     "calibration": lambda file: calibration_page(fake_cells.calibration(), "interp").write(file),
+    "compare": lambda file: comparison(
+        *(assessment(name, seed=seed) for seed, name in enumerate(("gpt2-d5-noisy", "b", "c")))
+    ).write_report(file),
+    "conditions": lambda file: conditions(
+        _gd(), TASK, vary=["y-scale"], values={"y-scale": [0.1, 1.0]}, n_prompts=256
+    ).write_report(file),
+    "intervene": lambda file: intervention_page(
+        ablate(_gd(), TASK, methods=("zero",), n_prompts=16, n_fit_prompts=64),
+        steer(_gd(), TASK, n_prompts=16),
+        {"checkpoint": "gd"},
+    ).write(file),
+    "separate": lambda file: separation_page(
+        separate(_gd(), "newton", "gd", TASK, n_prompts=16), "gd"
+    ).write(file),
+    "algorithms": lambda file: algorithms_page(
+        compare_algorithms("newton", "gd", TASK, n_prompts=16)
+    ).write(file),
+    "reproduce": lambda file: reproduction_page(
+        [
+            *reproduce(
+                [row for row in ROWS if row.key in ("fig2", "fig27")],
+                PaperModels({}, settings=Settings(n_prompts=32)),
+            )
+        ],
+        "interp reproduce",
+        "32 prompts",
+    ).write(file),
 }
 """What writes each page."""
+
+
+def _gd() -> GDExact:
+    return GDExact(GDExactConfig(n_dims=2, n_points=5, n_layers=3, dtype="float64"))
 
 
 @pytest.mark.parametrize("width", [1280, 400])
