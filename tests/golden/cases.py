@@ -1,7 +1,9 @@
 """The commands whose numbers are kept, and how a record is made anew.
 
 `python tests/golden/cases.py CASE…` runs the cases (all, if none is named) and writes their records
-to `numbers/`. A record changes only together with a line in the CHANGELOG that says why.
+to `numbers/`. Last digits differ from one kind of processor to another, and with them where a best
+match lies on a plateau: before a change of the code that is to change no number, record on your own
+machine, then `make golden`. A record changes otherwise only with a line in the CHANGELOG.
 """
 
 from __future__ import annotations
