@@ -29,7 +29,6 @@ COLUMNS = {
     "zero_error": "pred. 0",
     "verdict": "verdict",
     "steps_per_layer": "steps\na layer",
-    "rate_of": "",
     "sime_newton": "SimE\nNewton",
     "sime_gd": "SimE\nGD",
     "sime_ogd": "SimE\nOGD",
@@ -121,5 +120,9 @@ def _show(comparison: ModelComparison, console: Console) -> None:
 
     console.print(comparison.tables["models"].to_terminal(COLUMNS))
     console.print(headline(comparison), highlight=False, markup=False)
+    rows = comparison.tables["models"].records
+    rates = [f"{row['model']} {row['rate_of']}" for row in rows if row["rate_of"]]
+    if rates:
+        console.print(f"Steps a layer: {'; '.join(rates)}.", highlight=False, markup=False)
     for words in (prompts_words(comparison), calibration_words(comparison)):
         console.print(words, style="dim", highlight=False, markup=False)
