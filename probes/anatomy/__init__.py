@@ -11,7 +11,8 @@ explain. `free_filter` fits g without assuming an algorithm, and `shares` puts b
 """
 
 from probes.anatomy.free_filter import FilterBasis, exponent, resolved_eigenvalue
-from probes.anatomy.shares import PARTS, Band, LayerSums, Shares
+from probes.anatomy.layer_sums import LayerSums
+from probes.anatomy.shares import PARTS, Band, Shares
 from probes.anatomy.transforms import KEPT, VARIANTS, draw_variants, kept_parts
 
 __all__ = [

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.anatomy.free_filter import PENALTIES, FilterBasis
-from probes.anatomy.transforms import KEPT
+from probes.anatomy.layer_sums import LayerSums, gathered
 
 PARTS = (
     "order",
@@ -41,85 +40,6 @@ class Band(NamedTuple):
     value: Tensor
     low: Tensor
     high: Tensor
-
-
-class LayerSums:
-    """Sums over groups of prompts of all products that the shares of some layers need, at a point.
-
-    Args:
-        basis: Of the free filter.
-        n_layers: How many layers are read.
-        n_iterates: Steps of all references together.
-        n_groups: Groups that prompts are put in.
-    """
-
-    def __init__(self, basis: FilterBasis, n_layers: int, n_iterates: int, n_groups: int) -> None:
-        knots, kept = len(basis.knots), len(KEPT)
-        self.basis = basis
-        self.target_energy = torch.zeros((), dtype=torch.float64)
-        """Sum of y squared."""
-        self.energy = torch.zeros(n_groups, n_layers, dtype=torch.float64)
-        self.gram = torch.zeros(n_groups, knots, knots, dtype=torch.float64)
-        self.moment = torch.zeros(n_groups, n_layers, knots, dtype=torch.float64)
-        self.kept = torch.zeros(n_groups, n_layers, kept, dtype=torch.float64)
-        self.kept_moment = torch.zeros(n_groups, n_layers, kept, knots, dtype=torch.float64)
-        self.iterate_energy = torch.zeros(n_groups, n_iterates, dtype=torch.float64)
-        self.iterate_product = torch.zeros(n_groups, n_layers, n_iterates, dtype=torch.float64)
-        self.iterate_moment = torch.zeros(n_groups, n_iterates, knots, dtype=torch.float64)
-
-    def update(
-        self,
-        first_group: int,
-        said: Float[Tensor, "layer group prompt"],
-        features: Float[Tensor, "group prompt knot"],
-        iterates: Float[Tensor, "iterate group prompt"],
-        kept: Float[Tensor, "layer group prompt kept"] | None,
-    ) -> None:
-        """Adds some groups of prompts.
-
-        Args:
-            first_group: Index of the first; the others follow it.
-            said: f of every layer.
-            features: Of `FilterBasis.features`.
-            iterates: What references say at each of their steps.
-            kept: Of `kept_parts`; None where prompts cannot be changed.
-        """
-        groups = slice(first_group, first_group + len(features))
-        z = features.double()
-        f, p = (
-            rearrange(part.double(), "row group prompt -> group row prompt")
-            for part in (said, iterates)
-        )
-        self.energy[groups] += f.square().sum(-1)
-        self.gram[groups] += z.mT @ z
-        self.moment[groups] += f @ z
-        self.iterate_energy[groups] += p.square().sum(-1)
-        self.iterate_product[groups] += f @ p.mT
-        self.iterate_moment[groups] += p @ z
-        if kept is None:
-            self.kept[groups] = torch.nan
-            return
-        h = rearrange(kept.double(), "layer group prompt kept -> group layer kept prompt")
-        self.kept[groups] += (h @ f[..., None])[..., 0]
-        self.kept_moment[groups] += h @ z[:, None]
-
-    def free_filters(
-        self, groups: Bool[Tensor, " group"], penalty: float
-    ) -> Float[Tensor, "layer knot"]:
-        """The filter of every layer that explains most of it on some groups."""
-        return self.basis.solve(self.gram[groups].sum(0), self.moment[groups].sum(0), penalty)
-
-    def bordered(
-        self, iterates: Int[Tensor, " layer"]
-    ) -> tuple[Float[Tensor, "group layer knot knot"], Float[Tensor, "group layer knot"]]:
-        """Products of the features, one iterate among them for each layer, and with f."""
-        n_groups, n_layers, n_knots = self.moment.shape
-        gram = self.energy.new_zeros(n_groups, n_layers, n_knots + 1, n_knots + 1)
-        gram[..., :-1, :-1] = self.gram[:, None]
-        gram[..., -1, :-1] = gram[..., :-1, -1] = self.iterate_moment[:, iterates]
-        gram[..., -1, -1] = self.iterate_energy[:, iterates]
-        product = _gathered(self.iterate_product, iterates[:, None])
-        return gram, torch.cat([self.moment, product], -1)
 
 
 @dataclass(frozen=True)
@@ -181,7 +101,7 @@ class Shares:
             control = sums.moment[is_in][:, :, None] - sums.kept_moment[is_in]
             kept[is_in] = sums.kept[is_in] + torch.einsum("glck,lk->glc", control, beta)
             steps, scale = _best_steps(sums, ~is_in, sizes)
-            product = _gathered(sums.iterate_product[is_in], steps)
+            product = gathered(sums.iterate_product[is_in], steps)
             energy = sums.iterate_energy[is_in][:, steps]
             by_reference[is_in] = 2 * scale * product - scale**2 * energy
         allowed = torch.tensor(list(is_filter))
@@ -272,12 +192,6 @@ def _best_steps(
         start += size
     chosen = torch.stack(steps, 1)
     return chosen, scale.gather(1, chosen)
-
-
-def _gathered(
-    values: Float[Tensor, "group layer iterate"], steps: Int[Tensor, "layer reference"]
-) -> Float[Tensor, "group layer reference"]:
-    return values.gather(2, steps.expand(len(values), -1, -1))
 
 
 def _replicated_filters(
