@@ -43,9 +43,8 @@ def execute(file: Path) -> None:
     NotebookClient(notebook, timeout=600, resources=folder, coalesce_streams=True).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        if "outputs" in cell:  # without what is left of a progress bar
-            is_empty = [one.get("data", {}).get("text/html") == "" for one in cell.outputs]
-            cell.outputs = [one for one, e in zip(cell.outputs, is_empty, strict=True) if not e]
+        if "outputs" in cell:
+            cell.outputs = [one for one in cell.outputs if shows_something(one)]
         for output in cell.get("outputs", []):
             if PLOTLY in output.get("data", {}):
                 output["data"] = {"image/svg+xml": to_svg(output["data"][PLOTLY])}
@@ -54,6 +53,13 @@ def execute(file: Path) -> None:
         "language_info": {"name": "python"},
     }
     nbformat.write(notebook, file)
+
+
+def shows_something(output: dict[str, Any]) -> bool:
+    """Whether it is no leftover of a progress bar, and not the script that pictures once needed."""
+    data = output.get("data", {})
+    html = data.get("text/html", "something")
+    return PLOTLY in data or (bool(html) and "cdn.plot.ly" not in html)
 
 
 def to_svg(figure: dict[str, Any]) -> str:
