@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from interp.results.anatomy import open_anatomy as open_anatomy
     from interp.results.result import MatchResult as MatchResult
     from interp.results.result import open_result as open_result
+    from interp.study.emergence import emerge as emerge
     from interp.training.recipe import Recipe as Recipe
     from interp.training.train import train as train
     from interp.zoo.loading import load as load
@@ -63,6 +64,7 @@ __getattr__, __dir__ = lazy_names(
         "compare": "interp.analyses.compare",
         "compare_induced_weights": "interp.analyses.induced_weights",
         "conditions": "interp.analyses.robustness",
+        "emerge": "interp.study.emergence",
         "load": "interp.zoo.loading",
         "match": "interp.analyses.match",
         "open_anatomy": "interp.results.anatomy",

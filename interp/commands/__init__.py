@@ -12,6 +12,7 @@ COMMANDS: dict[str, str] = {
     "capture": "interp.commands.capture:capture",
     "intervene": "interp.commands.intervene:intervene",
     "conditions": "interp.commands.conditions:conditions",
+    "emerge": "interp.commands.emerge:emerge",
     "separate": "interp.commands.separate:separate",
     "reproduce": "interp.commands.reproduce:reproduce",
     "calibrate": "interp.commands.calibrate:calibrate",

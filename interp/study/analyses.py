@@ -17,6 +17,8 @@ from hooks.capture import FinalNorm
 from hooks.finite import check_finite
 from hooks.inference import predict
 from hooks.model import SequenceModel
+from interp.analyses.anatomy import LEAST_PROMPTS as LEAST_ANATOMY_PROMPTS
+from interp.analyses.anatomy import anatomy
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings
 from interp.analyses.robustness import LEAST_PROMPTS, condition_tasks, conditions
@@ -31,6 +33,7 @@ from interp.training.validation import squared_error
 REACH = 1.96
 """Standard errors to either side of a mean that an interval of 95 % takes in."""
 BY_LAYER = ("best_step", "best_similarity")
+OF_ANATOMY = ("share", "ceiling", "resolved_eigenvalue")
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,33 @@ def _worst_excess(table: xarray.Dataset) -> float:
     return float(np.where(table.failure.values == "", excess.values, np.inf).max())
 
 
+@dataclass(frozen=True)
+class AnatomyAnalysis(Analysis):
+    """`interp.anatomy` after as many examples as x has entries, where eigenvalues spread most."""
+
+    n_prompts: int = 4096
+
+    name: ClassVar[str] = "anatomy"
+
+    def __post_init__(self) -> None:
+        at_least(LEAST_ANATOMY_PROMPTS, self, "n_prompts")
+
+    def run(self, model: SequenceModel, task: Task, seed: int, part: int) -> xarray.Dataset:
+        """Shares, ceiling and resolved eigenvalue of every layer, with their intervals."""
+        del part
+        points = (min(task.n_dims, task.n_points - 1),)
+        found = anatomy(model, task, points=points, n_prompts=self.n_prompts, seed=seed).table
+        names = [f"{name}{end}" for name in OF_ANATOMY for end in ("", "_low", "_high")]
+        return found[names].isel(point=0, drop=True)
+
+
 ANALYSES: dict[str, type[Analysis]] = {
     analysis.name: analysis
-    for analysis in (ErrorAnalysis, MatchAnalysis, ReadoutAnalysis, ConditionsAnalysis)
+    for analysis in (
+        ErrorAnalysis,
+        MatchAnalysis,
+        ReadoutAnalysis,
+        ConditionsAnalysis,
+        AnatomyAnalysis,
+    )
 }

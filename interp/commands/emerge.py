@@ -1,0 +1,85 @@
+"""`interp emerge`: which algorithm appears at which step of a training?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from interp.commands.emit import emit, working, write_files
+from interp.commands.options import JsonOption, OpenOption, SeedOption, TaskOption
+
+if TYPE_CHECKING:
+    import xarray
+    from rich.console import Console
+
+
+def emerge(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of a training with its checkpoints: snapshots/, step_8.safetensors, "
+            "model_8.pt, checkpoint-8/ or step=8.ckpt.",
+            show_default=False,
+        ),
+    ],
+    task: TaskOption = None,
+    prompts: Annotated[int, typer.Option(help="Prompts to evaluate each checkpoint on.")] = 512,
+    seed: SeedOption = 0,
+    anatomy: Annotated[
+        bool, typer.Option("--anatomy", help="Take layers apart too, which takes longer.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for report.html, result.nc and summary.json, and what is done."),
+    ] = Path("out/emerge"),
+    as_json: JsonOption = False,
+    open_report: OpenOption = False,
+) -> None:
+    """Show which algorithm appears at which step of a training, from its checkpoints."""
+    with working(out) as progress:
+        from interp.jobs.pool import Pool
+        from interp.report.emergence import emergence_page, summary, without_result
+        from interp.study.emergence import emerge as analyse
+        from interp.tasks.reading import read_task
+
+        found = analyse(
+            run,
+            read_task(task) if task else None,
+            n_prompts=prompts,
+            seed=seed,
+            anatomy=anatomy,
+            out=out,
+            pool=Pool(jobs, dask),
+            progress=progress,
+        )
+        progress("writing the report", 0, 1)
+        page = emergence_page(found, str(run))
+        files = {"result.nc": found, "report.html": page.write, "summary.json": summary(found)}
+        write_files(out, files)
+    emit(
+        summary(found),
+        lambda console: _show(found, console),
+        as_json=as_json,
+        pages={"report": out / "report.html"},
+        open_page=open_report,
+    )
+    if failures := without_result(found):
+        from interp.jobs.outcome import without_result as sentence
+
+        raise ValueError(sentence(failures, "all else is in the report"))
+
+
+def _show(found: xarray.Dataset, console: Console) -> None:
+    from interp.report.emergence import emergence_table, errors_words, finding
+
+    table = emergence_table(found)
+    console.print(table.to_terminal({c.key: c.title for c in table.columns if not c.under}))
+    for words in (f"{finding(found)}.", errors_words(found)):
+        console.print(words, highlight=False, markup=False)
