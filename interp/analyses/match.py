@@ -89,7 +89,7 @@ def match(
     if not isinstance(model, SequenceModel):
         return result
     return result.with_views(
-        compute_views(views, model, task, comparisons, settings.seed, progress)
+        compute_views(views, model, task, comparisons, settings.n_prompts, settings.seed, progress)
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import xarray
 
 from hooks.model import SequenceModel
-from interp.analyses.anatomy import anatomy
+from interp.analyses.anatomy import LEAST_PROMPTS, anatomy
 from interp.analyses.heads import lacks_heads, read_heads
 from interp.analyses.induced_weights import compare_induced_weights
 from interp.analyses.patterns import attention_patterns, lacks_patterns
@@ -17,9 +17,10 @@ from interp.tasks import Task
 from probes.candidate import Candidate
 
 Compute = Callable[
-    [SequenceModel, Task, Sequence[Candidate], int, Progress], xarray.DataTree | xarray.Dataset
+    [SequenceModel, Task, Sequence[Candidate], int, int, Progress],
+    xarray.DataTree | xarray.Dataset,
 ]
-"""Of a model, a task, references, a seed and who is told of progress."""
+"""Of a model, a task, references, a number of prompts, a seed and what is called for progress."""
 
 HALVES = ("resid_mid", "attn_out", "mlp_out")
 """Kinds of site that show which half of a layer does the work."""
@@ -36,27 +37,56 @@ class View:
 
 
 def _weights(
-    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
+    model: SequenceModel,
+    task: Task,
+    items: Sequence[Candidate],
+    n_prompts: int,
+    seed: int,
+    progress: Progress,
 ) -> xarray.DataTree:
+    del n_prompts
     return compare_induced_weights(model, task, comparisons=items, seed=seed, progress=progress)
 
 
 def _anatomy(
-    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
+    model: SequenceModel,
+    task: Task,
+    items: Sequence[Candidate],
+    n_prompts: int,
+    seed: int,
+    progress: Progress,
 ) -> xarray.Dataset:
-    return anatomy(model, task, comparisons=items, seed=seed, progress=progress).table
+    return anatomy(
+        model,
+        task,
+        n_prompts=max(n_prompts, LEAST_PROMPTS),
+        comparisons=items,
+        seed=seed,
+        progress=progress,
+    ).table
 
 
 def _heads(
-    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
+    model: SequenceModel,
+    task: Task,
+    items: Sequence[Candidate],
+    n_prompts: int,
+    seed: int,
+    progress: Progress,
 ) -> xarray.Dataset:
+    del n_prompts
     return read_heads(model, task, comparisons=items, seed=seed, progress=progress)
 
 
 def _patterns(
-    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
+    model: SequenceModel,
+    task: Task,
+    items: Sequence[Candidate],
+    n_prompts: int,
+    seed: int,
+    progress: Progress,
 ) -> xarray.Dataset:
-    del items
+    del items, n_prompts
     return attention_patterns(model, task, seed=seed, progress=progress)
 
 
@@ -109,13 +139,14 @@ def compute_views(
     model: SequenceModel,
     task: Task,
     comparisons: Sequence[Candidate],
+    n_prompts: int,
     seed: int,
     progress: Progress,
 ) -> dict[str, xarray.DataTree]:
     """Every view's data, by name."""
     found = {}
     for name in names:
-        data = VIEWS[name].compute(model, task, comparisons, seed, progress)
+        data = VIEWS[name].compute(model, task, comparisons, n_prompts, seed, progress)
         found[name] = data if isinstance(data, xarray.DataTree) else xarray.DataTree(data)
     return found
 

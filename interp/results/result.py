@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +68,24 @@ class MatchResult(SavedResult):
             raise ValueError(
                 f"the result has no view {name!r}; interp.match(…, show={name!r}) adds it"
             )
-        return _map(self.data["views"].children[name], _without_gaps)
+        tree = _map(self.data["views"].children[name], _without_gaps)
+        return _map(tree, lambda dataset: dataset.rename(_own_axes(dataset, name)))
 
     def with_views(self, views: Mapping[str, xarray.DataTree]) -> MatchResult:
         """The same result with views added."""
         if not views:
             return self
         tree = self.data.copy()
-        axes = {name: self.layers[name] for name in SHARED_AXES}
+        root = self.layers
+        axes = {name: root[name] for name in SHARED_AXES}
 
-        def on_axes(dataset: xarray.Dataset) -> xarray.Dataset:
-            return dataset.reindex({name: axes[name] for name in SHARED_AXES if name in dataset})
+        def on_axes(dataset: xarray.Dataset, view: str) -> xarray.Dataset:
+            others = [str(axis) for axis in dataset.dims if axis in root.dims and axis not in axes]
+            dataset = dataset.rename({axis: f"{view}_{axis}" for axis in others})
+            return dataset.reindex({axis: axes[axis] for axis in SHARED_AXES if axis in dataset})
 
         for name, view in views.items():
-            tree[f"views/{name}"] = _map(view, on_axes)
+            tree[f"views/{name}"] = _map(view, partial(on_axes, view=name))
         return MatchResult(tree)
 
     @property
@@ -202,6 +206,13 @@ def _map(
     return xarray.DataTree.from_dict(
         {path: function(node.to_dataset()) for path, node in nodes.items()}
     )
+
+
+def _own_axes(dataset: xarray.Dataset, view: str) -> dict[str, str]:
+    """The names that a view's axes had before those that the result has too were renamed."""
+    prefix = f"{view}_"
+    names = (str(axis) for axis in dataset.dims)
+    return {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
 
 
 def _without_gaps(dataset: xarray.Dataset) -> xarray.Dataset:

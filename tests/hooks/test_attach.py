@@ -515,7 +515,7 @@ def test_a_module_that_fails_on_wrong_sizes_is_told_what_it_was_given() -> None:
         attach(foreign(), predict, n_dims=N_DIMS + 1, n_points=N_POINTS, layers="body.h.*")
     [note] = caught.value.__notes__
     assert f"{N_POINTS}, {N_DIMS + 1})" in note
-    assert "n_dims and n_points are as attach was told" in note
+    assert "n_dims and n_points are those given to attach" in note
 
 
 def test_layers_that_return_no_sequence() -> None:

@@ -66,6 +66,9 @@ PICTURES: dict[str, Callable[[MatchResult], Figure]] = {
     "patterns": lambda r: r.plot.patterns(),
     "patterns of a prompt": lambda r: r.plot.patterns(prompt=1),
     "looked at": lambda r: plots.looked_at(r.view("patterns")),
+    "shares": lambda r: r.plot.shares(),
+    "filters": lambda r: r.plot.filters(),
+    "resolved": lambda r: r.plot.resolved(),
 }
 
 
@@ -73,8 +76,8 @@ PICTURES: dict[str, Callable[[MatchResult], Figure]] = {
 def test_every_picture_has_data_and_titles(result: MatchResult, picture: str):
     figure = PICTURES[picture](result)
     assert figure.layout.title.text
-    assert figure.layout.xaxis.title.text
-    assert figure.layout.yaxis.title.text
+    for axes in (figure.select_xaxes(), figure.select_yaxes()):
+        assert any(axis.title.text for axis in axes)
     for trace in figure.data:
         values = trace.z if trace.type == "heatmap" else trace.y
         assert np.isfinite(np.asarray(values, dtype=float)).any()
@@ -128,14 +131,14 @@ def test_names_of_views():
     assert parse_show("weights, heads") == ("weights", "heads")
     assert parse_show(["weights", "heads,weights"]) == ("weights", "heads")
     assert parse_show(()) == ()
-    with pytest.raises(ValueError, match=r"show must be among sites, weights.*, got 'wieghts'"):
+    with pytest.raises(ValueError, match=r"show must be among sites, anatomy.*, got 'wieghts'"):
         parse_show("wieghts")
 
 
 def test_models_get_the_views_that_they_can_have(model: GDExact):
     lstm = build_model("lstm", {"n_dims": 3, "n_points": 6, "n_layers": 1, "d_model": 8}, seed=0)
-    assert choose_views(("all",), lstm) == ("weights",)
-    assert choose_views(("all",), model) == ("weights", "heads", "patterns")
+    assert choose_views(("all",), lstm) == ("anatomy", "weights")
+    assert choose_views(("all",), model) == ("anatomy", "weights", "heads", "patterns")
     assert choose_views(("sites",), lstm) == ()
     with pytest.raises(ValueError, match="show=heads: this LSTM has no attention heads"):
         choose_views(("heads",), lstm)
@@ -158,5 +161,5 @@ def test_the_command_refuses_what_there_is_not(capsys: pytest.CaptureFixture[str
         main(["match", "gd-exact", "--show", "heads", "--show", "wieghts"])
     assert ending.value.code == 2
     assert capsys.readouterr().err == (
-        "interp: show must be among sites, weights, heads, patterns, all, got 'wieghts'\n"
+        "interp: show must be among sites, anatomy, weights, heads, patterns, all, got 'wieghts'\n"
     )

