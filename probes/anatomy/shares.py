@@ -124,7 +124,7 @@ class Shares:
             best=best,
             filters=_band(sums.free_filters(everywhere, penalty), replicates, level),
             replicates=replicates,
-            reference_filters=_solved(sums.basis, gram, sums.iterate_moment.sum(0)[steps]),
+            reference_filters=_solved(sums.basis, gram, sums.iterate_moment.sum(0)[steps], penalty),
         )
 
 
@@ -132,8 +132,9 @@ def _solved(
     basis: FilterBasis,
     gram: Float[Tensor, "knot knot"],
     moment: Float[Tensor, "layer reference knot"],
+    penalty: float,
 ) -> Float[Tensor, "layer reference knot"]:
-    return basis.solve(gram, moment.flatten(0, 1), PENALTIES[0]).unflatten(0, moment.shape[:2])
+    return basis.solve(gram, moment.flatten(0, 1), penalty).unflatten(0, moment.shape[:2])
 
 
 def _explained(
