@@ -16,7 +16,14 @@ BATCH_SIZE = 512
 
 @contextmanager
 def inference(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode and inference mode, uncompiled, for the length of a block.
+    """`evaluation` and inference mode, for the length of a block."""
+    with evaluation(module), torch.inference_mode():
+        yield
+
+
+@contextmanager
+def evaluation(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, uncompiled, for the length of a block.
 
     Every submodule's own train/eval mode is put back afterwards, also after an exception, so a
     model whose parts are in different modes stays as it was.
@@ -25,7 +32,7 @@ def inference(module: nn.Module) -> Iterator[None]:
     try:
         if training:
             module.eval()
-        with torch.inference_mode(), uncompiled():
+        with uncompiled():
             yield
     finally:
         for part in training:

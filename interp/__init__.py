@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from interp.analyses.condition_sweep import open_conditions as open_conditions
     from interp.analyses.heads import read_heads as read_heads
     from interp.analyses.induced_weights import compare_induced_weights as compare_induced_weights
+    from interp.analyses.influence import influence as influence
     from interp.analyses.match import match as match
     from interp.analyses.match_settings import MatchSettings as MatchSettings
     from interp.analyses.patterns import attention_patterns as attention_patterns
@@ -65,6 +66,7 @@ __getattr__, __dir__ = lazy_names(
         "compare_induced_weights": "interp.analyses.induced_weights",
         "conditions": "interp.analyses.robustness",
         "emerge": "interp.study.emergence",
+        "influence": "interp.analyses.influence",
         "load": "interp.zoo.loading",
         "match": "interp.analyses.match",
         "open_anatomy": "interp.results.anatomy",

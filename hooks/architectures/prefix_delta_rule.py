@@ -67,7 +67,9 @@ def _corrections(
     turned, is taken for 0.
     """
     square, whole = (part.square().sum(-1, keepdim=True) for part in (keys, queries))
-    rate = torch.where(square > torch.finfo(keys.dtype).eps * whole, 1 / square, 0.0)
+    is_key = square > torch.finfo(keys.dtype).eps * whole
+    # The inner choice keeps 1 / 0 out of the backward pass, where 0 times its slope is NaN.
+    rate = torch.where(is_key, 1 / torch.where(is_key, square, 1.0), 0.0)
     interference = (rate * (keys @ keys.mT)).tril(-1)
     # The diagonal is taken for ones, so this solves (1 + interference) u = rate v.
     return torch.linalg.solve_triangular(

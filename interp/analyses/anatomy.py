@@ -96,7 +96,9 @@ def anatomy(
     task = task or task_of(model)
     check_fit(model, task)
     points = tuple(points) if points is not None else default_points(task, model.first_point)
-    _check(points, n_prompts, task, model.first_point)
+    check_points(points, task, model.first_point)
+    if n_prompts < LEAST_PROMPTS:
+        raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
     every = comparisons or default_comparisons(task, own_parameters(model))
     items = [one for one in every if one.has_steps]
     per_point = -(-n_prompts // (N_GROUPS * len(points))) * N_GROUPS
@@ -139,7 +141,8 @@ def default_points(task: Task, first_point: int = 0) -> tuple[int, ...]:
     return tuple(sorted({min(last, max(1, first_point, one)) for one in wanted}))
 
 
-def _check(points: Sequence[int], n_prompts: int, task: Task, first_point: int) -> None:
+def check_points(points: Sequence[int], task: Task, first_point: int = 0) -> None:
+    """Raises a `ValueError` unless points are different numbers of examples that prompts have."""
     least = max(1, first_point)
     for point in points:
         if not least <= point < task.n_points:
@@ -149,8 +152,6 @@ def _check(points: Sequence[int], n_prompts: int, task: Task, first_point: int) 
             )
     if not points or len(set(points)) < len(points):
         raise ValueError(f"points must be one or more different numbers, got {list(points)}")
-    if n_prompts < LEAST_PROMPTS:
-        raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
 
 
 def _accumulate(

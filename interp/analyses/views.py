@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import xarray
 
+from hooks.gradients import lacks_gradient
 from hooks.model import SequenceModel
 from interp.analyses.anatomy import LEAST_PROMPTS, anatomy
 from interp.analyses.heads import lacks_heads, read_heads
 from interp.analyses.induced_weights import compare_induced_weights
+from interp.analyses.influence import influence
 from interp.analyses.patterns import attention_patterns, lacks_patterns
 from interp.scoring.stream import Progress
 from interp.tasks import Task
@@ -66,6 +68,13 @@ def _anatomy(
     ).table
 
 
+def _influence(
+    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
+) -> xarray.Dataset:
+    del items
+    return influence(model, task, seed=seed, progress=progress)
+
+
 def _heads(
     model: SequenceModel,
     task: Task,
@@ -92,6 +101,7 @@ def _patterns(
 
 VIEWS: dict[str, View] = {
     "anatomy": View(lambda model: None, _anatomy),
+    "influence": View(lacks_gradient, _influence),
     "weights": View(lambda model: None, _weights),
     "heads": View(lacks_heads, _heads),
     "patterns": View(lacks_patterns, _patterns),

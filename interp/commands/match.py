@@ -65,8 +65,8 @@ def match(
         typer.Option(
             metavar="VIEW",
             help="Add to the report: sites (what half of a layer does the work), weights (those "
-            "that predictions imply), heads, patterns, anatomy (what each layer is made of), or "
-            "all; repeat it or separate by commas.",
+            "that predictions imply), heads, patterns, anatomy (what each layer is made of), "
+            "influence (what each example is worth), or all; repeat it or separate by commas.",
             show_default=False,
         ),
     ] = None,

@@ -17,6 +17,7 @@ from interp.plots.errors import controls, error
 from interp.plots.heads import heads
 from interp.plots.heatmap import heatmap, points
 from interp.plots.induced_weights import span, weights, weights_by_examples
+from interp.plots.influence import influence
 from interp.plots.patterns import looked_at, patterns
 from interp.plots.sites import halves, sites
 from interp.plots.steering import steering
@@ -34,6 +35,7 @@ __all__ = [
     "head_ablation",
     "heads",
     "heatmap",
+    "influence",
     "looked_at",
     "patterns",
     "points",

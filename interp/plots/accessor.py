@@ -20,6 +20,7 @@ OF_RESULT = (
 OF_VIEW = {
     "filters": "anatomy",
     "heads": "heads",
+    "influence": "influence",
     "looked_at": "patterns",
     "patterns": "patterns",
     "resolved": "anatomy",

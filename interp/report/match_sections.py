@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import xarray
 
 from interp import plots
 from interp.plots.induced_weights import references_of
 from interp.plots.sites import has_halves
 from interp.plots.style import MEASURE_LABELS
 from interp.report.section import Section, written_section
+from interp.report.view_notes import anatomy_note, influence_note
 from interp.results.result import MatchResult
 from interp.results.selection import (
     AT_LEAST,
@@ -28,7 +28,13 @@ from probes.references import legend_of
 
 def match_sections(result: MatchResult) -> tuple[Section, ...]:
     """All sections that the result has the data for."""
-    views = {"anatomy": _anatomy, "weights": _weights, "heads": _heads, "patterns": _patterns}
+    views = {
+        "anatomy": _anatomy,
+        "influence": _influence,
+        "weights": _weights,
+        "heads": _heads,
+        "patterns": _patterns,
+    }
     made = (
         _curve(result),
         written_section("match", "heatmaps", [plots.heatmap(result, n) for n in stepping(result)]),
@@ -194,18 +200,10 @@ def _anatomy(result: MatchResult) -> Section:
     return written_section("match", "anatomy", pictures, note=anatomy_note(table))
 
 
-def anatomy_note(table: xarray.Dataset) -> str:
-    """The ceiling of the layer that a reference explains best, in a sentence."""
-    if missing := str(table.attrs["missing"]):
-        return f"{missing[0].upper()}{missing[1:]}."
-    here = table.isel(point=-1)
-    share = here.share.sel(part="reference")
-    layer = int(share.layer[int(share.argmax("layer"))])
-    at = here.sel(layer=layer)
-    return (
-        f"After {int(at.point)} examples a filter could explain {at.ceiling.item():.1%} of layer "
-        f"{layer} ({at.ceiling_low.item():.1%} to {at.ceiling_high.item():.1%}); the best "
-        f"reference explains {at.share.sel(part='reference').item():.1%}."
+def _influence(result: MatchResult) -> Section:
+    table = result.view("influence").to_dataset()
+    return written_section(
+        "match", "influence", [plots.influence(table)], note=influence_note(table)
     )
 
 
