@@ -29,6 +29,7 @@ from probes.influence import (
 from probes.readout import Readout
 from probes.references import build_reference
 
+N_PROMPTS = 256
 LEAST_PROMPTS = 64
 N_FIT_PROMPTS = 4096
 PROMPTS_PER_BATCH = 128
@@ -63,7 +64,7 @@ def influence(
     task: Task | None = None,
     *,
     points: Sequence[int] | None = None,
-    n_prompts: int = 256,
+    n_prompts: int = N_PROMPTS,
     seed: int = 0,
     progress: Progress = silent,
 ) -> xarray.Dataset:

@@ -12,7 +12,7 @@ from hooks.model import SequenceModel
 from interp.analyses.anatomy import LEAST_PROMPTS, anatomy
 from interp.analyses.heads import lacks_heads, read_heads
 from interp.analyses.induced_weights import compare_induced_weights
-from interp.analyses.influence import influence
+from interp.analyses.influence import N_PROMPTS, influence
 from interp.analyses.patterns import attention_patterns, lacks_patterns
 from interp.scoring.stream import Progress
 from interp.tasks import Task
@@ -69,10 +69,16 @@ def _anatomy(
 
 
 def _influence(
-    model: SequenceModel, task: Task, items: Sequence[Candidate], seed: int, progress: Progress
+    model: SequenceModel,
+    task: Task,
+    items: Sequence[Candidate],
+    n_prompts: int,
+    seed: int,
+    progress: Progress,
 ) -> xarray.Dataset:
     del items
-    return influence(model, task, seed=seed, progress=progress)
+    n_prompts = min(n_prompts, N_PROMPTS)
+    return influence(model, task, n_prompts=n_prompts, seed=seed, progress=progress)
 
 
 def _heads(

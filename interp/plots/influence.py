@@ -11,6 +11,8 @@ from interp.plots.panel import Panel, draw
 from interp.plots.style import INK, MUTED, Look, ordered_looks, reference_look
 
 MOST_LAYERS = 4
+SILENT = 0.01
+"""Layers are left out whose |J|² is a smaller share of the model's."""
 REFERENCES = ("ols", "ogd")
 
 
@@ -32,7 +34,8 @@ def influence(table: xarray.DataTree | xarray.Dataset, point: int | None = None)
     if chosen not in known:
         raise ValueError(f"point must be one of {', '.join(map(str, known))}, got {point}")
     here = table.sel(point=chosen, age=slice(1, chosen))
-    layers = here.layer.values[np.isfinite(here.by_age).all("age").values][:-1]
+    speaks = here.noise_gain >= SILENT * here.output_noise_gain
+    layers = here.layer.values[speaks.values & np.isfinite(here.by_age).all("age").values][:-1]
     few = layers[np.unique(np.linspace(0, len(layers) - 1, MOST_LAYERS).round().astype(int))]
     traces = [
         _shares(here.sel(layer=layer), "", look)
