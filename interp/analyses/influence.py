@@ -31,7 +31,7 @@ from probes.references import build_reference
 
 N_PROMPTS = 256
 LEAST_PROMPTS = 64
-N_FIT_PROMPTS = 4096
+N_FIT_PROMPTS = 2048
 PROMPTS_PER_BATCH = 128
 REFERENCE_STEPS: Mapping[str, tuple[int, ...]] = {
     "ols": (),
@@ -77,7 +77,7 @@ def influence(
         model: Any hooked model through which gradients flow.
         task: Where prompts come from; by default what the model was trained on.
         points: Numbers of examples seen; by default those of `interp.anatomy`.
-        n_prompts: To measure on, each at every point; 4,096 others fit the read-outs.
+        n_prompts: To measure on, each at every point; 2,048 others fit the read-outs.
         seed: Of all prompts.
         progress: Called after every batch.
 

@@ -80,7 +80,7 @@ def test_measures_of_answers_that_are_known():
 
 @pytest.fixture(scope="module")
 def ogd() -> xarray.Dataset:
-    return influence(interp.load("ogd-exact"), points=[3, 10], n_prompts=128)
+    return influence(interp.load("ogd-exact"), points=[3, 10], n_prompts=64)
 
 
 def test_online_gd_forgets_as_its_reference_does(ogd: xarray.Dataset):
