@@ -138,7 +138,7 @@ def test_names_of_views():
 def test_models_get_the_views_that_they_can_have(model: GDExact):
     lstm = build_model("lstm", {"n_dims": 3, "n_points": 6, "n_layers": 1, "d_model": 8}, seed=0)
     assert choose_views(("all",), lstm) == ("anatomy", "influence", "weights")
-    assert choose_views(("all",), model) == ("anatomy", "weights", "heads", "patterns")
+    assert choose_views(("all",), model) == ("anatomy", "influence", "weights", "heads", "patterns")
     assert choose_views(("sites",), lstm) == ()
     with pytest.raises(ValueError, match="show=heads: this LSTM has no attention heads"):
         choose_views(("heads",), lstm)
