@@ -68,6 +68,10 @@ class VerdictText:
         return tuple(text for text in (self.pace, self.details, self.fit) if text)
 
 
+MEASURED = "--show anatomy (interp.anatomy) measures what they do instead."
+"""After a verdict of the nearest reference only."""
+
+
 def verdict_text(result: MatchResult) -> VerdictText:
     """Puts the verdict of a result into words."""
     verdict, provenance = result.verdict, result.provenance
@@ -238,7 +242,7 @@ def _fit(verdict: Verdict) -> str:
             f"beyond it at any step (a description leaves at most "
             f"{100 * verdict.criteria.largest_misfit:.0f} %)"
         )
-    return f"Not a description of the layers: {'; '.join(reasons)}."
+    return f"Not a description of the layers: {'; '.join(reasons)}. {MEASURED}"
 
 
 def _small_misfit(fit: LackOfFit, largest: float) -> str:
