@@ -14,7 +14,7 @@ from hooks.model import SequenceModel
 from interp.analyses.anatomy import LEAST_PROMPTS
 from interp.jobs.outcome import Failure, keep_tracebacks, outcome_of, sentences
 from interp.jobs.pool import Pool
-from interp.progress import Progress, silent
+from interp.progress import Progress, shows_progress, silent
 from interp.study.analyses import AnatomyAnalysis, ErrorAnalysis, MatchAnalysis
 from interp.study.analysis import Analysis
 from interp.study.cell import AnalysisCell, run_cell
@@ -32,6 +32,7 @@ FORMAT = "icl-interp-emergence/1"
 Reasons = list[tuple[str, Failure]]
 
 
+@shows_progress
 def emerge(
     models: Models,
     task: Task | None = None,

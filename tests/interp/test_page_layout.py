@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import fake_cells
 import pytest
+import xarray
 from assessments import assessment, comparison
 from chromium import visit
 from planted import planted_result
@@ -20,6 +22,7 @@ from interp.analyses.separation import separate
 from interp.analyses.steering import steer
 from interp.report import write_report
 from interp.report.algorithms import algorithms_page
+from interp.report.emergence import emergence_page
 from interp.report.interventions import intervention_page
 from interp.report.separation import separation_page
 from interp.studies.calibration.page import calibration_page
@@ -28,6 +31,7 @@ from interp.studies.paper.page import reproduction_page
 from interp.studies.paper.paper_setup import Settings
 from interp.studies.paper.reproduction import reproduce
 from interp.studies.paper.rows import ROWS
+from interp.study.emergence import emerge
 from interp.tasks import LinearRegression
 
 TASK = LinearRegression(n_dims=2, n_points=5)
@@ -54,6 +58,7 @@ PAGES: dict[str, Callable[[Path], None]] = {
     "separate": lambda file: separation_page(
         separate(_gd(), "newton", "gd", TASK, n_prompts=16), "gd"
     ).write(file),
+    "emerge": lambda file: emergence_page(_emerged(), "runs/gd").write(file),
     "algorithms": lambda file: algorithms_page(
         compare_algorithms("newton", "gd", TASK, n_prompts=16)
     ).write(file),
@@ -69,6 +74,11 @@ PAGES: dict[str, Callable[[Path], None]] = {
     ).write(file),
 }
 """What writes each page."""
+
+
+@cache
+def _emerged() -> xarray.Dataset:
+    return emerge({1: _gd(), 10: _gd()}, TASK, n_prompts=128, anatomy=True)
 
 
 def _gd() -> GDExact:
