@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-import xarray
 from jaxtyping import Float
 from torch import Tensor
 
 from hooks.capture import capture
 from hooks.model import SequenceModel
+from interp.analyses.anatomy_table import anatomy_table
 from interp.analyses.comparisons import default_comparisons, own_parameters
-from interp.analyses.empty_table import empty_table
 from interp.results.anatomy import Anatomy, make_anatomy
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import Progress, silent
@@ -24,15 +21,11 @@ from interp.tasks import Task
 from interp.tasks.compatibility import check_fit, task_of
 from interp.versions import library_versions
 from probes.anatomy import (
-    PARTS,
-    Band,
     FilterBasis,
     LayerSums,
     Shares,
     draw_variants,
-    exponent,
     kept_parts,
-    resolved_eigenvalue,
 )
 from probes.candidate import Candidate
 from probes.readout import Readout
@@ -120,7 +113,7 @@ def anatomy(
         sums.append(one)
     weights = bootstrap_weights(N_GROUPS, N_REPLICATES, seeds[2])
     found = [_solve(one, items, weights) for one in sums]
-    table = _table([one.layer for one in model.sites()], points, items, sums, found)
+    table = anatomy_table([one.layer for one in model.sites()], points, items, sums, found)
     return make_anatomy(
         table.assign_attrs(missing="" if has_changes else NO_CHANGES),
         {
@@ -221,67 +214,3 @@ def _solve(sums: LayerSums, items: Sequence[Candidate], weights: Tensor) -> Shar
         [isinstance(item.reference, SpectralReference) for item in items],
         weights,
     )
-
-
-def _table(
-    layers: Sequence[int],
-    points: Sequence[int],
-    items: Sequence[Candidate],
-    sums: Sequence[LayerSums],
-    found: Sequence[Shares],
-) -> xarray.Dataset:
-    coords: dict[str, Any] = {
-        "layer": list(layers),
-        "point": list(points),
-        "part": list(PARTS),
-        "knot": np.arange(max(len(one.basis.knots) for one in sums)),
-        "reference": [item.name for item in items],
-    }
-    by_layer = ("layer", "point")
-    bands = {
-        "share": (*by_layer, "part"),
-        "ceiling": by_layer,
-        "reference_share": (*by_layer, "reference"),
-        "filter": (*by_layer, "knot"),
-        "resolved_eigenvalue": by_layer,
-        "exponent": by_layer,
-    }
-    axes = {f"{name}{end}": dims for name, dims in bands.items() for end in ("", "_low", "_high")}
-    axes |= {
-        "eigenvalue": ("point", "knot"),
-        "reference_step": (*by_layer, "reference"),
-        "reference_filter": (*by_layer, "reference", "knot"),
-        "reference_exponent": (*by_layer, "reference"),
-        "best_reference": by_layer,
-        "energy": by_layer,
-    }
-    table = empty_table(axes, coords, {})
-    for point, part, one in zip(points, sums, found, strict=True):
-        basis, knots = part.basis, coords["knot"][: len(part.basis.knots)]
-        measured: dict[str, Band] = {
-            "share": one.share,
-            "ceiling": one.ceiling,
-            "reference_share": one.reference_share,
-            "filter": one.filters,
-            "resolved_eigenvalue": one.interval_of(partial(resolved_eigenvalue, basis)),
-            "exponent": one.interval_of(partial(exponent, basis)),
-        }
-        for name, band in measured.items():
-            for end, values in zip(("", "_low", "_high"), band, strict=True):
-                where = {"point": point} | ({"knot": knots} if name == "filter" else {})
-                table[f"{name}{end}"].loc[where] = values.numpy()
-        table["eigenvalue"].loc[{"point": point, "knot": knots}] = basis.knots.numpy()
-        steps = [
-            [item.grid.steps[step] for item, step in zip(items, row, strict=True)]
-            for row in one.reference_step.tolist()
-        ]
-        table["reference_step"].loc[{"point": point}] = np.array(steps)
-        table["reference_filter"].loc[{"point": point, "knot": knots}] = (
-            one.reference_filters.numpy()
-        )
-        table["reference_exponent"].loc[{"point": point}] = exponent(
-            basis, one.reference_filters
-        ).numpy()
-        table["energy"].loc[{"point": point}] = (part.energy.sum(0) / part.target_energy).numpy()
-        table["best_reference"].loc[{"point": point}] = one.best.numpy()
-    return table

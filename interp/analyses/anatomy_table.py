@@ -1,0 +1,87 @@
+"""What was measured of every layer, with its axes named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray
+
+from interp.analyses.empty_table import empty_table
+from probes.anatomy import PARTS, Band, LayerSums, Shares, exponent, resolved_eigenvalue
+from probes.candidate import Candidate
+
+
+def anatomy_table(
+    layers: Sequence[int],
+    points: Sequence[int],
+    items: Sequence[Candidate],
+    sums: Sequence[LayerSums],
+    found: Sequence[Shares],
+) -> xarray.Dataset:
+    """All that `anatomy` returns.
+
+    Args:
+        layers: Those that were read.
+        points: Numbers of examples, one for each of `sums` and `found`.
+        items: The references.
+        sums: Over all prompts.
+        found: What was solved for.
+    """
+    coords: dict[str, Any] = {
+        "layer": list(layers),
+        "point": list(points),
+        "part": list(PARTS),
+        "knot": np.arange(max(len(one.basis.knots) for one in sums)),
+        "reference": [item.name for item in items],
+    }
+    by_layer = ("layer", "point")
+    bands = {
+        "share": (*by_layer, "part"),
+        "ceiling": by_layer,
+        "reference_share": (*by_layer, "reference"),
+        "filter": (*by_layer, "knot"),
+        "resolved_eigenvalue": by_layer,
+        "exponent": by_layer,
+    }
+    axes = {f"{name}{end}": dims for name, dims in bands.items() for end in ("", "_low", "_high")}
+    axes |= {
+        "eigenvalue": ("point", "knot"),
+        "reference_step": (*by_layer, "reference"),
+        "reference_filter": (*by_layer, "reference", "knot"),
+        "reference_exponent": (*by_layer, "reference"),
+        "best_reference": by_layer,
+        "energy": by_layer,
+    }
+    table = empty_table(axes, coords, {})
+    for point, part, one in zip(points, sums, found, strict=True):
+        basis, knots = part.basis, coords["knot"][: len(part.basis.knots)]
+        measured: dict[str, Band] = {
+            "share": one.share,
+            "ceiling": one.ceiling,
+            "reference_share": one.reference_share,
+            "filter": one.filters,
+            "resolved_eigenvalue": one.interval_of(partial(resolved_eigenvalue, basis)),
+            "exponent": one.interval_of(partial(exponent, basis)),
+        }
+        for name, band in measured.items():
+            for end, values in zip(("", "_low", "_high"), band, strict=True):
+                where = {"point": point} | ({"knot": knots} if name == "filter" else {})
+                table[f"{name}{end}"].loc[where] = values.numpy()
+        table["eigenvalue"].loc[{"point": point, "knot": knots}] = basis.knots.numpy()
+        steps = [
+            [item.grid.steps[step] for item, step in zip(items, row, strict=True)]
+            for row in one.reference_step.tolist()
+        ]
+        table["reference_step"].loc[{"point": point}] = np.array(steps)
+        table["reference_filter"].loc[{"point": point, "knot": knots}] = (
+            one.reference_filters.numpy()
+        )
+        table["reference_exponent"].loc[{"point": point}] = exponent(
+            basis, one.reference_filters
+        ).numpy()
+        table["energy"].loc[{"point": point}] = (part.energy.sum(0) / part.target_energy).numpy()
+        table["best_reference"].loc[{"point": point}] = one.best.numpy()
+    return table
