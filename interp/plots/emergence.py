@@ -47,7 +47,7 @@ def steps(found: xarray.Dataset) -> Figure:
         placed = best.copy(data=axis.place(best.values))
         label = reference_look(name).label
         rows = [(look, placed.isel(layer=index)) for index, look in enumerate(looks)]
-        y = axis.properties(f"best-matching step of {label}")
+        y = axis.properties("best-matching step")
         panel = _panel(found, f"Layers as steps of {label}", rows, y, ".2f")
         for trace in panel.traces if panels else ():
             trace.showlegend = False
