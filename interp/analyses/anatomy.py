@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hooks.activation_files import ActivationFile
 from hooks.capture import capture
 from hooks.model import SequenceModel
 from interp.analyses.anatomy_table import anatomy_table
@@ -18,7 +19,7 @@ from interp.results.anatomy import Anatomy, make_anatomy
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import Progress, silent
 from interp.tasks import Task
-from interp.tasks.compatibility import check_fit, task_of
+from interp.tasks.compatibility import model_and_task
 from interp.versions import library_versions
 from probes.anatomy import (
     FilterBasis,
@@ -45,7 +46,7 @@ NO_CHANGES = (
 
 
 def anatomy(
-    model: SequenceModel,
+    model: SequenceModel | ActivationFile,
     task: Task | None = None,
     *,
     points: Sequence[int] | None = None,
@@ -82,14 +83,23 @@ def anatomy(
         next to nothing, so is what its shares mean.
 
     Raises:
-        ValueError: The task does not fit the model, a point that it does not have or that no
-            examples come before, or too few prompts.
+        TypeError: It is no hooked model; for a module, the message says how to attach to it.
+        ValueError: Saved activations, a task that does not fit the model, a point that it does not
+            have or that no examples come before, or too few prompts.
         NonFiniteError: A read-out is NaN or infinite.
     """
-    task = task or task_of(model)
-    check_fit(model, task)
-    points = tuple(points) if points is not None else default_points(task, model.first_point)
-    check_points(points, task, model.first_point)
+    if isinstance(model, ActivationFile):
+        raise ValueError(
+            "model must be one that can be run on changed prompts; saved activations cannot"
+        )
+    model, task = model_and_task(model, task)
+    if model.first_point:
+        raise ValueError(
+            f"model must be readable at every point, and this one is from point "
+            f"{model.first_point} on only; attach it to prompts whose first examples it may have"
+        )
+    points = tuple(points) if points is not None else default_points(task)
+    check_points(points, task)
     if n_prompts < LEAST_PROMPTS:
         raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
     every = comparisons or default_comparisons(task, own_parameters(model))

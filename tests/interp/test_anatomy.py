@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray
 
+import hooks
 import interp
 from interp import plots
 from interp.analyses.anatomy import anatomy, default_points
@@ -74,6 +76,15 @@ def test_tasks_whose_prompts_cannot_be_changed_say_so():
 def test_default_points_lie_around_the_dimension():
     assert default_points(LinearRegression()) == (3, 5, 8, 10)
     assert default_points(replace(LinearRegression(), n_points=4)) == (3,)
+
+
+def test_what_cannot_be_run_is_refused(tmp_path: Path):
+    model = interp.load("newton-exact")
+    prompts = LinearRegression().sample(8, torch.Generator().manual_seed(0))
+    captured = hooks.capture(model, prompts[:2], model.sites())
+    hooks.write_activations(tmp_path / "a.npz", captured, 8)
+    with pytest.raises(ValueError, match="saved activations cannot"):
+        anatomy(hooks.open_activations(tmp_path / "a.npz"))
 
 
 @pytest.mark.parametrize(
