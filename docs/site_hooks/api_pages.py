@@ -23,10 +23,10 @@ PARTS = {
         "zoo",
     ),
     "hooks": ("architectures", "checkpoints", "interventions", "activation_files"),
-    "probes": ("references", "verdict", "controls"),
+    "probes": ("references", "verdict", "anatomy", "controls", "uncertainty"),
 }
 """Packages, and the subpackages that somebody who uses them reads about."""
-FIRST = ("match", "load", "compare", "conditions", "separate", "train")
+FIRST = ("match", "load", "compare", "anatomy", "conditions", "separate", "train")
 """What the page of `interp` begins with; the other names of `import interp` follow."""
 
 
@@ -65,7 +65,14 @@ def write_page(package: str) -> str:
     else:
         modules = [file for file in sorted(folder.glob("*.py")) if _has_public_names(file)]
         parts = [f"{package}.{file.stem}" for file in modules]
-    return "\n\n".join([title, summary, *(f"::: {part}" for part in parts)]) + "\n"
+    return "\n\n".join([title, summary, *map(_entry, parts)]) + "\n"
+
+
+def _entry(name: str) -> str:
+    """What stands on a page: the docstring, or for a class of the facade a link to its own page."""
+    place, _, last = name.rpartition(".")
+    is_elsewhere = last[0].isupper() and place != "hooks.checkpoints"
+    return f"[`{last}`][{name}]" if is_elsewhere else f"::: {name}"
 
 
 def _names_of_the_facade(file: Path) -> list[str]:
