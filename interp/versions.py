@@ -1,4 +1,4 @@
-"""Versions of what decides a result."""
+"""Where a result comes from: checkpoint, versions of what decides it, command."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 LIBRARIES = ("icl-interp", "torch", "transformer-lens", "numpy")
+
+
+def checkpoint_of(provenance: Mapping[str, Any]) -> str:
+    """The name, or else the path, of the checkpoint that a model comes from."""
+    named = (str(provenance[key]) for key in ("name", "built_in", "path") if provenance.get(key))
+    return next(named, "a model in memory")
 
 
 def library_versions() -> dict[str, str]:

@@ -20,7 +20,7 @@ from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import Progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
-from interp.versions import library_versions
+from interp.versions import checkpoint_of, library_versions
 from probes.anatomy import (
     FilterBasis,
     LayerSums,
@@ -127,14 +127,13 @@ def anatomy(
     return make_anatomy(
         table.assign_attrs(missing="" if has_changes else NO_CHANGES),
         {
-            "checkpoint": str(model.provenance.get("name") or model.provenance.get("built_in")
-                              or model.provenance.get("path") or "a model in memory"),
+            "checkpoint": checkpoint_of(model.provenance),
             "task": task.describe(),
             "prompts": total,
             "seed": seed,
             "versions": library_versions(),
         },
-    )  # fmt: skip
+    )
 
 
 def default_points(task: Task, first_point: int = 0) -> tuple[int, ...]:

@@ -13,13 +13,13 @@ from interp.analyses.convergence import layer_order
 from interp.analyses.examination import examine
 from interp.analyses.match_settings import MatchSettings, budget_of
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
-from interp.analyses.views import choose_views, compute_views
+from interp.analyses.views import ViewRequest, choose_views, compute_views
 from interp.progress import Progress, shows_progress, silent
 from interp.results.result import MatchResult, make_result
 from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.tables import Arrangement, control_tables, layer_table, reference_table
 from interp.tasks import Task
-from interp.versions import command_line, library_versions
+from interp.versions import checkpoint_of, command_line, library_versions
 
 
 @shows_progress
@@ -88,23 +88,15 @@ def match(
     )
     if not isinstance(model, SequenceModel):
         return result
-    return result.with_views(
-        compute_views(views, model, task, comparisons, settings.n_prompts, settings.seed, progress)
-    )
+    asked = ViewRequest(model, task, comparisons, settings.n_prompts, settings.seed, progress)
+    return result.with_views(compute_views(views, asked))
 
 
 def _provenance(
     model: SequenceModel | SavedActivations, task: Task, settings: MatchSettings
 ) -> dict[str, Any]:
     return {
-        "checkpoint": next(
-            (
-                str(model.provenance[key])
-                for key in ("name", "built_in", "path")
-                if model.provenance.get(key)
-            ),
-            "a model in memory",
-        ),
+        "checkpoint": checkpoint_of(model.provenance),
         "architecture": type(model).__name__,
         "config": model.describe(),
         "task": task.describe(),

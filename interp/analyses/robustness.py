@@ -16,7 +16,7 @@ from interp.analyses.variations import VARIATIONS, Variation, choose_variations,
 from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
-from interp.versions import command_line, library_versions
+from interp.versions import checkpoint_of, command_line, library_versions
 from probes.references import DivergenceWarning
 
 LEAST_PROMPTS = 4 * N_GROUPS
@@ -143,10 +143,8 @@ def _tasks(
 
 
 def _provenance(model: SequenceModel, task: Task, n_prompts: int, seed: int) -> dict[str, Any]:
-    keys = ("name", "built_in", "path")
-    named = (str(model.provenance[key]) for key in keys if model.provenance.get(key))
     return {
-        "checkpoint": next(named, "a model in memory"),
+        "checkpoint": checkpoint_of(model.provenance),
         "architecture": type(model).__name__,
         "config": model.describe(),
         "task": task.describe(),

@@ -18,15 +18,22 @@ from interp.scoring.stream import Progress
 from interp.tasks import Task
 from probes.candidate import Candidate
 
-Compute = Callable[
-    [SequenceModel, Task, Sequence[Candidate], int, int, Progress],
-    xarray.DataTree | xarray.Dataset,
-]
-"""Of a model, a task, references, a number of prompts, a seed and what is called for progress."""
-
 HALVES = ("resid_mid", "attn_out", "mlp_out")
 """Kinds of site that show which half of a layer does the work."""
 ALL = "all"
+
+
+@dataclass(frozen=True)
+class ViewRequest:
+    """What a view is computed from."""
+
+    model: SequenceModel
+    task: Task
+    comparisons: Sequence[Candidate]
+    n_prompts: int
+    """Of the match."""
+    seed: int
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -35,74 +42,49 @@ class View:
 
     lacks: Callable[[SequenceModel], str | None]
     """Why a model cannot be shown so; None if it can."""
-    compute: Compute
+    compute: Callable[[ViewRequest], xarray.DataTree | xarray.Dataset]
 
 
-def _weights(
-    model: SequenceModel,
-    task: Task,
-    items: Sequence[Candidate],
-    n_prompts: int,
-    seed: int,
-    progress: Progress,
-) -> xarray.DataTree:
-    del n_prompts
-    return compare_induced_weights(model, task, comparisons=items, seed=seed, progress=progress)
-
-
-def _anatomy(
-    model: SequenceModel,
-    task: Task,
-    items: Sequence[Candidate],
-    n_prompts: int,
-    seed: int,
-    progress: Progress,
-) -> xarray.Dataset:
+def _anatomy(asked: ViewRequest) -> xarray.Dataset:
     return anatomy(
-        model,
-        task,
-        n_prompts=max(n_prompts, LEAST_PROMPTS),
-        comparisons=items,
-        seed=seed,
-        progress=progress,
+        asked.model,
+        asked.task,
+        n_prompts=max(asked.n_prompts, LEAST_PROMPTS),
+        comparisons=asked.comparisons,
+        seed=asked.seed,
+        progress=asked.progress,
     ).table
 
 
-def _influence(
-    model: SequenceModel,
-    task: Task,
-    items: Sequence[Candidate],
-    n_prompts: int,
-    seed: int,
-    progress: Progress,
-) -> xarray.Dataset:
-    del items
-    n_prompts = min(n_prompts, N_PROMPTS)
-    return influence(model, task, n_prompts=n_prompts, seed=seed, progress=progress)
+def _influence(asked: ViewRequest) -> xarray.Dataset:
+    n_prompts = min(asked.n_prompts, N_PROMPTS)
+    return influence(
+        asked.model, asked.task, n_prompts=n_prompts, seed=asked.seed, progress=asked.progress
+    )
 
 
-def _heads(
-    model: SequenceModel,
-    task: Task,
-    items: Sequence[Candidate],
-    n_prompts: int,
-    seed: int,
-    progress: Progress,
-) -> xarray.Dataset:
-    del n_prompts
-    return read_heads(model, task, comparisons=items, seed=seed, progress=progress)
+def _weights(asked: ViewRequest) -> xarray.DataTree:
+    return compare_induced_weights(
+        asked.model,
+        asked.task,
+        comparisons=asked.comparisons,
+        seed=asked.seed,
+        progress=asked.progress,
+    )
 
 
-def _patterns(
-    model: SequenceModel,
-    task: Task,
-    items: Sequence[Candidate],
-    n_prompts: int,
-    seed: int,
-    progress: Progress,
-) -> xarray.Dataset:
-    del items, n_prompts
-    return attention_patterns(model, task, seed=seed, progress=progress)
+def _heads(asked: ViewRequest) -> xarray.Dataset:
+    return read_heads(
+        asked.model,
+        asked.task,
+        comparisons=asked.comparisons,
+        seed=asked.seed,
+        progress=asked.progress,
+    )
+
+
+def _patterns(asked: ViewRequest) -> xarray.Dataset:
+    return attention_patterns(asked.model, asked.task, seed=asked.seed, progress=asked.progress)
 
 
 VIEWS: dict[str, View] = {
@@ -150,19 +132,11 @@ def choose_views(show: Sequence[str], model: object) -> tuple[str, ...]:
     return named
 
 
-def compute_views(
-    names: Sequence[str],
-    model: SequenceModel,
-    task: Task,
-    comparisons: Sequence[Candidate],
-    n_prompts: int,
-    seed: int,
-    progress: Progress,
-) -> dict[str, xarray.DataTree]:
+def compute_views(names: Sequence[str], asked: ViewRequest) -> dict[str, xarray.DataTree]:
     """Every view's data, by name."""
     found = {}
     for name in names:
-        data = VIEWS[name].compute(model, task, comparisons, n_prompts, seed, progress)
+        data = VIEWS[name].compute(asked)
         found[name] = data if isinstance(data, xarray.DataTree) else xarray.DataTree(data)
     return found
 

@@ -96,17 +96,18 @@ class Shares:
         penalty = _best_penalty(sums, in_fold)
         kept = torch.zeros_like(sums.kept)
         by_reference = sums.energy.new_zeros(*sums.energy.shape, len(sizes))
-        for is_in in in_fold:
+        best_steps = [_best_steps(sums, ~is_in, sizes) for is_in in in_fold]
+        for is_in, (steps, scale) in zip(in_fold, best_steps, strict=True):
             beta = sums.free_filters(~is_in, penalty)
             control = sums.moment[is_in][:, :, None] - sums.kept_moment[is_in]
             kept[is_in] = sums.kept[is_in] + torch.einsum("glck,lk->glc", control, beta)
-            steps, scale = _best_steps(sums, ~is_in, sizes)
             product = gathered(sums.iterate_product[is_in], steps)
             energy = sums.iterate_energy[is_in][:, steps]
             by_reference[is_in] = 2 * scale * product - scale**2 * energy
         allowed = torch.tensor(list(is_filter))
         best = torch.where(allowed, by_reference.sum(0), -torch.inf).argmax(1)
-        explained = _with_reference(sums, in_fold, sizes, best, penalty)
+        iterates = [steps.gather(1, best[:, None])[:, 0] for steps, _ in best_steps]
+        explained = _with_iterate(sums, in_fold, iterates, penalty)
         chosen = by_reference.gather(2, best.expand(len(folds), -1)[..., None])[..., 0]
         energies = torch.cat(
             [sums.energy[..., None], kept, explained[..., None], chosen[..., None]], -1
@@ -147,18 +148,16 @@ def _explained(
     return 2 * torch.einsum("glk,lk->gl", moment, beta) - square
 
 
-def _with_reference(
+def _with_iterate(
     sums: LayerSums,
     in_fold: Sequence[Tensor],
-    sizes: Sequence[int],
-    best: Int[Tensor, " layer"],
+    iterates: Sequence[Int[Tensor, " layer"]],
     penalty: float,
 ) -> Float[Tensor, "group layer"]:
-    """What a free filter and the best reference explain together."""
+    """What a free filter and one iterate for each fold and layer explain together."""
     explained = torch.zeros_like(sums.energy)
-    for is_in in in_fold:
-        step = _best_steps(sums, ~is_in, sizes)[0].gather(1, best[:, None])[:, 0]
-        gram, moment = sums.bordered(step)
+    for is_in, iterate in zip(in_fold, iterates, strict=True):
+        gram, moment = sums.bordered(iterate)
         beta = sums.basis.solve(gram[~is_in].sum(0), moment[~is_in].sum(0)[:, None], penalty)[:, 0]
         explained[is_in] = _explained(beta, gram[is_in], moment[is_in])
     return explained
