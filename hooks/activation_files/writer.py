@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
@@ -18,7 +17,7 @@ from hooks.activation_files.npz_file import create_npz
 from hooks.activation_files.safetensors_file import create_safetensors
 from hooks.activation_files.tensors import as_floats
 from hooks.activation_files.zarr_folder import create_zarr
-from hooks.atomic import atomic_write
+from hooks.atomic import atomic_write, temporary_folder
 from hooks.captured import Captured
 from hooks.sites import Site
 
@@ -92,14 +91,17 @@ def _whole_or_absent(path: Path) -> Iterator[Path]:
         with atomic_write(path) as temporary:
             yield temporary
         return
+    taken = FileExistsError(f"{path}: exists already; remove it or choose another name")
     if path.exists():
-        raise FileExistsError(f"{path}: exists already; remove it or choose another name")
-    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
+        raise taken
+    with temporary_folder(path) as folder:
         yield folder / "content"
-        (folder / "content").rename(path)
-    finally:
-        shutil.rmtree(folder)
+        try:
+            (folder / "content").rename(path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise taken from None  # another capture was quicker
+            raise
 
 
 def _layers(sites: tuple[Site, ...]) -> dict[str, list[int]]:

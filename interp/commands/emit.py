@@ -33,7 +33,7 @@ def working(*folders: Path | None) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def write_files(out: Path, files: Mapping[str, Any]) -> None:
-    """Writes a command's files into its folder, each whole or not at all, in the order given.
+    """Writes a command's files into its folder, all or none; see `interp.results.run_folder`.
 
     Args:
         out: The folder, which is created.
@@ -43,19 +43,25 @@ def write_files(out: Path, files: Mapping[str, Any]) -> None:
     Raises:
         OSError: A file cannot be written.
     """
+    from functools import partial
+
+    from interp.results.run_folder import write_run  # for the speed of start-up
+
+    write_run(out, {name: partial(_write, content) for name, content in files.items()})
+
+
+def _write(content: Any, path: Path) -> None:
     from hooks.atomic import write_text  # for the speed of start-up
     from interp.results.netcdf import save_netcdf  # for the speed of start-up
 
-    for name, content in files.items():
-        path = out / name
-        if callable(content):
-            content(path)
-        elif path.suffix == ".nc":
-            save_netcdf(content, path)
-        elif path.suffix == ".json":
-            write_text(path, json.dumps(content, indent=2) + "\n")
-        else:
-            write_text(path, content)
+    if callable(content):
+        content(path)
+    elif path.suffix == ".nc":
+        save_netcdf(content, path)
+    elif path.suffix == ".json":
+        write_text(path, json.dumps(content, indent=2) + "\n")
+    else:
+        write_text(path, content)
 
 
 def emit(

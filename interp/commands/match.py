@@ -180,11 +180,10 @@ def _load(
 
 
 def _write(result: MatchResult, out: Path) -> None:
-    from interp.commands.output_folder import write_summary
+    from interp.commands.emit import write_files
 
-    result.save(out / "result.nc")
-    result.write_report(out / "report.html")
-    write_summary(out, result.summary())
+    files = {"result.nc": result.save, "report.html": result.write_report}
+    write_files(out, {**files, "summary.json": result.summary()})
 
 
 def _show(result: MatchResult, out: Path | None) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 
 def claim(out: Path) -> None:
     """Finds out before the work, not after it, that the folder cannot be written.
 
-    Leaves nothing behind: a command that fails later has changed no file.
+    Leaves nothing behind: a command that fails later has changed no file. What commands that were
+    killed left in the folder is cleared.
 
     Raises:
         OSError: It cannot.
@@ -23,10 +22,7 @@ def claim(out: Path) -> None:
     except OSError as error:
         error.filename = str(out)
         raise
+    if out.is_dir():
+        from hooks.atomic import clear_abandoned  # for the speed of start-up
 
-
-def write_summary(out: Path, summary: dict[str, Any]) -> None:
-    """Writes `summary.json`, atomically."""
-    from hooks.atomic import write_text
-
-    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+        clear_abandoned(out)

@@ -13,6 +13,7 @@ from xarray.backends import NetCDF4DataStore
 from xarray.backends.common import ArrayWriter
 
 from hooks.atomic import atomic_write
+from interp.results.run_folder import RUN, mixed_with
 
 
 class ResultError(ValueError):
@@ -70,7 +71,8 @@ def read_tree(path: str | Path, format_name: str) -> xarray.DataTree:
     """Reads a tree that `save_netcdf` wrote, equal to what was saved.
 
     Raises:
-        ResultError: The file is missing, damaged, or its attribute `format` is another.
+        ResultError: The file is missing, damaged, of another run than the rest of its folder, or
+            its attribute `format` is another.
     """
     try:
         with xarray.open_datatree(Path(path).expanduser(), engine="netcdf4") as tree:
@@ -79,6 +81,12 @@ def read_tree(path: str | Path, format_name: str) -> xarray.DataTree:
         raise ResultError(f"{path}: no such file") from None
     except (OSError, ValueError, KeyError) as error:
         raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
+    run = data.attrs.pop(RUN, None)
+    if other := mixed_with(Path(path).expanduser(), run):
+        raise ResultError(
+            f"{path}: of run {run}, but its folder is of run {other}; a command was interrupted "
+            "while it moved its files there: run it again"
+        )
     if data.attrs.get("format") != format_name:
         raise ResultError(
             f"{path}: its format is {data.attrs.get('format')!r}, expected {format_name!r}"

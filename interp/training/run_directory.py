@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from hooks.atomic import atomic_write, write_text
+from hooks.atomic import atomic_write, clear_abandoned, write_text
 from interp.training.log import append_to_log
 from interp.training.metrics import Metrics
 from interp.training.recipe import Recipe
@@ -95,8 +95,8 @@ class RunDirectory:
                     if time.monotonic() > deadline:
                         raise RunError(f"{self.path}: another process is training in it") from None
                     time.sleep(0.05)
-            for leftover in self.path.glob(".*.part"):
-                leftover.unlink()
+            clear_abandoned(self.path)
+            clear_abandoned(self.snapshot_file(0).parent)
             yield
 
     def claim(self, recipe: Recipe) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hooks.atomic import atomic_write, write_text
+from hooks.atomic import atomic_write, clear_abandoned, temporary_folder, write_text
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
-    """Ctrl-C comes just after a call."""
+    """Ctrl-C comes just after the first call."""
     call = getattr(owner, name)
 
     def interrupted(*args: Any, **options: Any) -> None:
+        monkeypatch.setattr(owner, name, call)
         call(*args, **options)
         raise KeyboardInterrupt
 
@@ -24,7 +29,16 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> N
 
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(Path, "touch"), (Path, "write_text"), (os, "fsync"), (os, "umask"), (Path, "chmod")],
+    [
+        (Path, "mkdir"),
+        (os, "open"),
+        (fcntl, "flock"),
+        (Path, "touch"),
+        (Path, "write_text"),
+        (os, "fsync"),
+        (os, "umask"),
+        (Path, "chmod"),
+    ],
 )
 def test_an_interrupt_leaves_the_old_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
@@ -55,4 +69,55 @@ def test_an_error_in_the_block_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="no good"):
         fail()
+    assert not list(tmp_path.iterdir())
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from hooks.atomic import atomic_write
+with atomic_write(sys.argv[1]) as temporary:
+    temporary.write_bytes(b"half")
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is half-way through writing `file`."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "file")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_what_a_killed_process_left_is_cleared_by_the_next(
+    tmp_path: Path, writer: subprocess.Popen[bytes]
+) -> None:
+    writer.kill()
+    writer.wait()
+    assert len(list(tmp_path.iterdir())) == 1
+    write_text(tmp_path / "file", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_process_is_writing_is_left_to_it(
+    tmp_path: Path, writer: subprocess.Popen[bytes]
+) -> None:
+    [theirs] = tmp_path.iterdir()
+    clear_abandoned(tmp_path)
+    write_text(tmp_path / "file", "whole")
+    assert (theirs / "new").read_bytes() == b"half"
+    writer.kill()
+    writer.wait()
+    clear_abandoned(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_two_of_a_process_do_not_meet(tmp_path: Path) -> None:
+    with temporary_folder(tmp_path / "x") as one, temporary_folder(tmp_path / "x") as two:
+        assert one != two
     assert not list(tmp_path.iterdir())

@@ -97,5 +97,5 @@ def test_a_disk_that_fills_up_while_the_result_is_written(tmp_path: Path):
         MODEL, "--prompts", "128", "--sites", "resid_post", "--out", out,
         folder=tmp_path, prepare=limit_file_size, prepare_with=(20_000,),
     )  # fmt: skip
-    assert_one_sentence(ending, "result.nc")
-    assert not list(out.iterdir())
+    assert_one_sentence(ending, str(out / "result.nc"))
+    assert not list(tmp_path.glob("out*")) + list(tmp_path.glob(".out*"))
