@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from plotly.graph_objects import Figure, Heatmap, Scatter
+from plotly.graph_objects import Figure
 
 from interp.plots.marks import best_marks, button_row, cells
 from interp.plots.panel import EXAMPLES_AXIS, Panel, draw, layer_axis
@@ -55,7 +55,7 @@ def heatmap(
         which: scores.best_step_by_treatment.sel(treatment=which).values for which in treatments
     }
     tables = {which: scores.similarity.sel(treatment=which).values for which in treatments}
-    shown = similarity_cells(axis, steps, layers, tables[treatment], best[treatment], unit="SimE")
+    columns = np.broadcast_to(steps, (len(layers), len(steps)))
     layout: dict[str, Any] = {}
     if switch and len(treatments) > 1:
         buttons = [
@@ -66,7 +66,7 @@ def heatmap(
                     {
                         "z": [tables[which], None],
                         "x": [places, axis.place(best[which])],
-                        "customdata": [shown[0].customdata, best[which]],
+                        "customdata": [columns, best[which]],
                         "text": [None, at_least(best[which], steps)],
                     }
                 ],
@@ -74,11 +74,15 @@ def heatmap(
             for which in treatments
         ]
         layout["updatemenus"] = [button_row(buttons, treatments.index(treatment), 1.02)]
-    panel = Panel(
-        title=f"{reference_look(name).label}: similarity of errors (SimE)",
-        traces=shown,
-        x={**axis.properties("step"), "showgrid": False, "range": step_range(places)},
-        y={**layer_axis(result), "showgrid": False},
+    panel = similarity_panel(
+        f"{reference_look(name).label}: similarity of errors (SimE)",
+        axis,
+        steps,
+        layers,
+        tables[treatment],
+        best[treatment],
+        unit="SimE",
+        y=layer_axis(result),
         layout=layout,
     )
     return draw(panel)
@@ -118,7 +122,8 @@ def points(result: MatchResult, reference: str | None = None, *, site: str | Non
     return draw(panel)
 
 
-def similarity_cells(
+def similarity_panel(
+    title: str,
     axis: StepAxis,
     steps: np.ndarray,
     layers: np.ndarray,
@@ -126,25 +131,42 @@ def similarity_cells(
     best: np.ndarray,
     *,
     unit: str,
-) -> tuple[Heatmap, Scatter]:
-    """A heatmap of similarity by layer and step, and a mark on each layer's best step."""
-    return (
-        cells(
-            axis.place(steps),
-            layers,
-            similarity,
-            unit,
-            f"layer %{{y}}, step %{{customdata:,.4~r}}: {unit} %{{z:.3f}}",
-            customdata=np.broadcast_to(steps, (len(layers), len(steps))),
-        ),
-        best_marks(
-            axis.place(best),
-            layers,
-            "layer %{y}: best at step %{text}%{customdata:,.3~f}",
-            customdata=best,
-            text=at_least(best, steps),
-        ),
+    y: dict[str, Any],
+    layout: dict[str, Any] | None = None,
+) -> Panel:
+    """A heatmap of similarity by layer and step, with a mark on each layer's best step.
+
+    Args:
+        title: Of the panel.
+        axis: Where steps lie.
+        steps: Those of the columns.
+        layers: Those of the rows.
+        similarity: Values `[layer, step]`.
+        best: Each layer's best step; one beyond `steps` is marked by a triangle at the edge.
+        unit: What the similarity is called.
+        y: Properties of the axis of layers.
+        layout: Further properties of the figure's layout.
+    """
+    places, is_beyond = axis.place(steps), best > steps[-1]
+    shown = cells(
+        places,
+        layers,
+        similarity,
+        unit,
+        f"layer %{{y}}, step %{{customdata:,.4~r}}: {unit} %{{z:.3f}}",
+        customdata=np.broadcast_to(steps, (len(layers), len(steps))),
     )
+    marks = best_marks(
+        np.where(is_beyond, places[-1], axis.place(best)),
+        layers,
+        "layer %{y}: best at step %{text}%{customdata:,.3~f}",
+        customdata=best,
+        text=at_least(best, steps),
+    )
+    if is_beyond.any():
+        marks.marker.symbol = np.where(is_beyond, "triangle-right", "circle").tolist()
+    x = {**axis.properties("step"), "showgrid": False, "range": step_range(places)}
+    return Panel(title, (shown, marks), x, {**y, "showgrid": False}, layout=layout or {})
 
 
 def at_least(best: np.ndarray, steps: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Scatter
 
-from interp.plots.heatmap import similarity_cells, step_range
+from interp.plots.heatmap import similarity_panel
 from interp.plots.marks import error_bars, line
 from interp.plots.panel import EXAMPLES_AXIS, Panel, axis_of_layers, draw
 from interp.plots.step_axis import StepAxis
@@ -29,14 +29,15 @@ def weights(weights: xarray.DataTree, reference: str = "newton") -> Figure:
     """
     scores, axis = _stepping(weights, reference)
     steps, layers = scores.step.values, scores.layer.values
-    cells = similarity_cells(
-        axis, steps, layers, scores.similarity.values, scores.best_step.values, unit="SimW"
-    )
-    panel = Panel(
-        title=f"{reference_look(reference).label}: similarity of induced weights (SimW)",
-        traces=cells,
-        x={**axis.properties("step"), "showgrid": False, "range": step_range(axis.place(steps))},
-        y={**axis_of_layers(layers), "showgrid": False},
+    panel = similarity_panel(
+        f"{reference_look(reference).label}: similarity of induced weights (SimW)",
+        axis,
+        steps,
+        layers,
+        scores.similarity.values,
+        scores.best_step.values,
+        unit="SimW",
+        y=axis_of_layers(layers),
     )
     return draw(panel)
 

@@ -14,11 +14,16 @@ from test_cli import assert_one_sentence, run
 
 from hooks.architectures import build_model
 from interp.recipes import recipe_names
-from interp.studies.paper.claims import Quantity, Rule, apart, describe_outcomes, number_claim
+from interp.studies.paper.claims import Claim, Quantity, Rule, describe_outcomes, number_claim
 from interp.studies.paper.growth_claims import law_claim, order_of, step_counts
 from interp.studies.paper.models import PaperModels, roles_of, working_layers
-from interp.studies.paper.paper_setup import N_GROUPS, Settings
-from interp.studies.paper.published import NEWTON_SIMILARITY, NEWTON_STEPS, TABLE_1
+from interp.studies.paper.paper_setup import (
+    N_GROUPS,
+    NEWTON_SIMILARITY,
+    NEWTON_STEPS,
+    TABLE_1,
+    Settings,
+)
 from interp.studies.paper.rows import ROLES, ROWS, UnknownFigureError, find_rows, how_to_get
 from interp.tasks import LinearRegression, Task, TwoLayerNetwork
 from interp.zoo.catalogue import names
@@ -105,32 +110,32 @@ STEP = st.floats(0.6, 6)
 @given(first=st.floats(1, 5), slope=STEP, n=st.integers(5, 12))
 def test_equal_steps_a_layer_are_linear_and_not_exponential(first: float, slope: float, n: int):
     steps = first + slope * torch.arange(n, dtype=torch.float64)
-    assert law_claim("", steps, range(n), "linear", about="").outcome == "agrees"
-    assert law_claim("", steps, range(n), "exponential", about="").outcome == "disagrees"
+    assert law_claim("newton-law", steps, range(n)).outcome == "agrees"
+    assert law_claim("gd-law", steps, range(n)).outcome == "disagrees"
 
 
 @settings(max_examples=40)
 @given(first=st.floats(1, 5), factor=st.floats(1.5, 8), n=st.integers(5, 10))
 def test_equal_factors_a_layer_are_exponential_and_not_linear(first: float, factor: float, n: int):
     steps = first * factor ** torch.arange(n, dtype=torch.float64)
-    assert law_claim("", steps, range(n), "exponential", about="").outcome == "agrees"
-    assert law_claim("", steps, range(n), "linear", about="").outcome == "disagrees"
+    assert law_claim("gd-law", steps, range(n)).outcome == "agrees"
+    assert law_claim("newton-law", steps, range(n)).outcome == "disagrees"
 
 
 def test_layers_before_the_first_step_do_not_decide_a_law():
     steps = torch.tensor([0, 0, 0.2, 1, 2, 3, 4, 5], dtype=torch.float64)
-    assert law_claim("", steps, range(8), "linear", about="").outcome == "agrees"
+    assert law_claim("newton-law", steps, range(8)).outcome == "agrees"
 
 
 def test_two_layers_tell_no_law():
     steps = torch.tensor([0.0, 3.0, 6.0], dtype=torch.float64)
-    check = law_claim("", steps, range(3), "linear", about="")
+    check = law_claim("newton-law", steps, range(3))
     assert check.outcome == "undecided"
 
 
 def test_the_published_steps_satisfy_the_rule_for_the_papers_claim():
     steps = torch.tensor(NEWTON_STEPS, dtype=torch.float64)[2:9]
-    check = law_claim("", steps, range(3, 10), "linear", about="")
+    check = law_claim("newton-law", steps, range(3, 10))
     assert check.outcome == "agrees"
     assert float(re.search(r"([\d.]+) steps a layer", check.found)[1]) == pytest.approx(3, abs=0.2)
 
@@ -165,12 +170,13 @@ def test_a_rule_agrees_on_one_side_and_its_opposite_disagrees_there(
     low: float, width: float, border: float, above: bool
 ):
     found = Quantity.of(low, torch.tensor([low, low + width], dtype=torch.float64))
-    outcome = Rule.side("", border, above=above).decide(found)
-    opposite = Rule.side("", border, above=not above).decide(found)
+    sides = (Rule("", above=border), Rule("", below=border))
+    rule, other = sides if above else reversed(sides)
+    outcome, opposite = rule.decide(found), other.decide(found)
     assert {outcome, opposite} in ({"agrees", "disagrees"}, {"undecided"})
     assert (outcome == "undecided") == (found.low <= border <= found.high)
-    assert Rule.side("", border, above=above, applies=False).decide(found) == "undecided"
-    assert Rule.side("", border, above=above).decide(None) == "undecided"
+    assert Claim("", "", rule, found, is_decided=False).outcome == "undecided"
+    assert rule.decide(None) == "undecided"
 
 
 @given(BOUND, BOUND, st.floats(0, 3), st.floats(0, 3))
@@ -178,7 +184,7 @@ def test_a_difference_is_decided_where_intervals_do_not_overlap(
     a: float, b: float, of_a: float, of_b: float
 ):
     more, less = Quantity(a, a - of_a, a + of_a), Quantity(b, b - of_b, b + of_b)
-    outcome = apart("", "", more, less).outcome
+    outcome = Claim.of("less-like-gd", "", more - less).outcome
     overlap = more.low <= less.high and less.low <= more.high
     expected = "undecided" if overlap else "agrees" if more.low > less.high else "disagrees"
     assert outcome == expected or abs(abs(a - b) - of_a - of_b) < 1e-9
@@ -192,7 +198,8 @@ def test_nothing_is_decided_by_what_is_not_a_number():
 def test_a_number_is_decided_at_its_own_scale_only():
     def outcome(found: float, at_scale: bool) -> str:
         ours = Quantity.of(found)
-        return number_claim("", ours, 21.0, 2.0, at_scale=at_scale, about="").outcome
+        claim = number_claim("last-newton-step", ours, 21.0, at_scale=at_scale, about="")
+        return claim.outcome
 
     assert outcome(22.0, True) == "agrees"
     assert outcome(24.0, True) == "disagrees"

@@ -1,4 +1,4 @@
-"""Claims of the paper, decided by computed rules.
+"""Claims of the paper, decided by computed rules, which stand in `claims.toml`.
 
 A `Claim` holds what the paper says, a `Quantity` of ours and the `Rule` that decides between the
 two; its `outcome` follows from these and is never set.
@@ -7,10 +7,13 @@ two; its `outcome` follows from these and is never set.
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal, get_args
 
+import msgspec
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -72,19 +75,10 @@ class Rule:
     """It disagrees if the whole interval lies at or below this; by default below `above`."""
     fails_from: float | None = None
     """It disagrees if the whole interval lies at or above this; by default above `below`."""
-    applies: bool = True
-    """Whether anything is decided, which a rule about the paper's scale is there only."""
-
-    @classmethod
-    def side(cls, text: str, border: float, *, above: bool, applies: bool = True) -> Rule:
-        """The rule that an interval lies on one side of a border; disagrees if on the other."""
-        if above:
-            return cls(text, above=border, applies=applies)
-        return cls(text, below=border, applies=applies)
 
     def decide(self, found: Quantity | None) -> Outcome:
         """Which of the two regions the interval lies in; undecided if in neither."""
-        if found is None or not self.applies:
+        if found is None:
             return "undecided"
         if self.above < found.low and found.high < self.below:
             return "agrees"
@@ -93,6 +87,25 @@ class Rule:
             found.low > self.below if self.fails_from is None else found.low >= self.fails_from
         )
         return "disagrees" if is_low or is_high else "undecided"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What the paper says, as `claims.toml` lists it."""
+
+    claim: str
+    """With places for words that are filled in."""
+    rule: str
+    """Key of the rule."""
+    published: str = "–"
+    about: str = ""
+    tolerance: float = 0.0
+    """Largest difference from a published number at which ours agrees with it."""
+
+
+DECLARED = tomllib.loads((files("interp.studies.paper") / "claims.toml").read_text("utf-8"))
+RULES = msgspec.convert(DECLARED["rule"], dict[str, Rule])
+STATEMENTS = msgspec.convert(DECLARED["claim"], dict[str, Statement])
 
 
 @dataclass(frozen=True)
@@ -109,11 +122,49 @@ class Claim:
     """The number that the paper prints."""
     about: str = ""
     """Which model and prompts, or "model-free" at which d."""
+    is_decided: bool = True
+    """Whether the rule is applied; a number for the paper's scale is only shown at another."""
+
+    @classmethod
+    def of(
+        cls,
+        key: str,
+        found: str,
+        estimate: Quantity | None,
+        *,
+        about: str = "",
+        published: str = "",
+        is_decided: bool = True,
+        rule: Rule | None = None,
+        **words: object,
+    ) -> Claim:
+        """A claim of `claims.toml`.
+
+        Args:
+            key: Its name there.
+            found: Our numbers in words.
+            estimate: What its rule is applied to; None where it cannot be measured.
+            about: Which model and prompts, where the file does not say.
+            published: The number that the paper prints, where the file does not say.
+            is_decided: Whether the rule is applied.
+            rule: In place of the file's.
+            words: For the places in its text.
+        """
+        stated = STATEMENTS[key]
+        return cls(
+            stated.claim.format(**words),
+            found,
+            rule or RULES[stated.rule],
+            estimate,
+            published or stated.published,
+            about or stated.about,
+            is_decided,
+        )
 
     @property
     def outcome(self) -> Outcome:
         """What the rule makes of the estimate."""
-        return self.rule.decide(self.estimate)
+        return self.rule.decide(self.estimate) if self.is_decided else "undecided"
 
     def describe(self) -> dict[str, str]:
         """The claim in plain values, as `--json` prints it."""
@@ -127,51 +178,37 @@ class Claim:
         }
 
 
-APART = "95 % intervals of the two do not overlap; disagrees if they lie the other way round"
-
-
-def apart(
-    claim: str, found: str, more: Quantity, less: Quantity, *, published: str = "–", about: str = ""
-) -> Claim:
-    """The claim that one number is larger than another."""
-    return Claim(claim, found, Rule(APART, above=0.0), more - less, published, about)
-
-
 def number_claim(
-    claim: str,
-    found: Quantity,
-    published: float,
-    tolerance: float,
-    *,
-    at_scale: bool,
-    about: str,
-    digits: int = 3,
+    key: str, found: Quantity, published: float, *, at_scale: bool, about: str, **words: object
 ) -> Claim:
     """The claim that a number is the one that the paper prints.
 
     Args:
-        claim: What the number is.
+        key: Of the claim in `claims.toml`, which has a tolerance.
         found: Ours; its interval is shown and does not decide.
         published: The paper's.
-        tolerance: Largest difference at which they agree.
         at_scale: Whether ours was measured in the paper's set-up; otherwise the two are shown side
             by side and nothing is decided.
         about: Which model and prompts.
-        digits: Significant ones to show.
+        words: For the places in its text.
     """
-    form = f",.{digits}g"
-    has_interval = found.low < found.high
-    text = found.text(form) if has_interval else f"{found.value:{form}}"
-    criterion = f"within {tolerance:,.3g} of the published number"
-    if not at_scale:
-        criterion += " in the paper's set-up; at another scale shown beside it, not decided"
-    rule = Rule(criterion, published - tolerance, published + tolerance, applies=at_scale)
-    return Claim(claim, text, rule, Quantity.of(found.value), f"{published:,.4g}", about)
+    tolerance = STATEMENTS[key].tolerance
+    text = RULES["number" if at_scale else "shown-number"].text.format(tolerance=tolerance)
+    return Claim.of(
+        key,
+        found.text(",.3g") if found.low < found.high else f"{found.value:,.3g}",
+        Quantity.of(found.value),
+        about=about,
+        published=f"{published:,.4g}",
+        is_decided=at_scale,
+        rule=Rule(text, published - tolerance, published + tolerance),
+        **words,
+    )
 
 
-def not_shipped(claim: str, sentence: str, published: str = "–") -> Claim:
+def not_shipped(claim: str, sentence: str) -> Claim:
     """A claim about a model that is not there."""
-    return Claim(claim, sentence, Rule("decided once the checkpoint is there"), None, published)
+    return Claim(claim, sentence, RULES["missing"])
 
 
 def describe_outcomes(outcomes: Sequence[Outcome]) -> str:

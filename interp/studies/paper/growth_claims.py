@@ -4,115 +4,85 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.studies.paper.claims import Claim, Quantity, Rule, bootstrap_means
+from interp.studies.paper.claims import STATEMENTS, Claim, Quantity, bootstrap_means
 from interp.studies.paper.models import PaperModel
 from interp.studies.paper.paper_setup import N_GROUPS, N_REPLICATES
 from probes.convergence import convergence_order
 from probes.uncertainty.bootstrap import bootstrap_interval
 from probes.verdict.growth_law import growth_law
 
-Law = Literal["linear", "exponential"]
-"""Of matching steps against depth. A line explains the steps, or their logarithm."""
-
-CLEAR = 2.0
-"""How many times less of the variance the expected law leaves unexplained, to be preferred."""
 NEGLIGIBLE = 1e-4
 """Share of the variance below which a law describes the steps for all purposes."""
 FIRST_STEP = 1.0
 """A law is fitted to layers from the first that matches a whole step on."""
-SCALES = {"linear": "steps", "exponential": "logarithm of the steps"}
-ORDER_RULE = Rule(
-    "95 % interval of the order of convergence (slope of log e_{l+1} on log e_l, e_l the excess "
-    "error of layer or step l) lies above 1; disagrees if below 1",
-    above=1.0,
-)
 
 
 def law_claim(
-    claim: str,
+    key: str,
     steps: Float[Tensor, " layer"],
     depth: Sequence[int | float],
-    expected: Law,
     *,
-    about: str,
-    published: str = "–",
+    about: str = "",
+    published: str = "",
     unit: str = "layer",
 ) -> Claim:
     """The claim that matching steps grow linearly, or exponentially, with depth.
 
+    A line explains the steps, or their logarithm.
+
     Args:
-        claim: What the paper says.
+        key: Of the claim in `claims.toml`, whose rule is named after the law.
         steps: Best-matching steps of the layers that work.
         depth: Their depth.
-        expected: The law that the paper's claim amounts to.
         about: Which model and prompts.
         published: The numbers that the paper prints.
         unit: Of depth.
     """
+    expected = STATEMENTS[key].rule
     other = "exponential" if expected == "linear" else "linear"
-    rule = Rule(
-        "a straight line through the layers at work, from the first matching step of 1 on, leaves "
-        f"unexplained at most half as large a share of the variance of the {SCALES[expected]} as "
-        f"of the {SCALES[other]}; disagrees if at least twice as large",
-        above=CLEAR,
-        fails_to=1 / CLEAR,
-    )
-    found = f"steps {step_counts(steps)}"
+    found, ratio = f"steps {step_counts(steps)}", None
     begun = (steps >= FIRST_STEP).nonzero()
     first = int(begun[0]) if len(begun) else len(steps)
     if len(steps) - first < 3:
         found += f"; fewer than three of them at step {FIRST_STEP:.0f} or beyond"
-        return Claim(claim, found, rule, None, published, about)
-    law = growth_law(steps[first:], torch.tensor(depth[first:], dtype=torch.float64))
-    left = {"linear": law.linear_misfit**2, "exponential": law.log_linear_misfit**2}
-    ratio = max(left[other], NEGLIGIBLE) / max(left[expected], NEGLIGIBLE)
-    found += f"; left unexplained by the {expected} law {left[expected]:.1%}, by the {other} one "
-    found += f"{left[other]:.1%}; "
-    if expected == "linear":
-        found += f"{law.linear_rate:.2f} steps a {unit}"
     else:
-        found += f"a factor of {2**law.doubling_rate:.2f} a {unit}"
-    return Claim(claim, found, rule, Quantity.of(ratio), published, about)
+        law = growth_law(steps[first:], torch.tensor(depth[first:], dtype=torch.float64))
+        left = {"linear": law.linear_misfit**2, "exponential": law.log_linear_misfit**2}
+        ratio = Quantity.of(max(left[other], NEGLIGIBLE) / max(left[expected], NEGLIGIBLE))
+        found += f"; left unexplained by the {expected} law {left[expected]:.1%}, by the {other} "
+        found += f"one {left[other]:.1%}; "
+        if expected == "linear":
+            found += f"{law.linear_rate:.2f} steps a {unit}"
+        else:
+            found += f"a factor of {2**law.doubling_rate:.2f} a {unit}"
+    return Claim.of(key, found, ratio, about=about, published=published)
 
 
-def laws_of_layers(
-    model: PaperModel, newton: Float[Tensor, " layer"], gd: Float[Tensor, " layer"]
-) -> tuple[Claim, Claim]:
-    """The claims that Newton's matching steps grow linearly and GD's exponentially."""
-    return (
-        law_of_layers(model, "Newton's matching steps grow linearly", newton, "linear"),
-        law_of_layers(model, "GD's matching steps grow exponentially", gd, "exponential"),
-    )
-
-
-def law_of_layers(
-    model: PaperModel, claim: str, steps: Float[Tensor, " layer"], expected: Law
-) -> Claim:
+def law_of_layers(key: str, model: PaperModel, steps: Float[Tensor, " layer"]) -> Claim:
     """`law_claim` over the layers at work."""
     first, last = model.working_layers or (0, 0)
     about = f"{model.about}, layers {first} to {last}"
-    return law_claim(claim, steps[first : last + 1], range(first, last + 1), expected, about=about)
+    return law_claim(key, steps[first : last + 1], range(first, last + 1), about=about)
 
 
-def order_claim(claim: str, model: PaperModel) -> Claim:
-    """The claim that errors fall superlinearly over the layers at work.
+def order_claim(model: PaperModel) -> Claim:
+    """The claim that the mean error falls superlinearly over the layers at work.
 
     The excess of an error is over that of the best predictor known.
     """
     span = model.working_layers
     if span is None:
-        return Claim(claim, "no layer predicts y", ORDER_RULE, about=model.about)
+        return Claim.of("mean-order", "no layer predicts y", None, about=model.about)
     best = (model.best_predictions - model.layers.ys).square() / model.task.n_dims
     excess = (model.layers.errors - best).mean(-1)[max(0, span[0] - 1) : span[1] + 1]
     order = order_of(excess)
     found = f"order {order.text('.2f')} over layers {span[0]} to {span[1]}"
-    return Claim(claim, found, ORDER_RULE, order, about=model.about)
+    return Claim.of("mean-order", found, order, about=model.about)
 
 
 def order_of(excess: Float[Tensor, "layer prompt"]) -> Quantity:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import xarray
 from jaxtyping import Float
 from torch import Tensor
 
@@ -156,8 +155,6 @@ class PaperModels:
     """What the user gave; shipped ones join them."""
     n_dims: int = SMALL_DIMS
     settings: Settings = field(default_factory=Settings)
-    induced: dict[str, xarray.DataTree] = field(default_factory=dict, repr=False)
-    """Comparisons of induced weights by name of the model, which two rows need."""
 
     @classmethod
     def of(cls, checkpoints: Sequence[str], settings: Settings | None = None) -> PaperModels:
@@ -210,10 +207,10 @@ class PaperModels:
         """One sentence on how to fill a role."""
         return how_to_get(role, self.n_dims)
 
-    def among(self, roles: Sequence[str]) -> tuple[dict[str, PaperModel], dict[str, str]]:
-        """The models in some roles, and a sentence for each role that has none."""
+    def among(self, roles: Sequence[str]) -> PaperModels:
+        """Those in some roles alone, as far as they are there."""
         found = {role: model for role in roles if (model := self.find(role)) is not None}
-        return found, {role: self.lacks(role) for role in roles if role not in found}
+        return replace(self, given=found)
 
 
 def roles_of(model: SequenceModel, task: Task) -> tuple[str, ...]:

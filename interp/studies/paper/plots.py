@@ -7,19 +7,29 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from plotly.graph_objects import Figure, Heatmap, Scatter
+from plotly.graph_objects import Figure, Scatter
 from torch import Tensor
 
-from interp.plots.marks import BEST_MARK, error_bars
-from interp.plots.panel import HEIGHT, Panel, draw
+from interp.plots.heatmap import similarity_panel
+from interp.plots.marks import error_bars, line
+from interp.plots.panel import HEIGHT, Panel, axis_of_layers, draw
 from interp.plots.step_axis import StepAxis
 from interp.plots.style import MUTED, Look, reference_look
 from interp.scoring.layer_matches import LayerMatches
 
-Coordinates: TypeAlias = Sequence[int | float | str] | np.ndarray
+Values: TypeAlias = Sequence[int | float | str] | np.ndarray | Tensor
 """On an axis of numbers or of names."""
 PUBLISHED = Look("published, d = 20, 12 layers", MUTED, "dot", "diamond-open")
 LAYER_TITLE = "layer (0 = embedding)"
+LAYER_AXIS: dict[str, Any] = {"title": LAYER_TITLE, "dtick": 1}
+LOG_ERROR_AXIS: dict[str, Any] = {
+    "title": "squared error / d",
+    "type": "log",
+    "exponentformat": "power",
+    "dtick": 1,
+}
+MOST_DECADES_OF_2_AND_5 = 2.0
+"""On a wider axis only powers of ten have labels."""
 
 
 def heatmap_panel(
@@ -43,63 +53,21 @@ def heatmap_panel(
         with_scale: Whether the colour bar is drawn.
         largest: Last step drawn; matches beyond it are marked at the edge.
     """
-    label = title or reference_look(name).label
     steps = np.asarray(matches.grid.steps)
     shown = steps <= (largest or steps[-1])
-    axis = StepAxis(matches.grid.spacing == "log", float(steps[shown][-1]))
-    places, layers = axis.place(steps[shown]), np.arange(len(matches.step))
-    best = matches.step.numpy()
-    inside = best <= steps[shown][-1]
-    cells = Heatmap(
-        x=places,
-        y=layers,
-        z=matches.similarity.numpy()[:, shown],
-        zmin=low,
-        zmax=1,
-        showscale=with_scale,
-        colorbar={"title": {"text": measure}},
-        customdata=np.broadcast_to(steps[shown], (len(layers), shown.sum())),
-        hovertemplate=f"layer %{{y}}, step %{{customdata:,.4~r}}: {measure} %{{z:.3f}}"
-        "<extra></extra>",
+    layers = np.arange(len(matches.step))
+    panel = similarity_panel(
+        title or reference_look(name).label,
+        StepAxis(matches.grid.spacing == "log", float(steps[shown][-1])),
+        steps[shown],
+        layers,
+        matches.similarity.numpy()[:, shown],
+        matches.step.numpy(),
+        unit=measure,
+        y=axis_of_layers(layers),
     )
-    marks = Scatter(
-        x=np.where(inside, axis.place(best), places[-1]),
-        y=layers,
-        mode="markers",
-        marker={
-            **BEST_MARK,
-            "symbol": np.where(inside, "circle", "triangle-right").tolist(),
-        },
-        customdata=best,
-        hovertemplate="layer %{y}: best at step %{customdata:,.4~r}<extra></extra>",
-        showlegend=False,
-        cliponaxis=False,
-    )
-    return Panel(
-        title=label,
-        traces=(cells, marks),
-        x={
-            **axis.properties("step"),
-            "showgrid": False,
-            "range": _edges(places),
-            **({} if axis.is_log else {"tickformat": ","}),
-        },
-        y={
-            "title": {"text": LAYER_TITLE},
-            "showgrid": False,
-            "dtick": -(-len(layers) // 13),
-            "range": [-0.5, len(layers) - 0.5],
-        },
-    )
-
-
-def _edges(places: np.ndarray) -> list[float]:
-    """Outer edges of the cells, with room for marks."""
-    if len(places) < 2:
-        return [float(places[0]) - 0.5, float(places[0]) + 0.5]
-    first, last = (places[1] - places[0]) / 2, (places[-1] - places[-2]) / 2
-    room = (places[-1] - places[0]) / 40
-    return [float(places[0] - first - room), float(places[-1] + last + room)]
+    panel.traces[0].update(zmin=low, zmax=1, showscale=with_scale)
+    return panel
 
 
 def lowest(*matches: LayerMatches) -> float:
@@ -108,23 +76,17 @@ def lowest(*matches: LayerMatches) -> float:
 
 
 def step_line(
-    matches: LayerMatches, look: Look, axis: StepAxis, *, x: Coordinates | None = None
+    matches: LayerMatches, look: Look, axis: StepAxis, *, x: Values | None = None
 ) -> Scatter:
     """Best-matching step against layer with its interval."""
-    step = axis.place(matches.step.numpy())
-    low, high = (axis.place(matches.step_interval[:, bound].numpy()) for bound in (0, 1))
-    return interval_line(
-        np.arange(len(step)) if x is None else x, step, low, high, look, matches.step.numpy()
-    )
+    step = matches.step.numpy()
+    low, high = (axis.place(bounds) for bounds in matches.step_interval.numpy().T)
+    places = np.arange(len(step)) if x is None else x
+    return interval_line(places, axis.place(step), low, high, look, step)
 
 
 def interval_line(
-    x: Coordinates,
-    y: np.ndarray | Tensor,
-    low: np.ndarray | Tensor,
-    high: np.ndarray | Tensor,
-    look: Look,
-    values: np.ndarray | Tensor | None = None,
+    x: Values, y: Values, low: Values, high: Values, look: Look, values: Values | None = None
 ) -> Scatter:
     """A line with 95 % intervals.
 
@@ -137,51 +99,14 @@ def interval_line(
         values: What the mouse shows, where it is not y.
     """
     y, low, high = (np.asarray(part) for part in (y, low, high))
-    return Scatter(
-        x=x,
-        y=y,
-        error_y=error_bars(y, low, high, colour=look.colour),
-        mode="lines+markers",
-        line=look.line,
-        marker=look.marker,
-        name=look.label,
-        customdata=y if values is None else np.asarray(values),
-        hovertemplate="%{x}: %{customdata:,.4~r}",
-    )
+    bars = error_bars(y, low, high, colour=look.colour)
+    shown = y if values is None else np.asarray(values)
+    return line(x, y, look, "%{x}: %{customdata:,.4~r}", error_y=bars, customdata=shown)
 
 
-def line(
-    x: Coordinates,
-    y: np.ndarray | Tensor,
-    look: Look,
-    *,
-    group: str | None = None,
-    with_legend: bool = True,
-) -> Scatter:
-    """A line with markers."""
-    return Scatter(
-        x=list(x),
-        y=np.asarray(y),
-        mode="lines+markers",
-        line=look.line,
-        marker={**look.marker, "size": 6},
-        name=look.label,
-        legendgroup=group,
-        showlegend=with_legend,
-        hovertemplate="%{x}: %{y:.4g}",
-    )
-
-
-def level(y: float, label: str, x: tuple[float, float], *, dash: str = "dash") -> Scatter:
-    """A horizontal line across the panel."""
-    return Scatter(
-        x=list(x),
-        y=[y, y],
-        mode="lines",
-        line={"color": MUTED, "dash": dash, "width": 1.5},
-        name=label,
-        hoverinfo="skip",
-    )
+def plain_line(x: Values, y: Values, look: Look, **more: Any) -> Scatter:
+    """A line with markers; `more` are further properties of the trace."""
+    return line(list(x), np.asarray(y), look, "%{x}: %{y:.4g}", **more)
 
 
 def arranged(*panels: Panel, legend_rows: int = 1) -> Figure:
@@ -196,17 +121,6 @@ def arranged(*panels: Panel, legend_rows: int = 1) -> Figure:
         height=HEIGHT + 24 * (legend_rows - 1),
         title=None,
     )
-
-
-LAYER_AXIS: dict[str, Any] = {"title": {"text": LAYER_TITLE}, "dtick": 1}
-LOG_ERROR_AXIS: dict[str, Any] = {
-    "title": {"text": "squared error / d"},
-    "type": "log",
-    "exponentformat": "power",
-    "dtick": 1,
-}
-MOST_DECADES_OF_2_AND_5 = 2.0
-"""On a wider axis only powers of ten have labels."""
 
 
 def log_error_axis(*errors: Tensor) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import xarray
 from plotly.graph_objects import Figure
 
 from interp.report.table import Table
-from interp.studies.paper.claims import Claim, describe_outcomes, not_shipped
+from interp.studies.paper.claims import DECLARED, Claim, describe_outcomes, not_shipped
 from interp.studies.paper.models import PaperModels
-from interp.studies.paper.rows import Row
+from interp.studies.paper.rows import ROLES, Row
 
 Progress = Callable[[str, int, int], None]
 """Receives a row's label, the rows done and the rows in all."""
@@ -23,22 +23,42 @@ Progress = Callable[[str, int, int], None]
 class Drawing:
     """A picture with what it shows."""
 
-    name: str
     title: str
     see: str
     figure: Figure
 
+    @classmethod
+    def of(cls, key: str, figure: Figure, **words: object) -> Drawing:
+        """A picture with its title and text from `claims.toml`, where `words` are filled in."""
+        texts = DECLARED["drawing"][key]
+        return cls(texts["title"].format(**words), texts["see"].format(**words), figure)
+
 
 @dataclass(frozen=True)
-class RowResult:
-    """One row of the paper, computed."""
+class Part:
+    """What is computed about a model, or about algorithms alone."""
 
-    row: Row
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     tables: tuple[Table, ...] = ()
     data: xarray.Dataset = field(default_factory=xarray.Dataset)
     """Every number that is drawn."""
+
+    def __add__(self, other: Part) -> Part:
+        """Both parts, this one first."""
+        return Part(
+            self.claims + other.claims,
+            self.drawings + other.drawings,
+            self.tables + other.tables,
+            self.data.merge(other.data),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowResult(Part):
+    """One row of the paper, computed."""
+
+    row: Row
     missing: tuple[str, ...] = ()
     """Sentences on checkpoints that are not there."""
 
@@ -61,11 +81,6 @@ class RowResult:
         }
 
 
-def without_model(row: Row, sentence: str, *claims: Claim) -> RowResult:
-    """A row whose model is not there: its claim, and what could be decided all the same."""
-    return RowResult(row, (not_shipped(row.says, sentence), *claims), missing=(sentence,))
-
-
 def reproduce(
     rows: Sequence[Row],
     models: PaperModels,
@@ -80,9 +95,29 @@ def reproduce(
     """
     for done, row in enumerate(rows):
         progress(row.label, done, len(rows))
-        module, function = row.function.split(":")
-        # Named in rows.toml: a row's imports and work wait until the row is computed.
-        yield getattr(import_module(f"interp.studies.paper.figures.{module}"), function)(
-            row, models
-        )
+        yield _compute(row, models)
     progress("finished", len(rows), len(rows))
+
+
+def _compute(row: Row, models: PaperModels) -> RowResult:
+    """A row's claims about its models, those about checkpoints that are not there, and the rest."""
+    found = models.among(row.needs)
+    missing = {role: models.lacks(role) for role in row.needs if role not in found.given}
+    part = Part()
+    if row.of_model and row.needs[0] in found.given:
+        part += _function(row.of_model)(found.given[row.needs[0]])
+    for role, sentence in missing.items():
+        claim = row.says if len(row.needs) == 1 else f"{ROLES[role].name}: {row.says}"
+        part += Part((not_shipped(claim, sentence),))
+    if row.function:
+        part += _function(row.function)(found)
+    return RowResult(row=row, missing=tuple(missing.values()), **vars(part))
+
+
+def _function(name: str) -> Callable[..., Part]:
+    """A function named in rows.toml; a row's imports wait until the row is computed."""
+    module, function = name.split(":")
+    found: Callable[..., Part] = getattr(
+        import_module(f"interp.studies.paper.figures.{module}"), function
+    )
+    return found

@@ -29,8 +29,10 @@ class Row:
     title: str
     says: str
     """What the paper reports."""
-    function: str
-    """`module:function` in `figures`, which takes the row and the models."""
+    of_model: str | None = None
+    """`module:function` in `figures`, which takes the one model needed."""
+    function: str | None = None
+    """`module:function` in `figures`, which takes those of the models needed that are there."""
     figures: tuple[int, ...] = ()
     """Numbers of the paper's figures, each of which names this row as well."""
     needs: tuple[str, ...] = ()

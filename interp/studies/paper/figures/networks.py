@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from interp.plots.panel import Panel
-from interp.plots.style import INK, Look
+from interp.plots.style import INK, MUTED, Look
 from interp.scoring.layer_matches import LayerMatches
-from interp.studies.paper.claims import Claim, Quantity, apart, not_shipped
+from interp.studies.paper.claims import Claim, Quantity
 from interp.studies.paper.figures.heatmaps import GD_GRID
 from interp.studies.paper.growth_claims import order_claim
 from interp.studies.paper.models import PaperModel, PaperModels
@@ -17,12 +17,10 @@ from interp.studies.paper.plots import (
     LAYER_AXIS,
     arranged,
     heatmap_panel,
-    level,
-    line,
     log_error_axis,
+    plain_line,
 )
-from interp.studies.paper.reproduction import Drawing, RowResult
-from interp.studies.paper.rows import Row
+from interp.studies.paper.reproduction import Drawing, Part
 from interp.tasks import TwoLayerNetwork
 from probes.matching import StepGrid
 from probes.references import GD, Prefixes
@@ -32,43 +30,34 @@ NETWORK_GRID = StepGrid((0.0, *(2.0**k for k in range(11))), "log")
 MOST_PROMPTS = 64
 
 
-def networks(row: Row, models: PaperModels) -> RowResult:
+def networks(models: PaperModels) -> Part:
     """Convergence on networks, and similarity with GD on the same network."""
-    role = row.needs[0]
-    found, missing = models.among(row.needs)
-    if role in missing:
-        claim = not_shipped(row.says, missing[role])
-        return RowResult(row, (claim,), missing=tuple(missing.values()))
-    model = found[role]
+    found = dict(models.given)
+    linear = found.pop("transformer", None)
+    if not found:
+        return Part()
+    (model,) = found.values()
     gd = match_network_gd(model)
-    claims = (
-        order_claim("the error falls superlinearly over the layers at work", model),
-        _less_like_gd(gd, model, models),
-    )
+    claims = [order_claim(model)]
+    if linear is not None:
+        claims.append(_less_like_gd(gd, model, linear.match(GD(linear.eta), GD_GRID)))
     errors = model.layers.errors.mean((1, 2))
     best = (model.best_predictions - model.layers.ys).square().mean().item() / model.task.n_dims
+    limit = Look("best predictor linear in y", MUTED, "dash", "circle")
     figure = arranged(
         Panel(
             "Error against layer",
             [
-                line(list(range(len(errors))), errors, Look("transformer", INK, "solid", "circle")),
-                level(best, "best predictor linear in y", (0.0, float(len(errors) - 1))),
+                plain_line(range(len(errors)), errors, Look("transformer", INK, "solid", "circle")),
+                plain_line([0, len(errors) - 1], [best, best], limit, mode="lines"),
             ],
             LAYER_AXIS,
             log_error_axis(errors, torch.tensor([best])),
         ),
         heatmap_panel(gd, "gd", title="GD on the same network"),
     )
-    drawing = Drawing(
-        row.key,
-        "Convergence, and similarity with GD on the same network",
-        f"{model.about}. Left squared error / d of each layer's read-out; right SimE with GD on a "
-        "network of the same kind, trained on each prefix, at powers of 2.",
-        figure,
-    )
-    return RowResult(
-        row, claims, (drawing,), data=gd.data("network_gd"), missing=tuple(missing.values())
-    )
+    drawing = Drawing.of("networks", figure, model=model)
+    return Part(tuple(claims), (drawing,), data=gd.data("network_gd"))
 
 
 def match_network_gd(model: PaperModel) -> LayerMatches:
@@ -87,12 +76,7 @@ def match_network_gd(model: PaperModel) -> LayerMatches:
     return LayerMatches.of(torch.cat(groups, dim=-1), NETWORK_GRID, interpolate=False)
 
 
-def _less_like_gd(gd: LayerMatches, model: PaperModel, models: PaperModels) -> Claim:
-    claim = "the last layer is less like GD than on linear tasks"
-    linear = models.find("transformer")
-    if linear is None:
-        return not_shipped(claim, models.lacks("transformer"))
-    plain = linear.match(GD(linear.eta), GD_GRID)
+def _less_like_gd(gd: LayerMatches, model: PaperModel, plain: LayerMatches) -> Claim:
     here, there = (Quantity.of(found.best[-1], found.best_interval[-1]) for found in (gd, plain))
     text = f"SimE {here.text()} at step {gd.step[-1]:.0f}, linear {there.text()}"
-    return apart(claim, text, there, here, about=model.about)
+    return Claim.of("less-like-gd", text, there - here, about=model.about)

@@ -13,55 +13,39 @@ from torch import Tensor
 from interp.plots.panel import Panel
 from interp.plots.style import MUTED, Look, ordered_looks
 from interp.scoring.layer_predictions import LayerPredictions
-from interp.studies.paper.claims import Claim, Quantity, Rule, bootstrap_means, not_shipped
+from interp.studies.paper.claims import Claim, Quantity, bootstrap_means
 from interp.studies.paper.models import PaperModel, PaperModels
 from interp.studies.paper.paper_setup import N_GROUPS
-from interp.studies.paper.plots import LOG_ERROR_AXIS, arranged, line
-from interp.studies.paper.reproduction import Drawing, RowResult
-from interp.studies.paper.rows import Row
+from interp.studies.paper.plots import LOG_ERROR_AXIS, arranged, plain_line
+from interp.studies.paper.reproduction import Drawing, Part
 from probes.references import OLS
 
-REACHED = 0.05
-"""Excess over OLS, as a share of that of predicting 0, below which a model has reached it."""
 WIDE_ENOUGH = 32
 """Width from which on the paper's models reach OLS at d = 20."""
 
 
-def widths(row: Row, models: PaperModels) -> RowResult:
+def widths(models: PaperModels) -> Part:
     """Error against the number of examples for several widths, beside OLS."""
-    found, missing = models.among(row.needs)
-    excess = {role: relative_excess(model.layers) for role, model in found.items()}
-    claims = [_ordered(excess)] if len(excess) > 1 else []
-    claims += [_claim(role, excess[role], model) for role, model in found.items()]
-    claims += [
-        not_shipped(f"width {_width(role)} {_verb(role)} OLS", sentence)
-        for role, sentence in missing.items()
-    ]
+    found = {int(role.removeprefix("width-")): m for role, m in models.given.items()}
     if not found:
-        return RowResult(row, tuple(claims), missing=tuple(missing.values()))
-    errors = {role: _error(model.layers.model, model.layers) for role, model in found.items()}
+        return Part()
+    excess = {width: relative_excess(model.layers) for width, model in found.items()}
+    claims = [_ordered(excess)] if len(excess) > 1 else []
+    claims += [_claim(width, excess[width], model) for width, model in found.items()]
+    errors = {width: _error(model.layers.model, model.layers) for width, model in found.items()}
     last = list(found.values())[-1].layers
     ols = _error(OLS().predictions(last.prefixes)[0], last)
-    looks = ordered_looks([f"width {_width(role)}" for role in errors])
-    points = list(range(len(ols)))
-    figure = arranged(
-        Panel(
-            "Error against examples",
-            [
-                *(line(points, e, look) for e, look in zip(errors.values(), looks, strict=True)),
-                line(points, ols.clamp(min=1e-6), Look("OLS", MUTED, "dot", "x-thin")),
-            ],
-            {"title": {"text": "number of examples"}},
-            {**LOG_ERROR_AXIS, "range": [-3, 0.5]},
-        )
-    )
-    see = "Squared error / d of models with 1 head against the number of examples, beside OLS."
+    looks = ordered_looks([f"width {width}" for width in errors])
+    points = range(len(ols))
+    lines = [plain_line(points, e, look) for e, look in zip(errors.values(), looks, strict=True)]
+    lines.append(plain_line(points, ols.clamp(min=1e-6), Look("OLS", MUTED, "dot", "x-thin")))
+    x, y = {"title": "number of examples"}, {**LOG_ERROR_AXIS, "range": [-3, 0.5]}
+    figure = arranged(Panel("Error against examples", lines, x, y))
     data = xarray.Dataset(
-        {f"{role}_error": ("point", value.numpy()) for role, value in errors.items()}
+        {f"width-{width}_error": ("point", value.numpy()) for width, value in errors.items()}
         | {"ols_error": ("point", ols.numpy())}
     )
-    drawing = Drawing(row.key, "Width of the residual stream", see, figure)
-    return RowResult(row, tuple(claims), (drawing,), data=data, missing=tuple(missing.values()))
+    return Part(tuple(claims), (Drawing.of("widths", figure),), data=data)
 
 
 def relative_excess(layers: LayerPredictions) -> Quantity:
@@ -79,40 +63,20 @@ def _error(
     return (predictions - layers.ys).square().mean(0) / layers.prefixes.n_dims
 
 
-def _width(role: str) -> int:
-    return int(role.removeprefix("width-"))
-
-
-def _verb(role: str) -> str:
-    return "reaches" if _width(role) >= WIDE_ENOUGH else "does not reach"
-
-
-def _claim(role: str, excess: Quantity, model: PaperModel) -> Claim:
-    reaches = _width(role) >= WIDE_ENOUGH
-    criterion = (
-        f"95 % interval of the excess over OLS, as a share of that of predicting 0, lies "
-        f"{'below' if reaches else 'above'} {REACHED:.0%}; decided at d = 20"
-    )
-    return Claim(
-        f"width {_width(role)} {_verb(role)} OLS",
+def _claim(width: int, excess: Quantity, model: PaperModel) -> Claim:
+    return Claim.of(
+        "width-reaches" if width >= WIDE_ENOUGH else "width-misses",
         f"excess {excess.text('.1%')}",
-        Rule.side(criterion, REACHED, above=not reaches, applies=model.at_scale),
         excess,
         about=model.about,
+        is_decided=model.at_scale,
+        width=width,
     )
 
 
-def _ordered(excess: Mapping[str, Quantity]) -> Claim:
+def _ordered(excess: Mapping[int, Quantity]) -> Claim:
     """Whether wider models come closer to OLS."""
-    roles = sorted(excess, key=_width)
-    falls = [excess[narrow].value - excess[wide].value for narrow, wide in pairwise(roles)]
-    return Claim(
-        "wider models come closer to OLS",
-        ", ".join(f"{_width(role)}: {excess[role].value:.1%}" for role in roles),
-        Rule(
-            "the excess over OLS falls with every step of width; disagrees if it ever rises",
-            above=0.0,
-            fails_to=0.0,
-        ),
-        Quantity.of(min(falls)),
-    )
+    values = {width: excess[width].value for width in sorted(excess)}
+    falls = [narrow - wide for narrow, wide in pairwise(values.values())]
+    found = ", ".join(f"{width}: {value:.1%}" for width, value in values.items())
+    return Claim.of("wider-is-closer", found, Quantity.of(min(falls)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import xarray
@@ -10,17 +11,17 @@ from jaxtyping import Float
 from plotly.graph_objects import Scatter
 from torch import Tensor
 
+from interp.plots.marks import line
 from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
 from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches
-from interp.studies.paper.claims import Claim, Quantity, Rule
+from interp.studies.paper.claims import RULES, Claim, Quantity
 from interp.studies.paper.models import PaperModels, match_official
-from interp.studies.paper.paper_setup import paper_prefixes
+from interp.studies.paper.paper_setup import NEWTON_SIMILARITY, TABLE_1, paper_prefixes
 from interp.studies.paper.plots import arranged
-from interp.studies.paper.published import NEWTON_SIMILARITY, TABLE_1
-from interp.studies.paper.reproduction import Drawing, RowResult
-from interp.studies.paper.rows import ROLES, Row
+from interp.studies.paper.reproduction import Drawing, Part
+from interp.studies.paper.rows import ROLES
 from probes.matching import StepGrid
 from probes.references import OLS, REFERENCES, Prefixes, Reference, build_reference
 
@@ -35,69 +36,45 @@ SLOW = frozenset(
     {"gd", "gd-adaptive", "gd-optimal", "preconditioned-gd", "heavy-ball", "nesterov", "chebyshev"}
 )
 UNKNOWN_PRIOR = frozenset({"dmmse"})
-ABOUT = "model-free, d = 20, 41 points"
+TABLE_1_WORDS = {"newton": "Newton", "gd": "GD", "ogd": "online GD"}
 
 
-def zero_predictor(row: Row, models: PaperModels) -> RowResult:
+def zero_predictor(models: PaperModels) -> Part:
     """SimE of 0 with every reference at its best step, and of OLS beside it."""
     prefixes = paper_prefixes(models.settings)
     names = sorted(set(REFERENCES) - UNKNOWN_PRIOR)
     scores = {name: score_zero_and_ols(name, prefixes) for name in names}
-    order = sorted(names, key=lambda name: scores[name].best[0].item())
     claims = (
         _claim("layers 1 to 6 are closer to Newton", scores["newton"], NEWTON_SIMILARITY[:6]),
         _claim("layers 7 to 12 are closer to Newton", scores["newton"], NEWTON_SIMILARITY[6:]),
         *(
             _claim(
-                f"the {ROLES[role].name} is closer to {words}",
-                scores[name],
-                (TABLE_1[name][role],),
+                f"the {ROLES[role].name} is closer to {words}", scores[name], (TABLE_1[name][role],)
             )
             for role in ("transformer", "lstm")
-            for name, words in (("newton", "Newton"), ("gd", "GD"), ("ogd", "online GD"))
+            for name, words in TABLE_1_WORDS.items()
         ),
     )
-    figure = arranged(
-        Panel(
-            "SimE with each reference",
-            [
-                _dots(order, scores, 0, Look("always 0", INK, "solid", "circle")),
-                _dots(order, scores, 1, Look("OLS", MUTED, "dot", "diamond-open")),
-            ],
-            {"title": {"text": "SimE at the best step"}},
-            {"dtick": 1, "tickfont": {"size": 11}},
-        )
-    )
-    figure.update_layout(height=160 + 20 * len(order))
-    drawing = Drawing(
-        row.key,
-        "What saying 0 scores",
-        "SimE of a predictor that always says 0, and of OLS, with every reference at its best step "
-        "from 1 on (1 to 23; 1 to 1,300 where steps are slow).",
-        figure,
-    )
-    rows = tuple(
-        (
-            name,
-            f"{scores[name].best[0]:.3f}",
-            _step(scores[name], 0),
-            f"{scores[name].best[1]:.3f}",
-            _step(scores[name], 1),
-        )
-        for name in reversed(order)
-    )
-    header = ("reference", "SimE of 0", "at step", "SimE of OLS", "at step")
     data = xarray.Dataset(
         {
-            "zero_similarity": ("reference", [scores[name].best[0].item() for name in names]),
-            "ols_similarity": ("reference", [scores[name].best[1].item() for name in names]),
-            "zero_best_step": ("reference", [scores[name].step[0].item() for name in names]),
+            "zero_similarity": ("reference", [found.best[0].item() for found in scores.values()]),
+            "ols_similarity": ("reference", [found.best[1].item() for found in scores.values()]),
+            "zero_best_step": ("reference", [found.step[0].item() for found in scores.values()]),
         },
         {"reference": names},
     )
-    title = "SimE of 0 and of OLS with every reference"
-    table = Table.of_text("zero", title, header, rows, "")
-    return RowResult(row, claims, (drawing,), (table,), data)
+    rising = dict(sorted(scores.items(), key=lambda item: item[1].best[0].item()))
+    panel = Panel(
+        "SimE with each reference",
+        [
+            _dots(rising, 0, Look("always 0", INK, "solid", "circle")),
+            _dots(rising, 1, Look("OLS", MUTED, "dot", "diamond-open")),
+        ],
+        {"title": "SimE at the best step"},
+        {"dtick": 1, "tickfont": {"size": 11}},
+    )
+    figure = arranged(panel).update_layout(height=160 + 20 * len(rising))
+    return Part(claims, (Drawing.of("zero", figure),), (_table(rising),), data)
 
 
 def score_zero_and_ols(name: str, prefixes: Prefixes) -> LayerMatches:
@@ -115,36 +92,34 @@ def _grid(name: str, reference: Reference) -> StepGrid:
     return OFFICIAL_GRIDS["log" if name in SLOW else "linear"]
 
 
-def _claim(claim: str, found: LayerMatches, published: Sequence[float]) -> Claim:
+def _claim(closer: str, found: LayerMatches, published: Sequence[float]) -> Claim:
     """Whether published similarities are above what saying 0 scores."""
     score = Quantity.of(found.best[0], found.best_interval[0])
     where = "" if len(found.grid.steps) == 1 else f" at step {found.step[0]:.3g}"
-    return Claim(
-        f"by the published SimE, {claim} than a predictor that always says 0",
+    return Claim.of(
+        "zero",
         f"0 scores {score.text()}{where}",
-        Rule(
-            "all published numbers lie above the 95 % interval; disagrees if all lie below",
-            below=min(published),
-            fails_from=max(published),
-        ),
         score,
-        ", ".join(f"{value:.3f}" for value in published),
-        ABOUT,
+        published=", ".join(f"{value:.3f}" for value in published),
+        rule=replace(RULES["floor"], below=min(published), fails_from=max(published)),
+        closer=closer,
     )
 
 
-def _dots(order: list[str], scores: dict[str, LayerMatches], index: int, look: Look) -> Scatter:
-    return Scatter(
-        x=[scores[name].best[index].item() for name in order],
-        y=list(order),
-        mode="markers",
-        marker=look.marker,
-        name=look.label,
-        hovertemplate="%{y}: %{x:.3f}",
-    )
+def _dots(scores: Mapping[str, LayerMatches], index: int, look: Look) -> Scatter:
+    values = [found.best[index].item() for found in scores.values()]
+    return line(values, list(scores), look, "%{y}: %{x:.3f}", mode="markers")
 
 
-def _step(found: LayerMatches, index: int) -> str:
-    if len(found.grid.steps) == 1:
-        return "–"
-    return f"{found.step[index]:,.4g}"
+def _table(rising: dict[str, LayerMatches]) -> Table:
+    rows = [
+        [name, *(cell for index in (0, 1) for cell in _cells(found, index))]
+        for name, found in reversed(rising.items())
+    ]
+    header = ("reference", "SimE of 0", "at step", "SimE of OLS", "at step")
+    return Table.of_text("zero", "SimE of 0 and of OLS with every reference", header, rows, "")
+
+
+def _cells(found: LayerMatches, index: int) -> tuple[str, str]:
+    has_steps = len(found.grid.steps) > 1
+    return f"{found.best[index]:.3f}", f"{found.step[index]:,.4g}" if has_steps else "–"
