@@ -105,13 +105,19 @@ class LoopedTransformer(SequenceModel):
         embedding = self.embed(xs.to(self.dtype), ys.to(self.dtype))  # [prompt, token, d_model]
         resid = embedding
         for index, loop in enumerate(self.blocks):
-            if index and self.config.norm_in_loop:
-                resid = self.ln_final(resid)
-            if index and self.config.input_injection:
-                resid = resid + embedding
+            if index:
+                resid = self.between_loops(resid, embedding)
             resid = loop(resid, self.shared_block)
         predictions = self.read_out(self.ln_final(resid))[..., 0]  # [prompt, token]
         return predictions[:, self.prediction_tokens(xs.shape[1])]
+
+    def between_loops(
+        self, resid: Float[Tensor, "*batch d_model"], embedding: Float[Tensor, "*batch d_model"]
+    ) -> Float[Tensor, "*batch d_model"]:
+        """What enters a loop after the first, from what the loop before it left."""
+        if self.config.norm_in_loop:
+            resid = self.ln_final(resid)
+        return resid + embedding if self.config.input_injection else resid
 
     def embed(
         self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from hooks.activation_files import ActivationFile
 from hooks.capture import capture
 from hooks.model import SequenceModel
+from hooks.shared_prefix import last_activations, shares_prefixes
 from interp.analyses.anatomy_table import anatomy_table
 from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.results.anatomy import Anatomy, make_anatomy
@@ -22,6 +24,8 @@ from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from interp.versions import checkpoint_of, library_versions
 from probes.anatomy import (
+    N_FACTORS,
+    VARIANTS,
     FilterBasis,
     LayerSums,
     Shares,
@@ -209,11 +213,27 @@ def _said(
     xs: Float[Tensor, "variant prompt point dim"],
     ys: Float[Tensor, "variant prompt point"],
 ) -> Float[Tensor, "layer prompt variant"]:
-    """What every layer says at the last point."""
-    n_variants = len(xs)
-    [seen] = capture(model, (xs.flatten(0, 1), ys.flatten(0, 1)), model.sites())
-    said = readout(seen.activations[:, :, -1].cpu())[..., 0]
-    return said.unflatten(1, (n_variants, -1)).mT
+    """What every layer says at the last point.
+
+    Variants that differ in nothing but the query are run after one prefix where a model can.
+    """
+    n_alone, n_prompts = 3 if len(xs) == len(VARIANTS) else len(xs), xs.shape[1]
+    if not shares_prefixes(model):
+        n_alone = len(xs)
+    [seen] = capture(model, (xs[:n_alone].flatten(0, 1), ys[:n_alone].flatten(0, 1)), model.sites())
+    said = readout(seen.activations[:, :, -1].cpu())[..., 0].unflatten(1, (n_alone, -1))
+    if n_alone == len(xs):
+        return said.mT
+    prefixes, targets = (part[n_alone::N_FACTORS].flatten(0, 1) for part in (xs, ys))
+    queries = rearrange(
+        xs[n_alone:, :, -1], "(y query) prompt dim -> (y prompt) query dim", query=N_FACTORS
+    )
+    asked = last_activations(model, prefixes, targets, queries)
+    more = rearrange(
+        readout(asked.cpu())[..., 0], "layer (y prompt) query -> layer prompt (y query)",
+        prompt=n_prompts,
+    )  # fmt: skip
+    return torch.cat([said.mT, more], 2)
 
 
 def _solve(sums: LayerSums, items: Sequence[Candidate], weights: Tensor) -> Shares:

@@ -13,10 +13,11 @@ explain. `free_filter` fits g without assuming an algorithm, and `shares` puts b
 from probes.anatomy.free_filter import FilterBasis, exponent, resolved_eigenvalue
 from probes.anatomy.layer_sums import LayerSums
 from probes.anatomy.shares import PARTS, Band, Shares
-from probes.anatomy.transforms import KEPT, VARIANTS, draw_variants, kept_parts
+from probes.anatomy.transforms import KEPT, N_FACTORS, VARIANTS, draw_variants, kept_parts
 
 __all__ = [
     "KEPT",
+    "N_FACTORS",
     "PARTS",
     "VARIANTS",
     "Band",

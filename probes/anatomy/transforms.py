@@ -21,8 +21,9 @@ RHO = 0.5
 KEPT = ("order-free", "symmetric", "isotropic", "linear in y", "bilinear")
 """What each part of `kept_parts` is, besides what the one before it is."""
 _FACTORS = (1.0, -1.0, RHO, -RHO)
+N_FACTORS = len(_FACTORS)
 _DEGREES = tuple(product(_FACTORS, _FACTORS))
-"""Factors of y and of the query in the variants that are mixed and rotated."""
+"""Factors of y and of the query in the variants that are mixed and rotated, the query's last."""
 VARIANTS = ("as given", "permuted", "mixed", *(f"y {y:+}, query {q:+}" for y, q in _DEGREES))
 
 

@@ -58,7 +58,16 @@ def queries(n: int = 20) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"tokens": "joined"}, {"attn_only": True}, {"n_heads": 1, "n_layers": 3}]
+    "options",
+    [
+        {},
+        {"tokens": "joined"},
+        {"attn_only": True},
+        {"n_heads": 1, "n_layers": 3},
+        {"architecture": "looped"},
+        {"architecture": "looped", "tokens": "joined", "norm_in_loop": True},
+        {"architecture": "looped", "input_injection": False},
+    ],
 )
 @pytest.mark.parametrize("n_points", [1, N_POINTS])
 def test_shared_prefixes_give_the_definition(options: dict[str, Any], n_points: int) -> None:
@@ -84,6 +93,21 @@ def test_shared_prefixes_give_the_definition(options: dict[str, Any], n_points: 
             np.testing.assert_allclose(induced.weights[prompt, point], weights, atol=1e-5)
             found = induced.maps[:, prompt, point].transpose(0, 1)
             np.testing.assert_allclose(found, maps, atol=1e-5)
+
+
+def test_hooks_on_a_model_reach_the_queries() -> None:
+    model = random_model()
+    [expected] = induce_weights(model, prompts(), queries())
+
+    def double(activation: torch.Tensor, *, hook: Any) -> torch.Tensor:
+        return 2 * activation
+
+    with (
+        model.hooks(fwd_hooks=[("blocks.1.hook_mlp_out", double)]),
+        pytest.warns(UserWarning, match="by itself"),
+    ):
+        [changed] = induce_weights(model, prompts(), queries())
+    assert (changed.weights - expected.weights).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "linear-attention", "early-exit", "attached"])
