@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+import xarray
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -19,7 +21,8 @@ from interp.analyses.anatomy_table import anatomy_table
 from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.results.anatomy import Anatomy, make_anatomy
 from interp.scoring.layer_predictions import fit_layer_readouts
-from interp.scoring.stream import Progress, silent
+from interp.scoring.saved_activations import SavedActivations
+from interp.scoring.stream import BATCH_SIZE, Progress, batches, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from interp.versions import checkpoint_of, library_versions
@@ -44,8 +47,13 @@ LEAST_PROMPTS = 512
 PROMPTS_PER_BATCH = 64
 """Each is run as it is and once for every change of it."""
 NO_CHANGES = (
-    "shares need a task whose x is Gaussian without a preferred direction and whose y is linear in "
-    "x with Gaussian weights and noise; on this one only the reference's share and the filter hold"
+    "the shares beside order, filter and reference need a task whose x is Gaussian without a "
+    "preferred direction and whose y is linear in x with Gaussian weights and noise; this one's "
+    "prompts can only be permuted"
+)
+NO_RUNS = (
+    "saved activations cannot be run on changed prompts, so only the filter and the references' "
+    "shares are given; interp.anatomy(model) gives the rest"
 )
 
 
@@ -67,7 +75,8 @@ def anatomy(
     filter g, the factor by which a direction of eigenvalue l is learnt.
 
     Args:
-        model: Any hooked model that can be run.
+        model: Any hooked model that can be run. Saved activations, which cannot, are read for the
+            filter and the references' shares only.
         task: Where prompts come from; by default what the model was trained on.
         points: Numbers of examples seen at which layers are taken apart; by default below, at and
             above `n_dims`, and the most there are.
@@ -82,32 +91,28 @@ def anatomy(
         `…_low` and `…_high`, the ends of a 95 % interval; `data["filter"]` by `layer`, `point` and
         `knot` at the eigenvalues `data["eigenvalue"]`; `data["reference_share"]`,
         `data["reference_step"]` and `data["reference_filter"]` of every reference at its best step,
-        and `data["best_reference"]`, the index of the one that is the part "reference";
+        `data["gap"]` from there to the ceiling, with its interval, and `data["best_reference"]`,
+        the index of the one that is the part "reference"; by `point`, `data["halvings"]` of the
+        resolved eigenvalue a layer, `data["steps_per_layer"]` of each reference that resolve as
+        much, both with intervals, `data["geometric_evidence"]`, the likelihood of a geometric fall
+        over one like 1 / depth, and the misfit of both laws;
         `data["energy"]`, the mean square of what a layer says in units of that of y. Where that is
         next to nothing, so is what its shares mean.
 
     Raises:
         TypeError: It is no hooked model; for a module, the message says how to attach to it.
-        ValueError: Saved activations, a task that does not fit the model, a point that it does not
-            have or that no examples come before, or too few prompts.
+        ValueError: A task that does not fit the model, a point that it does not have or that no
+            examples come before, or too few prompts.
         NonFiniteError: A read-out is NaN or infinite.
     """
     if isinstance(model, ActivationFile):
-        raise ValueError(
-            "model must be one that can be run on changed prompts; saved activations cannot"
-        )
+        return _of_file(model, points, n_prompts, seed, comparisons, progress)
     model, task = model_and_task(model, task)
-    if model.first_point:
-        raise ValueError(
-            f"model must be readable at every point, and this one is from point "
-            f"{model.first_point} on only; attach it to prompts whose first examples it may have"
-        )
-    points = tuple(points) if points is not None else default_points(task)
-    check_points(points, task)
+    points = tuple(points) if points is not None else default_points(task, model.first_point)
+    check_points(points, task, model.first_point)
     if n_prompts < LEAST_PROMPTS:
         raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
-    every = comparisons or default_comparisons(task, own_parameters(model))
-    items = [one for one in every if one.has_steps]
+    items = _with_steps(comparisons or default_comparisons(task, own_parameters(model)))
     per_point = -(-n_prompts // (N_GROUPS * len(points))) * N_GROUPS
     seeds = [int(one) for one in np.random.SeedSequence(seed).generate_state(3)]
     readout = fit_layer_readouts(model, task, n_prompts=n_prompts, seed=seeds[0], progress=progress)
@@ -119,25 +124,91 @@ def anatomy(
         done += n_more
         progress("taking layers apart", done, total)
 
-    sums = []
-    for point in points:
-        one, has_changes = _accumulate(
-            model, task, readout, point, items, per_point, generator, report
+    sums = [
+        _accumulate(model, task, readout, point, items, per_point, generator, report)
+        for point in points
+    ]
+    has_changes = task.fresh_targets(task.sample(1, generator).xs, generator) is not None
+    layers = [one.layer for one in model.sites()]
+    table = _table(layers, points, items, sums, seeds[2], "" if has_changes else NO_CHANGES)
+    return make_anatomy(table, _provenance(model, task, total, seed))
+
+
+def _of_file(
+    file: ActivationFile,
+    points: Sequence[int] | None,
+    n_prompts: int,
+    seed: int,
+    comparisons: Sequence[Candidate] | None,
+    progress: Progress,
+) -> Anatomy:
+    """Filters and references only, on the second half of a file's prompts or on `n_prompts`."""
+    source = SavedActivations(file)
+    task = source.task
+    points = tuple(points) if points is not None else default_points(task)
+    check_points(points, task)
+    n_split = min(n_prompts, file.n_prompts // 2) // N_GROUPS * N_GROUPS
+    if n_split < LEAST_PROMPTS:
+        raise ValueError(
+            f"{file.path}: has {file.n_prompts} prompts; at least {2 * LEAST_PROMPTS} are needed, "
+            "to fit read-outs on and to take layers apart"
         )
-        sums.append(one)
-    weights = bootstrap_weights(N_GROUPS, N_REPLICATES, seeds[2])
-    found = [_solve(one, items, weights) for one in sums]
-    table = anatomy_table([one.layer for one in model.sites()], points, items, sums, found)
-    return make_anatomy(
-        table.assign_attrs(missing="" if has_changes else NO_CHANGES),
-        {
-            "checkpoint": checkpoint_of(model.provenance),
-            "task": task.describe(),
-            "prompts": total,
-            "seed": seed,
-            "versions": library_versions(),
-        },
+    n_held_out = n_split // 5
+    n_fit = n_split - n_held_out
+    readout = fit_layer_readouts(
+        source, task, n_prompts=n_fit, seed=0, held_out_seed=n_fit, progress=progress
     )
+    items = _with_steps(comparisons or default_comparisons(task))
+    group_size = n_split // N_GROUPS
+    together = max(1, BATCH_SIZE // group_size) * group_size
+    sums: list[LayerSums] = []
+    done = 0
+    for prefixes, activations, _ in batches(
+        source, task, source.sites(), n_split, n_split, batch_size=together
+    ):
+        said = readout(activations)[..., 0]
+        for index, point in enumerate(points):
+            here = prefixes.at_points([point])
+            if index == len(sums):
+                sums.append(_empty_sums(here, len(said), items))
+            _add(sums[index], done // group_size, group_size, here, items, said[..., point], None)
+        done += len(prefixes.xs)
+        progress("taking layers apart", done, n_split)
+    layers = [one.layer for one in source.sites()]
+    [last] = np.random.SeedSequence(seed).generate_state(1)
+    table = _table(layers, points, items, sums, int(last), NO_RUNS)
+    return make_anatomy(table, _provenance(source, task, n_split, seed))
+
+
+def _with_steps(comparisons: Sequence[Candidate]) -> list[Candidate]:
+    return [one for one in comparisons if one.has_steps]
+
+
+def _provenance(
+    model: SequenceModel | SavedActivations, task: Task, n_prompts: int, seed: int
+) -> dict[str, Any]:
+    return {
+        "checkpoint": checkpoint_of(model.provenance),
+        "task": task.describe(),
+        "prompts": n_prompts,
+        "seed": seed,
+        "versions": library_versions(),
+    }
+
+
+def _table(
+    layers: Sequence[int],
+    points: Sequence[int],
+    items: Sequence[Candidate],
+    sums: Sequence[LayerSums],
+    seed: int,
+    missing: str,
+) -> xarray.Dataset:
+    weights = bootstrap_weights(N_GROUPS, N_REPLICATES, seed)
+    sizes = [len(item.grid.steps) for item in items]
+    is_filter = [isinstance(item.reference, SpectralReference) for item in items]
+    found = [Shares.of(one, sizes, is_filter, weights) for one in sums]
+    return anatomy_table(layers, points, items, sums, found).assign_attrs(missing=missing)
 
 
 def default_points(task: Task, first_point: int = 0) -> tuple[int, ...]:
@@ -169,42 +240,52 @@ def _accumulate(
     n_prompts: int,
     generator: torch.Generator,
     progress: Callable[[int], None],
-) -> tuple[LayerSums, bool]:
-    """Sums over prompts that are cut after a point, and whether they could be changed."""
+) -> LayerSums:
+    """Sums over prompts that are cut after a point."""
     longer = replace(task, n_points=point + 2)  # the last x is another query
     group_size = n_prompts // N_GROUPS
-    n_iterates = sum(len(item.grid.steps) for item in items)
     n_together = max(1, PROMPTS_PER_BATCH // group_size)
     sums: LayerSums | None = None
-    has_changes = True
     for first in range(0, N_GROUPS, n_together):
         n_groups = min(n_together, N_GROUPS - first)
         prompts = longer.sample(n_groups * group_size, generator)
         xs, ys = prompts.xs[:, :-1], prompts.ys[:, :-1]
         fresh = task.fresh_targets(xs, generator)
-        has_changes = fresh is not None
         prefixes = Prefixes(xs, ys).at_points([point])
-        eigenvalues, terms = prefixes.eigenvalues[:, 0], prefixes.terms[:, 0]
-        if sums is None:
-            basis = FilterBasis.of(eigenvalues)
-            sums = LayerSums(basis, len(readout.weight), n_iterates, N_GROUPS)
-        if fresh is None:
-            said = _said(model, readout, xs[None], ys[None])
-        else:
-            changed = draw_variants(xs, ys, fresh, prompts.xs[:, -1], generator)
-            said = _said(model, readout, *changed)
-        iterates = torch.cat([item.iterates(prefixes) for item in items])[..., 0]
-        sums.target_energy += ys[:, -1].square().sum()
-        sums.update(
-            first,
-            said[..., 0].unflatten(1, (n_groups, -1)),
-            sums.basis.features(eigenvalues, terms).unflatten(0, (n_groups, -1)),
-            iterates.unflatten(1, (n_groups, -1)),
-            None if fresh is None else kept_parts(said).unflatten(1, (n_groups, -1)),
-        )
+        sums = sums or _empty_sums(prefixes, len(readout.weight), items)
+        changed = draw_variants(xs, ys, fresh, prompts.xs[:, -1], generator)
+        said = _said(model, readout, *changed)
+        _add(sums, first, group_size, prefixes, items, said[..., 0], kept_parts(said))
         progress(len(xs))
     assert sums is not None
-    return sums, has_changes
+    return sums
+
+
+def _empty_sums(prefixes: Prefixes, n_layers: int, items: Sequence[Candidate]) -> LayerSums:
+    n_iterates = sum(len(item.grid.steps) for item in items)
+    return LayerSums(FilterBasis.of(prefixes.eigenvalues), n_layers, n_iterates, N_GROUPS)
+
+
+def _add(
+    sums: LayerSums,
+    first_group: int,
+    group_size: int,
+    prefixes: Prefixes,
+    items: Sequence[Candidate],
+    said: Float[Tensor, "layer prompt"],
+    kept: Float[Tensor, "layer prompt kept"] | None,
+) -> None:
+    """Adds prompts, decomposed at one point, in groups of equal size."""
+    iterates = torch.cat([item.iterates(prefixes) for item in items])[..., 0]
+    features = sums.basis.features(prefixes.eigenvalues[:, 0], prefixes.terms[:, 0])
+    sums.update(
+        first_group,
+        prefixes.ys[:, 0].unflatten(0, (-1, group_size)),
+        said.unflatten(1, (-1, group_size)),
+        features.unflatten(0, (-1, group_size)),
+        iterates.unflatten(1, (-1, group_size)),
+        None if kept is None else kept.unflatten(1, (-1, group_size)),
+    )
 
 
 def _said(
@@ -217,12 +298,11 @@ def _said(
 
     Variants that differ in nothing but the query are run after one prefix where a model can.
     """
-    n_alone, n_prompts = 3 if len(xs) == len(VARIANTS) else len(xs), xs.shape[1]
-    if not shares_prefixes(model):
-        n_alone = len(xs)
+    is_shared = len(xs) == len(VARIANTS) and shares_prefixes(model)
+    n_alone, n_prompts = len(xs) - N_FACTORS**2 if is_shared else len(xs), xs.shape[1]
     [seen] = capture(model, (xs[:n_alone].flatten(0, 1), ys[:n_alone].flatten(0, 1)), model.sites())
     said = readout(seen.activations[:, :, -1].cpu())[..., 0].unflatten(1, (n_alone, -1))
-    if n_alone == len(xs):
+    if not shares_prefixes(model) or n_alone == len(xs):
         return said.mT
     prefixes, targets = (part[n_alone::N_FACTORS].flatten(0, 1) for part in (xs, ys))
     queries = rearrange(
@@ -234,12 +314,3 @@ def _said(
         prompt=n_prompts,
     )  # fmt: skip
     return torch.cat([said.mT, more], 2)
-
-
-def _solve(sums: LayerSums, items: Sequence[Candidate], weights: Tensor) -> Shares:
-    return Shares.of(
-        sums,
-        [len(item.grid.steps) for item in items],
-        [isinstance(item.reference, SpectralReference) for item in items],
-        weights,
-    )

@@ -10,7 +10,17 @@ import numpy as np
 import xarray
 
 from interp.analyses.empty_table import empty_table
-from probes.anatomy import PARTS, Band, LayerSums, Shares, exponent, resolved_eigenvalue
+from interp.results.anatomy import SILENT
+from probes.anatomy import (
+    EQUIVALENCE,
+    PARTS,
+    Band,
+    LayerSums,
+    Shares,
+    depth_law,
+    exponent,
+    resolved_eigenvalue,
+)
 from probes.candidate import Candidate
 
 
@@ -42,9 +52,12 @@ def anatomy_table(
         "share": (*by_layer, "part"),
         "ceiling": by_layer,
         "reference_share": (*by_layer, "reference"),
+        "gap": (*by_layer, "reference"),
         "filter": (*by_layer, "knot"),
         "resolved_eigenvalue": by_layer,
         "exponent": by_layer,
+        "halvings": ("point",),
+        "steps_per_layer": ("point", "reference"),
     }
     axes = {f"{name}{end}": dims for name, dims in bands.items() for end in ("", "_low", "_high")}
     axes |= {
@@ -54,6 +67,10 @@ def anatomy_table(
         "reference_exponent": (*by_layer, "reference"),
         "best_reference": by_layer,
         "energy": by_layer,
+        "is_on_law": by_layer,
+        "geometric_evidence": ("point",),
+        "geometric_misfit": ("point",),
+        "harmonic_misfit": ("point",),
     }
     table = empty_table(axes, coords, {})
     for point, part, one in zip(points, sums, found, strict=True):
@@ -62,10 +79,24 @@ def anatomy_table(
             "share": one.share,
             "ceiling": one.ceiling,
             "reference_share": one.reference_share,
+            "gap": one.gap,
             "filter": one.filters,
             "resolved_eigenvalue": one.interval_of(partial(resolved_eigenvalue, basis)),
             "exponent": one.interval_of(partial(exponent, basis)),
         }
+        energy = part.energy.sum(0) / part.target_energy
+        fall = depth_law(basis, one, energy >= SILENT, [item.grid.steps for item in items])
+        if fall is not None:
+            measured["halvings"] = fall.halvings
+            measured["steps_per_layer"] = fall.steps_per_layer
+            table["is_on_law"].loc[{"point": point}] = fall.is_used.numpy()
+            law = fall.law
+            for name, number in (
+                ("geometric_evidence", 1 / law.evidence_ratio),
+                ("geometric_misfit", law.log_linear_misfit),
+                ("harmonic_misfit", law.linear_misfit),
+            ):
+                table[name].loc[{"point": point}] = number
         for name, band in measured.items():
             for end, values in zip(("", "_low", "_high"), band, strict=True):
                 where = {"point": point} | ({"knot": knots} if name == "filter" else {})
@@ -82,6 +113,7 @@ def anatomy_table(
         table["reference_exponent"].loc[{"point": point}] = exponent(
             basis, one.reference_filters
         ).numpy()
-        table["energy"].loc[{"point": point}] = (part.energy.sum(0) / part.target_energy).numpy()
+        table["energy"].loc[{"point": point}] = energy.numpy()
         table["best_reference"].loc[{"point": point}] = one.best.numpy()
-    return table
+    families = ("reference", [item.family for item in items])
+    return table.assign_coords(family=families).assign_attrs(equivalence=EQUIVALENCE)

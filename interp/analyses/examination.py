@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from hooks.activation_files import ActivationFile, check_answers_hidden
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
-from hooks.wiring import check_wiring
 from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.analyses.match_settings import (
     DEFAULT_KINDS,
@@ -41,7 +39,6 @@ from probes.verdict import LayerScores, Verdict, best_read_target, judge
 
 N_REPLICATES = 200
 N_CONTROL_PROMPTS = 512
-N_WIRING_PROMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -101,11 +98,6 @@ def examine(
         check_answers_hidden(model)
     else:
         source, task = model_and_task(model, task)
-        # An intervention may mix prompts or points on purpose.
-        is_intervened = any(point._forward_hooks for point in model.hook_dict.values())
-        if not model.is_wiring_checked and not is_intervened:
-            check_wiring(model, task.sample(N_WIRING_PROMPTS, torch.Generator().manual_seed(0))[:2])
-            model.is_wiring_checked = True
     if model.first_point:
         raise ValueError(
             f"a match reads every point, and this one can be read from point {model.first_point} "

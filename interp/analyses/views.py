@@ -20,7 +20,7 @@ from probes.candidate import Candidate
 
 HALVES = ("resid_mid", "attn_out", "mlp_out")
 """Kinds of site that show which half of a layer does the work."""
-ALL = "all"
+ALL, NONE = "all", "none"
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,19 @@ def parse_show(show: str | Sequence[str]) -> tuple[str, ...]:
     """
     given = [show] if isinstance(show, str) else list(show)
     names = [name.strip() for item in given for name in item.split(",") if name.strip()]
-    known = (SITES, *VIEWS, ALL)
+    known = (SITES, *VIEWS, ALL, NONE)
     for name in names:
         if name not in known:
             raise ValueError(f"show must be among {', '.join(known)}, got {name!r}")
-    return tuple(dict.fromkeys(names))
+    if NONE in names and len(set(names)) > 1:
+        raise ValueError(f"show must be {NONE} or views, not both, got {', '.join(names)}")
+    return tuple(dict.fromkeys(name for name in names if name != NONE))
+
+
+def usual_views(model: object, n_prompts: int) -> tuple[str, ...]:
+    """What a report shows where nothing else is asked for: the anatomy of a model that can run."""
+    can_run = isinstance(model, SequenceModel) and n_prompts >= LEAST_PROMPTS
+    return ("anatomy",) if can_run else ()
 
 
 def choose_views(show: Sequence[str], model: object) -> tuple[str, ...]:

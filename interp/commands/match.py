@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,9 +65,10 @@ def match(
         list[str] | None,
         typer.Option(
             metavar="VIEW",
-            help="Add to the report: sites (what half of a layer does the work), weights (those "
-            "that predictions imply), heads, patterns, anatomy (what each layer is made of), "
-            "influence (what each example is worth), or all; repeat it or separate by commas.",
+            help="In the report: anatomy (what each layer is made of; the default with 512 prompts "
+            "or more), sites (what half of a layer does the work), weights (those that predictions "
+            "imply), heads, patterns, influence (what each example is worth), all or none; repeat "
+            "it or separate by commas.",
             show_default=False,
         ),
     ] = None,
@@ -113,6 +115,7 @@ def match(
         progress("loading", 0, 1)
         from interp.analyses.match import match as run
         from interp.analyses.match_settings import MatchSettings
+        from interp.analyses.views import usual_views
         from interp.tasks.reading import read_task
 
         settings = MatchSettings(
@@ -124,6 +127,8 @@ def match(
             show=tuple(show or ()),
         )
         model = _load(checkpoint, activations, device)
+        if show is None:
+            settings = replace(settings, show=usual_views(model, prompts))
         result = run(
             model,
             read_task(task) if task else None,

@@ -13,7 +13,7 @@ from interp.plots import template
 from interp.plots.marks import error_bars, line
 from interp.plots.panel import Panel, axis_of_layers, draw
 from interp.plots.style import INK, MUTED, Look, ordered_looks, reference_look
-from interp.results.anatomy import Anatomy
+from interp.results.anatomy import SILENT, Anatomy
 
 AnatomyTable = Anatomy | xarray.DataTree | xarray.Dataset
 PART_LOOKS: dict[str, tuple[str, str, str]] = {
@@ -30,8 +30,6 @@ PART_LOOKS: dict[str, tuple[str, str, str]] = {
 COLUMNS = 3
 ROW_HEIGHT = 190
 HEADROOM = 90
-SILENT = 0.01
-"""Layers whose energy is a smaller share of y's are drawn pale."""
 
 
 def shares(anatomy: AnatomyTable, point: int | None = None) -> Figure:
@@ -51,6 +49,7 @@ def shares(anatomy: AnatomyTable, point: int | None = None) -> Figure:
         values, low, high = (table[f"share{end}"].sel(part=part) for end in ("", "_low", "_high"))
         if not np.isfinite(values).any():
             continue
+        # Layers that say next to nothing are pale.
         pattern = {"shape": hatching, "fillmode": "overlay", "fgcolor": "white", "solidity": 0.2}
         traces.append(
             Bar(

@@ -6,6 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import xarray
+
+from interp.report.anatomy_text import (
+    AnatomyText,
+    anatomy_text,
+    described_layers,
+    layers_phrase,
+)
 from interp.report.error_rate_text import error_rate
 from interp.report.error_text import error_text
 from interp.report.evidence_text import (
@@ -33,6 +41,8 @@ class VerdictText:
     """How fast, at which layers and by which measure; for "none", what came closest."""
     fit: str
     """How well that describes the layers; empty where there is nothing to describe."""
+    anatomy: AnatomyText | None
+    """What the layers are made of, where that was measured."""
     error: str
     """The model's own error beside those of least squares and of predicting 0."""
     details: str
@@ -55,8 +65,8 @@ class VerdictText:
         rejected = "; ".join(f"{name} ({reason})" for name, reason in self.rejected)
         lines = (
             f"{self.headline}.",
-            self.pace,
-            " ".join(filter(None, (self.fit, self.error))),
+            " ".join(filter(None, (self.pace, self.anatomy and self.anatomy.pace))),
+            " ".join(filter(None, (self.fit, self.anatomy and self.anatomy.kind, self.error))),
             f"Rejected: {rejected}." if rejected else "",
             self.error_rate,
         )
@@ -65,23 +75,22 @@ class VerdictText:
     @property
     def paragraphs(self) -> tuple[str, ...]:
         """What stands below the headline in a report."""
-        return tuple(text for text in (self.pace, self.details, self.fit) if text)
-
-
-MEASURED = "--show anatomy (interp.anatomy) measures what they do instead."
-"""After a verdict of the nearest reference only."""
+        found = self.anatomy or AnatomyText("", "", "")
+        fit = " ".join(filter(None, (self.fit, found.kind, found.filter)))
+        return tuple(text for text in (self.pace, self.details, found.pace, fit) if text)
 
 
 def verdict_text(result: MatchResult) -> VerdictText:
     """Puts the verdict of a result into words."""
     verdict, provenance = result.verdict, result.provenance
+    shares = result.view("anatomy").to_dataset() if "anatomy" in result.views else None
     names = [family_phrase(family) for family in verdict.retained]
     if verdict.answer == "none":
         headline = "None of the references describes the layers"
     elif verdict.answer == "undecided":
         headline = f"Undecided between {join(names, 'and')}"
     elif verdict.is_nearest_only:
-        headline = f"The layers come nearest to {names[0]}, which does not describe them"
+        headline = f"The layers come nearest to {names[0]}, {_how_near(verdict, shares)}"
     else:
         headline = f"The layers follow {names[0]}"
     rate = verdict.steps_per_layer
@@ -89,7 +98,8 @@ def verdict_text(result: MatchResult) -> VerdictText:
     return VerdictText(
         headline=headline,
         pace=_pace(verdict, at_least=is_at_least(result)) + _fitted(result),
-        fit=_fit(verdict),
+        fit=_fit(verdict, is_taken_apart=shares is not None),
+        anatomy=None if shares is None else anatomy_text(shares),
         error=error_text(result) or "",
         details=_details(verdict),
         rejected=tuple(
@@ -225,7 +235,19 @@ def _pace_without_steps(verdict: Verdict) -> str:
     )
 
 
-def _fit(verdict: Verdict) -> str:
+def _how_near(verdict: Verdict, shares: xarray.Dataset | None) -> str:
+    """What a nearest reference is of the layers, once they were taken apart."""
+    described, heard = (
+        described_layers(shares, verdict.retained[0]) if shares is not None else ([], [])
+    )
+    if not described:
+        return "which does not describe them"
+    if described == heard:
+        return "which describes them as far as any algorithm of its kind could"
+    return f"which describes {layers_phrase(described)} as far as any algorithm of its kind could"
+
+
+def _fit(verdict: Verdict, *, is_taken_apart: bool) -> str:
     """How well the family retained first describes the layers, or why it does not."""
     if not verdict.retained or verdict.lack_of_fit is None:
         return ""
@@ -242,7 +264,10 @@ def _fit(verdict: Verdict) -> str:
             f"beyond it at any step (a description leaves at most "
             f"{100 * verdict.criteria.largest_misfit:.0f} %)"
         )
-    return f"Not a description of the layers: {'; '.join(reasons)}. {MEASURED}"
+    text = f"Not a whole description of the layers: {'; '.join(reasons)}."
+    if is_taken_apart:
+        return text
+    return f"{text} What they do instead is measured by interp.anatomy (--show anatomy)."
 
 
 def _small_misfit(fit: LackOfFit, largest: float) -> str:

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import xarray
 
+from interp.report.anatomy_text import anatomy_text
+
 
 def anatomy_note(table: xarray.Dataset) -> str:
-    """The ceiling of the layer that a reference explains best, in a sentence."""
-    if missing := str(table.attrs["missing"]):
-        return f"{missing[0].upper()}{missing[1:]}."
-    here = table.isel(point=-1)
-    share = here.share.sel(part="reference")
-    layer = int(share.layer[int(share.argmax("layer"))])
-    at = here.sel(layer=layer)
-    return (
-        f"After {int(at.point)} examples a filter could explain {at.ceiling.item():.1%} of layer "
-        f"{layer} ({at.ceiling_low.item():.1%} to {at.ceiling_high.item():.1%}); the best "
-        f"reference explains {at.share.sel(part='reference').item():.1%}."
-    )
+    """What kind of algorithm the layers run, which filter and how fast, and what is missing."""
+    missing = str(table.attrs["missing"])
+    return " ".join(filter(None, (missing and f"{_capital(missing)}.", *anatomy_text(table))))
 
 
 def influence_note(table: xarray.Dataset) -> str:
@@ -34,3 +27,7 @@ def influence_note(table: xarray.Dataset) -> str:
         f"|J|² in the column space of X: {here.output_in_span.item():.1%} (100 %); share of the "
         f"answer that J y gives back: {here.output_given_back.item():.1%} (100 %)."
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

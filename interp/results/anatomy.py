@@ -15,6 +15,8 @@ from interp.results.netcdf import read_tree
 from interp.results.saved import SavedResult
 
 FORMAT = "icl-interp-anatomy/1"
+SILENT = 0.03
+"""Layers whose energy is a smaller share of y's say next to nothing."""
 
 
 @dataclass(frozen=True, repr=False)

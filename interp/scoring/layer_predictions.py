@@ -21,6 +21,7 @@ from torch import Tensor
 
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
+from interp.scoring.saved_activations import SavedActivations
 from interp.scoring.stream import BATCH_SIZE, Progress, batches, silent
 from interp.tasks import Task
 from probes.readout import Readout
@@ -63,11 +64,12 @@ class LayerPredictions:
 
 
 def fit_layer_readouts(
-    model: SequenceModel,
+    model: SequenceModel | SavedActivations,
     task: Task,
     *,
     n_prompts: int,
     seed: int,
+    held_out_seed: int | None = None,
     scaling: Scaling = "none",
     final_norm: FinalNorm = "official",
     progress: Progress = silent,
@@ -75,11 +77,13 @@ def fit_layer_readouts(
     """An affine map to y from the residual stream of every layer, as `interp.match` fits it.
 
     Args:
-        model: Any hooked model; its last layer is read after the final LayerNorm.
+        model: Any hooked model, or saved activations; its last layer is read after the final
+            LayerNorm.
         task: Where the prompts come from.
         n_prompts: To fit on; a quarter as many others choose the ridge strengths.
-        seed: Of these prompts. The others come from the next seed, with `scaling="rms"` from the
-            same stream.
+        seed: Of these prompts; of saved activations the index of the first.
+        held_out_seed: Of the others; by default the next seed. With `scaling="rms"` they come from
+            the same stream.
         scaling: With "rms" the ridge weighs each feature in units of its root mean square. A
             stream may hold M_k x beside a prediction, a million times as large at a large
             condition number; a ridge in the stream's own units would suppress the prediction. All
@@ -104,11 +108,15 @@ def fit_layer_readouts(
             part.update(features[:, chosen].flatten(1, 2), prefixes.ys[chosen].reshape(-1, 1))
         found = fitter.select(held_out.statistics)
         return Readout(found.weight / scale[..., None], found.bias, found.ridge)
-    for part, n, part_seed in ((fitter, n_prompts, seed), (held_out, n_held_out, seed + 1)):
+    start = model.first_point if isinstance(model, SequenceModel) else 0
+    others = seed + 1 if held_out_seed is None else held_out_seed
+    for part, n, part_seed in ((fitter, n_prompts, seed), (held_out, n_held_out, others)):
         for prefixes, activations, _ in batches(model, task, sites, n, part_seed, final_norm):
             part.update(
-                rearrange(activations, "site prompt point d -> site (prompt point) d"),
-                rearrange(prefixes.ys, "prompt point -> (prompt point) 1"),
+                rearrange(
+                    activations[:, :, start:], "site prompt point d -> site (prompt point) d"
+                ),
+                rearrange(prefixes.ys[:, start:], "prompt point -> (prompt point) 1"),
             )
             done += prefixes.n_prompts
             progress("fitting read-outs", done, total)

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import torch
+
 from hooks.foreign import own_model
 from hooks.model import SequenceModel
+from hooks.wiring import check_wiring
 from interp.tasks import Task, build_task
+
+N_WIRING_PROMPTS = 4
 
 
 def model_and_task(model: object, task: Task | None) -> tuple[SequenceModel, Task]:
     """The model, out of its wrappers, and the task given, or that of the training, which fits it.
 
+    A model whose wiring was not checked is checked on a few prompts, unless hooks are on it: an
+    intervention may mix prompts or points on purpose.
+
     Raises:
         TypeError: It is no model; for a module, the message says how to attach to it.
         ValueError: The model does not say what it was trained on, or cannot take the prompts.
+        WiringError: A prediction or an activation changes with its own answer or with later pairs.
     """
     model = own_model(model)
     task = task or task_of(model)
     check_fit(model, task)
+    has_hooks = any(point._forward_hooks for point in model.hook_dict.values())
+    if not model.is_wiring_checked and not has_hooks:
+        check_wiring(model, task.sample(N_WIRING_PROMPTS, torch.Generator().manual_seed(0))[:2])
+        model.is_wiring_checked = True
     return model, task
 
 

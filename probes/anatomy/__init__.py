@@ -10,20 +10,24 @@ are as likely as the given ones; how much of f such a change leaves as it was bo
 explain. `free_filter` fits g without assuming an algorithm, and `shares` puts both together.
 """
 
+from probes.anatomy.depth_law import DepthLaw, depth_law
 from probes.anatomy.free_filter import FilterBasis, exponent, resolved_eigenvalue
 from probes.anatomy.layer_sums import LayerSums
-from probes.anatomy.shares import PARTS, Band, Shares
+from probes.anatomy.shares import EQUIVALENCE, PARTS, Band, Shares
 from probes.anatomy.transforms import KEPT, N_FACTORS, VARIANTS, draw_variants, kept_parts
 
 __all__ = [
+    "EQUIVALENCE",
     "KEPT",
     "N_FACTORS",
     "PARTS",
     "VARIANTS",
     "Band",
+    "DepthLaw",
     "FilterBasis",
     "LayerSums",
     "Shares",
+    "depth_law",
     "draw_variants",
     "exponent",
     "kept_parts",

@@ -32,12 +32,15 @@ class LayerSums:
         self.kept = torch.zeros(n_groups, n_layers, kept, dtype=torch.float64)
         self.kept_moment = torch.zeros(n_groups, n_layers, kept, knots, dtype=torch.float64)
         self.iterate_energy = torch.zeros(n_groups, n_iterates, dtype=torch.float64)
+        self.iterate_target = torch.zeros(n_iterates, dtype=torch.float64)
+        """Sum of products with y, over all groups."""
         self.iterate_product = torch.zeros(n_groups, n_layers, n_iterates, dtype=torch.float64)
         self.iterate_moment = torch.zeros(n_groups, n_iterates, knots, dtype=torch.float64)
 
     def update(
         self,
         first_group: int,
+        targets: Float[Tensor, "group prompt"],
         said: Float[Tensor, "layer group prompt"],
         features: Float[Tensor, "group prompt knot"],
         iterates: Float[Tensor, "iterate group prompt"],
@@ -47,6 +50,7 @@ class LayerSums:
 
         Args:
             first_group: Index of the first; the others follow it.
+            targets: y of the query.
             said: f of every layer.
             features: Of `FilterBasis.features`.
             iterates: What references say at each of their steps.
@@ -58,6 +62,8 @@ class LayerSums:
             rearrange(part.double(), "row group prompt -> group row prompt")
             for part in (said, iterates)
         )
+        self.target_energy += targets.double().square().sum()
+        self.iterate_target += torch.einsum("igp,gp->i", iterates.double(), targets.double())
         self.energy[groups] += f.square().sum(-1)
         self.gram[groups] += z.mT @ z
         self.moment[groups] += f @ z

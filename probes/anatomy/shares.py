@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.anatomy.free_filter import PENALTIES, FilterBasis
+from probes.anatomy.free_filter import PENALTIES
 from probes.anatomy.layer_sums import LayerSums, gathered
 
 PARTS = (
@@ -31,6 +31,8 @@ the query; `filter_interaction` is a filter whose value at one eigenvalue depend
 another way than the reference's, `other_filter` a free filter beside the reference, and `reference`
 what the reference says at its best step and scale.
 """
+EQUIVALENCE = 0.01
+"""A reference describes a layer where its `gap` is below this share of the layer, beyond chance."""
 N_FOLDS = 8
 
 
@@ -52,6 +54,8 @@ class Shares:
     """[layer]: the share that some filter could explain, whatever its values."""
     reference_share: Band
     """[layer, reference]: the share that each reference explains at its best step."""
+    gap: Band
+    """[layer, reference]: the share that some filter could explain, but not this reference."""
     reference_step: Int[Tensor, "layer reference"]
     """Index of that step among the reference's own."""
     best: Int[Tensor, " layer"]
@@ -62,6 +66,8 @@ class Shares:
     """Free filters of resampled groups."""
     reference_filters: Float[Tensor, "layer reference knot"]
     """The references at those steps, measured by the same estimator."""
+    iterate_filters: Float[Tensor, "iterate knot"]
+    """Every step of every reference, in the scale in which it predicts y best, as read-outs do."""
 
     def interval_of(self, measure: Callable[[Tensor], Tensor], level: float = 0.95) -> Band:
         """A number measured on the free filters [*batch, layer, knot], with its interval."""
@@ -106,8 +112,8 @@ class Shares:
             by_reference[is_in] = 2 * scale * product - scale**2 * energy
         allowed = torch.tensor(list(is_filter))
         best = torch.where(allowed, by_reference.sum(0), -torch.inf).argmax(1)
-        iterates = [steps.gather(1, best[:, None])[:, 0] for steps, _ in best_steps]
-        explained = _with_iterate(sums, in_fold, iterates, penalty)
+        best_iterates = [steps.gather(1, best[:, None])[:, 0] for steps, _ in best_steps]
+        explained = _with_iterate(sums, in_fold, best_iterates, penalty)
         chosen = by_reference.gather(2, best.expand(len(folds), -1)[..., None])[..., 0]
         energies = torch.cat(
             [sums.energy[..., None], kept, explained[..., None], chosen[..., None]], -1
@@ -116,26 +122,20 @@ class Shares:
         steps, _ = _best_steps(sums, everywhere, sizes)
         offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
         replicates = _replicated_filters(sums, weights, penalty)
-        gram = sums.gram.sum(0)
+        iterates = sums.basis.solve(sums.gram.sum(0), sums.iterate_moment.sum(0), penalty)
+        scale = sums.iterate_target / sums.iterate_energy.sum(0).clamp(min=1e-300)
         return cls(
             share=_ratio(parts, sums.energy, weights, level),
             ceiling=_ratio(kept[..., -1], sums.energy, weights, level),
             reference_share=_ratio(by_reference, sums.energy, weights, level),
+            gap=_ratio(kept[..., -1:] - by_reference, sums.energy, weights, level),
             reference_step=steps - offsets,
             best=best,
             filters=_band(sums.free_filters(everywhere, penalty), replicates, level),
             replicates=replicates,
-            reference_filters=_solved(sums.basis, gram, sums.iterate_moment.sum(0)[steps], penalty),
+            reference_filters=iterates[steps],
+            iterate_filters=iterates * scale[:, None],
         )
-
-
-def _solved(
-    basis: FilterBasis,
-    gram: Float[Tensor, "knot knot"],
-    moment: Float[Tensor, "layer reference knot"],
-    penalty: float,
-) -> Float[Tensor, "layer reference knot"]:
-    return basis.solve(gram, moment.flatten(0, 1), penalty).unflatten(0, moment.shape[:2])
 
 
 def _explained(

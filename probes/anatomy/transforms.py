@@ -30,43 +30,45 @@ VARIANTS = ("as given", "permuted", "mixed", *(f"y {y:+}, query {q:+}" for y, q 
 def draw_variants(
     xs: Float[Tensor, "prompt point dim"],
     ys: Float[Tensor, "prompt point"],
-    fresh_ys: Float[Tensor, "prompt point"],
+    fresh_ys: Float[Tensor, "prompt point"] | None,
     fresh_queries: Float[Tensor, "prompt dim"],
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "variant prompt point dim"], Float[Tensor, "variant prompt point"]]:
     """Prompts and their changed versions, in the order of `VARIANTS`.
 
-    Valid where the rows of X are Gaussian with one covariance, whose eigenvectors have no preferred
-    direction, and y given X is Gaussian with mean 0, as in linear regression.
+    Permuted prompts are valid where examples are drawn independently. The others are where the rows
+    of X are Gaussian with one covariance, whose eigenvectors have no preferred direction, and y
+    given X is Gaussian with mean 0, as in linear regression.
 
     Args:
         xs: Examples and, last, the query.
         ys: Their targets; that of the query is passed on as it is.
-        fresh_ys: Other targets for the same xs.
+        fresh_ys: Other targets for the same xs; None where that does not hold, for the permuted
+            prompts only.
         fresh_queries: Another query for every prompt, of the same distribution.
         generator: Draws permutations, mixtures and rotations.
 
     Returns:
-        xs and ys of every variant.
+        xs and ys of every variant, or of the first two.
     """
     n_prompts, n_points, n_dims = xs.shape
     n_pairs = n_points - 1
+    pairs, targets, query = xs[:, :-1], ys[:, :-1, None], xs[:, -1:]
     order = torch.rand(n_prompts, n_pairs, generator=generator, dtype=xs.dtype).argsort(1)
-    mixture = random_rotations(n_prompts, n_pairs, generator)
-    rotation = random_rotations(n_prompts, n_dims, generator)
-    pairs, targets, fresh = xs[:, :-1], ys[:, :-1, None], fresh_ys[:, :-1, None]
-    query = xs[:, -1:]
     rows = [
         (pairs, targets, query),
         (pairs.gather(1, order[..., None].expand_as(pairs)), targets.gather(1, order[..., None]),
          query),
-        (mixture @ pairs, mixture @ targets, query),
     ]  # fmt: skip
-    turned = mixture @ pairs @ rotation
-    for y_factor, query_factor in _DEGREES:
-        y = y_factor * targets + math.sqrt(1 - y_factor**2) * fresh
-        q = query_factor * query + math.sqrt(1 - query_factor**2) * fresh_queries[:, None]
-        rows.append((turned, mixture @ y, q @ rotation))
+    if fresh_ys is not None:
+        mixture = random_rotations(n_prompts, n_pairs, generator)
+        rotation = random_rotations(n_prompts, n_dims, generator)
+        rows.append((mixture @ pairs, mixture @ targets, query))
+        turned = mixture @ pairs @ rotation
+        for y_factor, query_factor in _DEGREES:
+            y = y_factor * targets + math.sqrt(1 - y_factor**2) * fresh_ys[:, :-1, None]
+            q = query_factor * query + math.sqrt(1 - query_factor**2) * fresh_queries[:, None]
+            rows.append((turned, mixture @ y, q @ rotation))
     return (
         torch.stack([torch.cat([pair, asked], 1) for pair, _, asked in rows]),
         torch.stack([torch.cat([target[..., 0], ys[:, -1:]], 1) for _, target, _ in rows]),
@@ -76,8 +78,12 @@ def draw_variants(
 def kept_parts(values: Float[Tensor, "*batch variant"]) -> Float[Tensor, "*batch kept"]:
     """What a function's values on `VARIANTS` say of the parts that `KEPT` names.
 
-    Their mean product with the function itself, over prompts, is the energy of each part.
+    Their mean product with the function itself, over prompts, is the energy of each part. With the
+    first two variants alone, all parts but the order-free one are NaN.
     """
+    if values.shape[-1] == 2:
+        unknown = values.new_full((*values.shape[:-1], len(KEPT) - 1), torch.nan)
+        return torch.cat([values[..., 1:], unknown], -1)
     return values @ _weights().to(values)
 
 

@@ -36,6 +36,22 @@ def test_newton_is_the_reference_and_nothing_else(newton: Anatomy):
     assert np.diff(steps[3:]).tolist() == [1.0] * (len(steps) - 4)
     falls = np.diff(np.log(later.resolved_eigenvalue.values[:-1]))
     np.testing.assert_allclose(falls, -np.log(2) / 2, atol=0.1)  # Newton from alpha S
+    at = table.sel(point=8)
+    assert float(at.steps_per_layer.sel(reference="newton-fixed")) == pytest.approx(1, abs=0.05)
+    assert float(at.geometric_evidence) > 3
+    assert float(later.gap_high.sel(reference="newton-fixed").max()) < table.attrs["equivalence"]
+
+
+def test_gradient_descent_falls_like_one_over_depth():
+    at = anatomy(interp.load("gd-exact"), points=[8], n_prompts=512).table.sel(point=8)
+    assert float(at.geometric_evidence) < 1 / 3
+    assert float(at.harmonic_misfit) < 0.1 < float(at.geometric_misfit)
+    last = at.isel(layer=-1)
+    assert (
+        float(last.gap_high.sel(reference="gd"))
+        < 0.01
+        < float(last.gap_low.sel(reference="newton"))
+    )
 
 
 def test_an_online_algorithm_depends_on_order():
@@ -68,9 +84,12 @@ def test_tasks_whose_prompts_cannot_be_changed_say_so():
     model = interp.load("ogd-exact")
     task = TwoLayerNetwork(n_dims=model.config.n_dims, n_points=model.config.n_points)
     found = anatomy(model, task, points=[4], n_prompts=512).table
-    assert "shares need a task" in found.attrs["missing"]
+    assert "can only be permuted" in found.attrs["missing"]
     assert bool(found.ceiling.isnull().all())
-    assert bool(found.share.sel(part="reference").notnull().all())
+    for part in PARTS:
+        is_known = part in ("order", "other_filter", "reference")
+        assert bool(found.share.sel(part=part).notnull().all()) == is_known, part
+    assert float(found.share_low.sel(part="order").isel(layer=-1, point=0)) > 0  # an online one
 
 
 def test_default_points_lie_around_the_dimension():
@@ -78,13 +97,33 @@ def test_default_points_lie_around_the_dimension():
     assert default_points(replace(LinearRegression(), n_points=4)) == (3,)
 
 
-def test_what_cannot_be_run_is_refused(tmp_path: Path):
+def test_saved_activations_give_filter_and_references(newton: Anatomy, tmp_path: Path):
     model = interp.load("newton-exact")
-    prompts = LinearRegression().sample(8, torch.Generator().manual_seed(0))
-    captured = hooks.capture(model, prompts[:2], model.sites())
-    hooks.write_activations(tmp_path / "a.npz", captured, 8)
-    with pytest.raises(ValueError, match="saved activations cannot"):
-        anatomy(hooks.open_activations(tmp_path / "a.npz"))
+    prompts = LinearRegression().sample(1280, torch.Generator().manual_seed(0))
+    for name, n in (("enough", 1280), ("few", 1000)):
+        captured = hooks.capture(model, (prompts.xs[:n], prompts.ys[:n]), model.sites())
+        hooks.write_activations(tmp_path / f"{name}.npz", captured, n)
+    found = anatomy(hooks.open_activations(tmp_path / "enough.npz"), points=[8]).table
+    assert "interp.anatomy(model)" in found.attrs["missing"]
+    assert bool(found.ceiling.isnull().all())
+    ours, theirs = (one.resolved_eigenvalue.sel(point=8).values for one in (found, newton.table))
+    np.testing.assert_allclose(ours[9:-1], theirs[9:-1], rtol=0.1)
+    later = found.sel(layer=slice(9, None), point=8)
+    assert float(later.reference_share.sel(reference="newton-fixed").min()) > 0.99
+    with pytest.raises(ValueError, match="has 1000 prompts; at least 1024 are needed"):
+        anatomy(hooks.open_activations(tmp_path / "few.npz"))
+
+
+def test_a_model_that_sees_its_answers_is_refused():
+    class Leaky(type(interp.load("newton-exact"))):
+        def forward(self, xs, ys):
+            return super().forward(xs, ys) + ys
+
+    model = interp.load("newton-exact")
+    model.__class__ = Leaky
+    for analysis in (anatomy, interp.influence):
+        with pytest.raises(hooks.WiringError, match="answer"):
+            analysis(model)
 
 
 @pytest.mark.parametrize(

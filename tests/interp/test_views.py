@@ -161,6 +161,6 @@ def test_the_command_refuses_what_there_is_not(capsys: pytest.CaptureFixture[str
         main(["match", "gd-exact", "--show", "heads", "--show", "wieghts"])
     assert ending.value.code == 2
     assert capsys.readouterr().err == (
-        "interp: show must be among sites, anatomy, influence, weights, heads, patterns, all, "
+        "interp: show must be among sites, anatomy, influence, weights, heads, patterns, all, none, "
         "got 'wieghts'\n"
     )

@@ -85,6 +85,7 @@ def solve(seed: int, n: int, *parts: Part) -> tuple[Shares, Tensor, FilterBasis]
     sums = LayerSums(basis, 1, 2, N_GROUPS)
     sums.update(
         0,
+        ys[0, :, -1].unflatten(0, (N_GROUPS, -1)),
         function[:1].unflatten(1, (N_GROUPS, -1)),
         basis.features(eigenvalues, prefixes.terms[:, 0]).unflatten(0, (N_GROUPS, -1)),
         torch.stack([0 * said[0], said[0]]).unflatten(1, (N_GROUPS, -1)),

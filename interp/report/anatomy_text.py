@@ -1,0 +1,182 @@
+"""What `interp.anatomy` found, in words: what kind of algorithm, which filter, how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray
+
+from interp.report.evidence_text import join, number
+from interp.results.anatomy import SILENT
+from probes.references import family_phrase, legend_of
+from probes.verdict.criteria import DEFAULT_CRITERIA
+
+LEAST_LAYERS = 4
+"""Layers that a law of depth is told from."""
+BEYOND = {
+    "order": "the order of the examples",
+    "examples": "single examples beyond XᵀX and Xᵀy",
+    "direction": "the direction of x",
+    "y_nonlinear": "y other than linearly",
+    "query_nonlinear": "the query other than linearly",
+}
+"""What a layer depends on, where no filter could."""
+
+
+class AnatomyText(NamedTuple):
+    """The answers to three questions, each a sentence or two; empty where data give none."""
+
+    kind: str
+    """How much of the layers an algorithm for linear regression could say, and what the rest is."""
+    filter: str
+    """Which references say it."""
+    pace: str
+    """How the resolved eigenvalue falls with depth."""
+
+
+def anatomy_text(table: xarray.Dataset) -> AnatomyText:
+    """Puts an anatomy into words, at the point before the last that was taken apart."""
+    here = _heard(table)
+    if not here.sizes["layer"]:
+        return AnatomyText("No layer says anything about y.", "", "")
+    return AnatomyText(_kind(here), _filter(here, table.attrs["equivalence"]), _pace(table))
+
+
+def described_layers(table: xarray.Dataset, family: str) -> tuple[list[int], list[int]]:
+    """Layers that some reference of a family describes, and all that say something."""
+    here = _heard(table)
+    members = here.sel(reference=here.family.values == family)
+    is_described = (members.gap_high < table.attrs["equivalence"]).any("reference")
+    return _layers(here, is_described), _layers(here, np.isfinite(here.ceiling))
+
+
+def layers_phrase(layers: Sequence[int]) -> str:
+    """Layers as ranges, such as "layers 1, 3 to 5 and 8"."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    parts = [
+        f"{run[0]} to {run[-1]}" if len(run) > 2 else join([str(one) for one in run], "and")
+        for run in runs
+    ]
+    return f"layer{'s' if len(layers) > 1 else ''} {join(parts, 'and')}"
+
+
+def _heard(table: xarray.Dataset) -> xarray.Dataset:
+    """One point, and of the layers those that say something."""
+    here = table.isel(point=max(0, table.sizes["point"] - 2))
+    return here.isel(layer=np.flatnonzero(here.energy.values >= SILENT))
+
+
+def _layers(here: xarray.Dataset, chosen: xarray.DataArray) -> list[int]:
+    return [int(layer) for layer in here.layer.values[chosen.values]]
+
+
+def _kind(here: xarray.Dataset) -> str:
+    ceiling = here.ceiling
+    if not np.isfinite(ceiling).any():
+        return ""
+    low, high = (here.isel(layer=int(at(ceiling.values))) for at in (np.nanargmin, np.nanargmax))
+    first, last = int(low.layer), int(high.layer)
+    rest = "" if first == last else f" and {_percent(high.ceiling)} of layer {last}"
+    text = (
+        f"After {int(here.point)} examples no algorithm that knows only XᵀX, Xᵀy and the query, "
+        "and is linear in y and in the query, could explain more than "
+        f"{_percent(low.ceiling)} of layer {first}{rest}"
+    )
+    share, least = (low[name].sel(part=list(BEYOND)) for name in ("share", "share_low"))
+    if float(least.max()) <= 0:
+        return f"{text}."
+    part = str(share.part.values[int(share.values.argmax())])
+    return f"{text}; {_percent(share.max())} of layer {first} depends on {BEYOND[part]}."
+
+
+def _filter(here: xarray.Dataset, equivalence: float) -> str:
+    if not np.isfinite(here.gap).any():
+        return ""
+    by_layers: dict[tuple[int, ...], list[str]] = {}
+    for family in dict.fromkeys(here.family.values.tolist()):
+        gap = here.gap_high.sel(reference=here.family.values == family).min("reference")
+        layers = _layers(here, gap < equivalence)
+        by_layers.setdefault(tuple(layers), []).append(family_phrase(family))
+    described = {layers: names for layers, names in by_layers.items() if layers}
+    within = f"all but {100 * equivalence:g} % of that"
+    sentences = [
+        f"{_capital(join(names, 'and'))} explain{'s' * (len(names) == 1)} {within} at "
+        f"{layers_phrase(layers)}."
+        for layers, names in sorted(described.items(), key=lambda item: -len(item[0]))
+    ]
+    shared = [
+        layer
+        for layer in here.layer.values.tolist()
+        if sum(len(names) for layers, names in described.items() if layer in layers) > 1
+    ]
+    if shared:
+        sentences.append(
+            f"At {layers_phrase(shared)} such references cannot be told apart layer by "
+            "layer, only by their growth with depth."
+        )
+    is_left = (here.gap_low > equivalence).all("reference")
+    if bool(is_left.any()):
+        left = here.isel(layer=np.flatnonzero(is_left.values))
+        gap = left.gap.min("reference")
+        nearest = left.reference.values[int(left.gap.mean("layer").values.argmin())]
+        span = dict.fromkeys(_percent(one) for one in (gap.min(), gap.max()))
+        sentences.append(
+            f"No reference does at {layers_phrase(_layers(here, is_left))}: the nearest, "
+            f"{legend_of(str(nearest))}, leaves {' to '.join(span)}."
+        )
+    return " ".join(sentences)
+
+
+def _pace(table: xarray.Dataset) -> str:
+    counts = table.is_on_law.fillna(0).sum("layer")
+    if int(counts.max()) < LEAST_LAYERS:
+        return ""
+    at = table.isel(point=int(counts.values.argmax()))
+    layers = [int(one) for one in at.layer.values[at.is_on_law.values == 1]]
+    factor, low, high = (2 ** at[f"halvings{end}"].item() for end in ("", "_low", "_high"))
+    evidence = at.geometric_evidence.item()
+    fall = (
+        f"After {int(at.point)} examples the eigenvalue that is learnt to a half falls from "
+        f"{layers_phrase(layers[:1])} to {layers_phrase(layers[-1:])}"
+    )
+    ratio = DEFAULT_CRITERIA.clear_ratio
+    if 1 / ratio < evidence < ratio:
+        return f"{fall}, by a constant factor a layer as well as like 1 / depth."
+    is_geometric = evidence > 1
+    misfit = at.geometric_misfit if is_geometric else at.harmonic_misfit
+    close = "" if misfit.item() <= DEFAULT_CRITERIA.neither_misfit else ", though not closely"
+    if is_geometric:
+        law = f"by a factor of {number(factor)} a layer ({number(low)} to {number(high)})"
+        order, families, against = "second", ("newton",), "like 1 / depth"
+    else:
+        law, order, families = "like 1 / depth", "first", ("gd",)
+        against = "by a constant factor"
+    times = max(evidence, 1 / evidence)
+    often = "over a million" if times > 1e6 else f"{float(f'{times:.2g}'):,.0f}"
+    said = f"{often} times as likely as {against}"
+    text = f"{fall} {law}, as with methods of {order} order ({said}){close}"
+    rate = at.sel(reference=np.isin(at.family.values, families)).dropna("reference", how="all")
+    rate = rate.isel(reference=np.flatnonzero(np.isfinite(rate.steps_per_layer.values)))
+    if rate.sizes["reference"]:
+        one = rate.isel(reference=0)
+        low, high = one.steps_per_layer_low.item(), one.steps_per_layer_high.item()
+        name = legend_of(str(one.reference.item()))
+        steps = number(one.steps_per_layer.item())
+        text += f": {steps} steps of {name} a layer ({number(low)} to {number(high)})"
+    return f"{text}."
+
+
+def _percent(share: xarray.DataArray) -> str:
+    value = 100 * max(0.0, share.item())
+    return f"{value:.1f} %" if value < 10 or value > 98.5 else f"{value:.0f} %"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
