@@ -29,7 +29,7 @@ from hooks.capture import capture
 from interp.analyses.comparisons import default_comparisons, select
 from interp.scoring.direct_targets import DirectTargets
 from interp.study import Pool
-from interp.study.cell import AnalysisCell, run_cell
+from interp.study.analysis import AnalysisCell, run_cell
 from interp.study.checkpoint import Checkpoint
 from interp.study.readouts import ReadoutAnalysis
 from interp.tasks import LinearRegression

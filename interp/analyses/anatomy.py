@@ -21,8 +21,7 @@ from interp.analyses.anatomy_table import anatomy_table
 from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.results.anatomy import Anatomy, make_anatomy
 from interp.scoring.layer_predictions import fit_layer_readouts
-from interp.scoring.saved_activations import SavedActivations
-from interp.scoring.stream import BATCH_SIZE, Progress, batches, silent
+from interp.scoring.stream import BATCH_SIZE, Progress, SavedActivations, batches, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from interp.versions import checkpoint_of, library_versions

@@ -15,8 +15,7 @@ from torch import Tensor
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.scoring.saved_activations import SavedActivations
-from interp.scoring.stream import batches
+from interp.scoring.stream import SavedActivations, batches
 from interp.tasks import LinearRegression, Task
 from interp.tasks.two_layer_network import TwoLayerNetwork
 from probes.converged_readout import fit_converged_readout

@@ -13,7 +13,7 @@ from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.randomised_twin import randomised_twin
 from hooks.sites import Site
-from interp.analyses.comparisons import default_comparisons, own_parameters
+from interp.analyses.comparisons import default_comparisons, fit_parameters, own_parameters
 from interp.analyses.match_settings import (
     DEFAULT_KINDS,
     N_GROUPS,
@@ -21,15 +21,12 @@ from interp.analyses.match_settings import (
     affordable,
     budget_of,
 )
-from interp.analyses.parameter_fit import fit_parameters
 from interp.analyses.views import shown_kinds
 from interp.scoring.direct_targets import TARGETS
 from interp.scoring.evaluation import evaluate
 from interp.scoring.readouts import fit_readouts
-from interp.scoring.saved_activations import SavedActivations
-from interp.scoring.scores import Scores
-from interp.scoring.stream import Progress, silent
-from interp.scoring.totals import COMPARED, Matching
+from interp.scoring.scores import COMPARED, Matching, Scores
+from interp.scoring.stream import Progress, SavedActivations, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from probes.candidate import Candidate

@@ -16,7 +16,7 @@ from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_va
 from interp.analyses.views import ViewRequest, choose_views, compute_views
 from interp.progress import Progress, shows_progress, silent
 from interp.results.result import MatchResult, make_result
-from interp.scoring.saved_activations import SavedActivations
+from interp.scoring.stream import SavedActivations
 from interp.scoring.tables import Arrangement, control_tables, layer_table, reference_table
 from interp.tasks import Task
 from interp.versions import checkpoint_of, command_line, library_versions

@@ -24,7 +24,7 @@ class MatchSettings:
     """Kinds of site to read, the verdict being about the first; by default those of
     `DEFAULT_KINDS` that the model has."""
     readout: Literal["matched", "raw"] = "matched"
-    """Whether references get a read-out of their own (see `interp.scoring.totals`)."""
+    """Whether references get a read-out of their own (see `interp.scoring.scores`)."""
     n_prompts: int = 4096
     """Prompts to evaluate on; as many more are used to fit read-outs."""
     seed: int = 0

@@ -12,9 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.scoring.layer_matches import own_readouts
-from interp.scoring.scores import Sample
+from interp.scoring.scores import Matching, Sample
 from interp.scoring.tables import BOUNDS, Arrangement
-from interp.scoring.totals import Matching
 from probes.candidate import Candidate, select
 from probes.controls.unique_variance import unique_variance
 from probes.disagreement import similarity_by_disagreement

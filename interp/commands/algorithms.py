@@ -54,7 +54,7 @@ def algorithms(
         from dataclasses import replace
 
         from interp.analyses.algorithms import PAPER_TASK, compare_algorithms, summarise
-        from interp.tasks.reading import read_task
+        from interp.tasks.prompt_file import read_task
 
         default = replace(
             PAPER_TASK,

@@ -82,7 +82,7 @@ def compare(
         import joblib
 
         from interp.analyses.compare import compare as run
-        from interp.tasks.reading import read_task
+        from interp.tasks.prompt_file import read_task
 
         comparison = run(
             models,

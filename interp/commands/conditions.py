@@ -54,7 +54,7 @@ def conditions(
     out = out or (Path("interp-conditions") if open_report else None)
     with working(out) as progress:
         from interp.analyses.robustness import conditions as run
-        from interp.tasks.reading import read_task
+        from interp.tasks.prompt_file import read_task
         from interp.zoo.loading import load
 
         sweep = run(

@@ -47,7 +47,7 @@ def emerge(
         from interp.jobs.pool import Pool
         from interp.report.emergence import emergence_page, summary, without_result
         from interp.study.emergence import emerge as analyse
-        from interp.tasks.reading import read_task
+        from interp.tasks.prompt_file import read_task
 
         found = analyse(
             run,

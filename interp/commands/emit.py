@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interp.commands.output_folder import claim
 from interp.progress import prompt_progress
 
 if TYPE_CHECKING:
@@ -96,3 +96,25 @@ def emit(
         import webbrowser  # for the speed of start-up
 
         webbrowser.open(next(iter(written.values())).absolute().as_uri())
+
+
+def claim(out: Path) -> None:
+    """Finds out before the work, not after it, that the folder cannot be written.
+
+    Leaves nothing behind: a command that fails later has changed no file. What commands that were
+    killed left in the folder is cleared.
+
+    Raises:
+        OSError: It cannot.
+    """
+    existing = next(folder for folder in (out, *out.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        error.filename = str(out)
+        raise
+    if out.is_dir():
+        from hooks.atomic import clear_abandoned  # for the speed of start-up
+
+        clear_abandoned(out)

@@ -52,7 +52,7 @@ def intervene(
         from interp.analyses.ablation import ablate
         from interp.analyses.steering import steer
         from interp.tasks.compatibility import task_of
-        from interp.tasks.reading import read_task
+        from interp.tasks.prompt_file import read_task
         from interp.zoo.loading import load
 
         model = load(checkpoint, device=device)

@@ -98,7 +98,7 @@ def match(
 
     from rich.console import Console
 
-    from interp.commands.output_folder import claim
+    from interp.commands.emit import claim
 
     if (checkpoint is None) == (activations is None):
         raise ValueError("give either a checkpoint or --activations FILE")
@@ -116,7 +116,7 @@ def match(
         from interp.analyses.match import match as run
         from interp.analyses.match_settings import MatchSettings
         from interp.analyses.views import usual_views
-        from interp.tasks.reading import read_task
+        from interp.tasks.prompt_file import read_task
 
         settings = MatchSettings(
             site_kinds=None if sites is None else tuple(map(str.strip, sites.split(","))),

@@ -34,7 +34,7 @@ def separate(
     """Match a checkpoint's layers on prompts that separate two references."""
     with working(out) as progress:
         from interp.analyses.separation import separate as run
-        from interp.tasks.reading import read_task
+        from interp.tasks.prompt_file import read_task
         from interp.zoo.loading import load
 
         found = run(
@@ -47,14 +47,14 @@ def separate(
             seed=seed,
         )
         if out is not None:
-            from interp.report.separation import separation_page
+            from interp.report.algorithms import separation_page
 
             progress("writing the report", 0, 1)
             page = separation_page(found, checkpoint).html()
             write_files(out, {"separation.nc": found, "separation.html": page})
 
     def show(console: Console) -> None:
-        from interp.report.separation import context, finding, separation_table
+        from interp.report.algorithms import context, finding, separation_table
 
         table = separation_table(found)
         console.print(table.title, table.to_terminal(intervals="±"), sep="\n")

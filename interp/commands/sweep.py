@@ -29,7 +29,7 @@ def sweep(
     """Run every combination of models, tasks, seeds and analyses that was not run before."""
     from rich.console import Console
 
-    from interp.commands.output_folder import claim
+    from interp.commands.emit import claim
     from interp.progress import prompt_progress
 
     claim(out)

@@ -18,8 +18,7 @@ def zoo(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """List the shipped checkpoints, their error against OLS and where they come from."""
-    from interp.zoo.catalogue import entries
-    from interp.zoo.constructed import CONSTRUCTED
+    from interp.zoo.catalogue import CONSTRUCTED, entries
 
     if as_json:
         import json

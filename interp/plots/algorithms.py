@@ -6,8 +6,7 @@ import xarray
 from plotly.graph_objects import Figure
 
 from interp.plots.marks import BEST_MARK, best_marks, cells, line
-from interp.plots.panel import Panel, draw
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import Panel, StepAxis, draw
 from interp.plots.style import reference_look
 
 

@@ -12,8 +12,7 @@ from plotly.graph_objects import Figure, Scatter
 
 from interp.analyses.comparison_result import ModelComparison
 from interp.plots.marks import error_bars
-from interp.plots.panel import Panel, axis_of_layers, draw
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import Panel, StepAxis, axis_of_layers, draw
 from interp.plots.style import MUTED, Look, model_looks, reference_look
 from interp.results.selection import steps_of
 from probes.references import reference_class

@@ -9,8 +9,7 @@ import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.marks import error_bars
-from interp.plots.panel import Panel, draw, layer_axis
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import Panel, StepAxis, draw, layer_axis
 from interp.plots.style import MEASURE_LABELS, reference_look
 from interp.results.result import MatchResult
 from interp.results.selection import (

@@ -11,8 +11,7 @@ from plotly.graph_objects import Figure
 
 from interp.plots.anatomy import PART_LOOKS
 from interp.plots.marks import line
-from interp.plots.panel import Panel, draw
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import Panel, StepAxis, draw
 from interp.plots.style import INK, MUTED, Look, ordered_looks, reference_look
 
 MOST_LINEAR = 64

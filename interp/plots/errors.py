@@ -10,8 +10,7 @@ import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.marks import line
-from interp.plots.panel import EXAMPLES_AXIS, R2_AXIS, Panel, draw, layer_axis
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import EXAMPLES_AXIS, R2_AXIS, Panel, StepAxis, draw, layer_axis
 from interp.plots.style import INK, Look, ordered_looks, reference_look
 from interp.results.result import MatchResult
 from interp.results.selection import choose_reference, choose_site, stepping

@@ -8,8 +8,7 @@ import numpy as np
 from plotly.graph_objects import Figure
 
 from interp.plots.marks import best_marks, button_row, cells
-from interp.plots.panel import EXAMPLES_AXIS, Panel, draw, layer_axis
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import EXAMPLES_AXIS, Panel, StepAxis, draw, layer_axis
 from interp.plots.style import reference_look
 from interp.results.result import MatchResult
 from interp.results.selection import AT_LEAST, choose_reference, choose_site, choose_stepping

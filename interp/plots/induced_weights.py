@@ -10,8 +10,7 @@ from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.heatmap import similarity_panel
 from interp.plots.marks import error_bars, line
-from interp.plots.panel import EXAMPLES_AXIS, Panel, axis_of_layers, draw
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import EXAMPLES_AXIS, Panel, StepAxis, axis_of_layers, draw
 from interp.plots.style import MUTED, ordered_looks, reference_look
 
 N_SHOWN_LAYERS = 6

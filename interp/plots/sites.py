@@ -9,8 +9,7 @@ import xarray
 from plotly.graph_objects import Bar, Figure, Scatter
 
 from interp.plots.marks import line_with_intervals
-from interp.plots.panel import Panel, draw, layer_axis
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import Panel, StepAxis, draw, layer_axis
 from interp.plots.style import reference_look, site_look
 from interp.results.result import MatchResult
 from interp.results.selection import choose_reference

@@ -1,8 +1,9 @@
-"""The report of one reference algorithm against another."""
+"""The reports of two references against each other, and of layers on prompts that separate them."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import xarray
 
@@ -59,3 +60,86 @@ def algorithms_table(comparison: xarray.Dataset) -> Table:
         rows.append(cells | scores(item, "best_step"))
     title = f"Every step of {a}, its best-matching step of {b} and their SimE"
     return Table.of("algorithms", title, columns, rows)
+
+
+def separation_page(found: xarray.Dataset, checkpoint: str) -> Page:
+    """The page on what `interp.separate` found."""
+    attrs = found.attrs
+    a, b = (legend_of(attrs[name]) for name in ("a", "b"))
+    return Page(
+        title=f"{checkpoint}: {a} or {b}?",
+        kicker=f"{a} or {b}?",
+        heading=checkpoint,
+        lead=Lead(headline=finding(found), paragraphs=(context(found),)),
+        sections=(
+            written_section(
+                "separation",
+                "layers",
+                (plots.separation(found),),
+                tables=(separation_table(found),),
+                a=a,
+                b=b,
+            ),
+        ),
+        facts=(
+            ("Checkpoint", checkpoint),
+            ("Task", ", ".join(f"{k} = {v}" for k, v in json.loads(attrs["task"]).items())),
+            ("Prompts", f"{attrs['n_prompts']:,} of each kind"),
+            ("Seed", attrs["seed"]),
+            ("Command", command_line()),
+            ("Versions", versions_text(json.loads(attrs["versions"]))),
+        ),
+    )
+
+
+def finding(found: xarray.Dataset) -> str:
+    """Which reference the layers resemble more where the two separate, in a sentence."""
+    row = found.sel(prompts="separating")
+    bounds = row.margin_interval
+    nearer = {
+        "a": row.layer.values[(bounds.sel(bound="low") > 0).values],
+        "b": row.layer.values[(bounds.sel(bound="high") < 0).values],
+    }
+    parts = [
+        f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))} "
+        f"{'are' if len(layers) > 1 else 'is'} more like "
+        f"{legend_of(found.attrs[key])}"
+        for key, layers in nearer.items()
+        if len(layers)
+    ]
+    if not parts:
+        return "Where the two separate, no layer is more like one of them beyond chance"
+    return f"Where the two separate, {' and '.join(parts)}"
+
+
+def context(found: xarray.Dataset) -> str:
+    """How far apart the references are, and the model's error beside two others."""
+    a, b = found.attrs["a"], found.attrs["b"]
+    built, usual = (found.separation.sel(prompts=kind).mean().item() for kind in found.prompts)
+    row = found.sel(prompts="separating")
+    return (
+        f"The references themselves, {a} and the most similar step of {b}, are {built:.2f} apart "
+        f"on these prompts and {usual:.3f} on ordinary ones (1 - SimE). The model's error there is "
+        f"{row.model_error.item():.3g} of that of predicting 0, that of OLS "
+        f"{row.best_error.item():.3g}."
+    )
+
+
+def separation_table(found: xarray.Dataset) -> Table:
+    """SimE of every layer with both references and its margin, by kind of prompts."""
+    a, b = found.attrs["a"], found.attrs["b"]
+    columns = [Column("layer", "layer", 0)]
+    for kind in found.prompts.values:
+        columns += [Column(f"{kind}_{name}", f"{kind}\n{name}", 3) for name in (a, b)]
+        columns.append(Column(f"{kind}_margin", f"{kind}\nmargin", 3, has_interval=True))
+    rows = []
+    for layer in found.layer.values:
+        cells: dict[str, Any] = {"layer": int(layer)}
+        for kind in found.prompts.values:
+            row = found.sel(layer=layer, prompts=kind)
+            for name in (a, b):
+                cells[f"{kind}_{name}"] = row.similarity.sel(reference=name).item()
+            cells |= scores(row, "margin", f"{kind}_margin")
+        rows.append(cells)
+    title = "SimE with the best step of each reference, and its margin"
+    return Table.of("separation", title, columns, rows)

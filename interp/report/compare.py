@@ -20,11 +20,10 @@ from interp.plots.compare import (
     plot_similarities,
 )
 from interp.plots.style import DASHES, SYMBOLS, Look, model_looks
-from interp.report.compare_tables import comparison_tables
+from interp.report.compare_tables import comparison_tables, task_words
 from interp.report.error_rate_text import error_rate
 from interp.report.page import Lead, Page, card_html
 from interp.report.section import Section, written_section
-from interp.report.task_text import task_words
 from interp.report.verdict_text import short_answer
 from interp.versions import versions_text
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import xarray
@@ -12,7 +13,6 @@ from interp.analyses.benchmark_prompts import TABLE_REFERENCES
 from interp.analyses.comparison_result import ModelComparison
 from interp.report.section import written_table
 from interp.report.table import Column, Table, scores
-from interp.report.task_text import task_words
 from interp.report.verdict_text import is_at_least, rate_of, short_answer
 from interp.results.selection import is_last_step
 from probes.references import reference_class
@@ -190,3 +190,21 @@ def _similarities(row: xarray.Dataset, name: str, prefix: str) -> dict[str, floa
     for key in TABLE_REFERENCES:
         found |= scores(row.sel(reference=key), name, f"{prefix}_{key}")
     return found
+
+
+USUAL_TASK = {
+    "noise_std": 0.0,
+    "condition_number": 1.0,
+    "x_scale": 1.0,
+    "y_scale": 1.0,
+    "normalisation": "none",
+    "condition_draw": "fixed",
+}
+
+
+def task_words(task: Mapping[str, Any]) -> str:
+    """A task in a few words: its name, sizes and whatever else is not usual."""
+    rest = {key: value for key, value in task.items() if USUAL_TASK.get(key) != value}
+    name = str(rest.pop("name")).replace("_", " ")
+    sizes = [f"d = {rest.pop('n_dims')}", f"{rest.pop('n_points')} points"]
+    return ", ".join([name, *sizes, *(f"{key.replace('_', ' ')} {rest[key]}" for key in rest)])

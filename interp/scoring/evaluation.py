@@ -11,12 +11,10 @@ from torch import Tensor
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.scoring.explained_variance import ExplainedVariance
+from interp.scoring.direct_targets import ExplainedVariance
 from interp.scoring.readouts import FittedReadouts, PromptBudget, leading
-from interp.scoring.saved_activations import SavedActivations
-from interp.scoring.scores import Sample, Scores
-from interp.scoring.stream import Progress, batches, prompts_per_batch, silent
-from interp.scoring.totals import COMPARED, Matching, Totals
+from interp.scoring.scores import COMPARED, Matching, Sample, Scores, Totals
+from interp.scoring.stream import Progress, SavedActivations, batches, prompts_per_batch, silent
 from interp.tasks import Task
 from probes.candidate import Candidate
 from probes.references import Prefixes

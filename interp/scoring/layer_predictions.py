@@ -21,8 +21,7 @@ from torch import Tensor
 
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
-from interp.scoring.saved_activations import SavedActivations
-from interp.scoring.stream import BATCH_SIZE, Progress, batches, silent
+from interp.scoring.stream import BATCH_SIZE, Progress, SavedActivations, batches, silent
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.readout_fitter import ReadoutFitter

@@ -14,8 +14,7 @@ from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.scoring.direct_targets import TARGETS, DirectTargets
-from interp.scoring.saved_activations import SavedActivations
-from interp.scoring.stream import Progress, batches, prompts_per_batch, silent
+from interp.scoring.stream import Progress, SavedActivations, batches, prompts_per_batch, silent
 from interp.tasks import Task
 from probes.candidate import Candidate
 from probes.readout import Readout

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from hooks.sites import Site
 from interp.scoring.direct_targets import TARGETS
-from interp.scoring.scores import Scores
-from interp.scoring.totals import COMPARED, Matching
+from interp.scoring.scores import COMPARED, Matching, Scores
 from probes.candidate import Candidate
 from probes.controls.selectivity import selectivity
 from probes.matching import Match, StepGrid, best_match

@@ -16,13 +16,12 @@ from interp.jobs.outcome import Failure, keep_tracebacks, outcome_of, sentences
 from interp.jobs.pool import Pool
 from interp.progress import Progress, shows_progress, silent
 from interp.study.analyses import AnatomyAnalysis, ErrorAnalysis, MatchAnalysis
-from interp.study.analysis import Analysis
-from interp.study.cell import AnalysisCell, run_cell
+from interp.study.analysis import Analysis, AnalysisCell, run_cell
 from interp.study.checkpoint import Checkpoint
-from interp.study.join import join_results
 from interp.study.run import Results, Study
 from interp.study.snapshots import Models, find_snapshots, open_snapshot
 from interp.study.store import Store
+from interp.study.table import join_results
 from interp.tasks import LinearRegression, Task
 from interp.tasks.compatibility import check_fit, task_of
 from interp.versions import library_versions

@@ -1,7 +1,8 @@
-"""Prompts that somebody saved."""
+"""Prompts and tasks that somebody saved."""
 
 from __future__ import annotations
 
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hooks.finite import check_finite
+from interp.tasks import Task, build_task
 from interp.tasks.prompts import Prompts
 
 _AXES = {"xs": "[prompt, point, dim]", "ys": "[prompt, point]"}
@@ -92,3 +94,19 @@ def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(
         np.ascontiguousarray(array, array.dtype.newbyteorder("=") if keeps_type else np.float64)
     )
+
+
+def read_task(path: str | Path) -> Task:
+    """Reads a task from the `[task]` table of a TOML file, such as a recipe.
+
+    Raises:
+        ValueError: The file is missing, is not TOML or holds no such task; the message names it.
+    """
+    try:
+        entries = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        if not isinstance(entries.get("task"), dict):
+            raise ValueError("has no [task] table")
+        return build_task(entries["task"])
+    except (OSError, ValueError) as error:  # TOML and text decoding errors are ValueErrors
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{path}: {reason}") from None

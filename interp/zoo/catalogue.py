@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from interp.zoo.constructed import CONSTRUCTED
-
 ZOO_DIRECTORY = Path(__file__).parent
 DEVICES = r"auto|cpu|cuda(:\d+)?|mps"
 """Where a model can run, see `interp.zoo.loading.torch_device`."""
@@ -140,3 +138,16 @@ def read_header(file: Path) -> dict[str, Any]:
         except ValueError:
             raise ValueError(f"{file}: not a safetensors file") from None
     return header
+
+
+CONSTRUCTED: dict[str, str] = {
+    "newton-exact": "Iterative Newton, one iteration a layer (Theorem 5.1), prediction readable",
+    "newton-exact-silent": "the same with no prediction in the stream before the last layer",
+    "newton-exact-looped": "Iterative Newton with one layer's weights used in all of them",
+    "gd-exact": "gradient descent, one step a layer (von Oswald et al. 2023)",
+    "gd-exact-looped": "gradient descent with one layer's weights used in all of them",
+    "gdpp-exact": "GD++, one step a layer (von Oswald et al. 2023)",
+    "gdpp-exact-looped": "GD++ with one layer's weights used in all of them",
+    "ogd-exact": "online gradient descent, once over the examples, in the first layer (delta rule)",
+}
+"""What each of `hooks.architectures.built_in.BUILT_IN` runs."""

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from hooks.architectures.standard_prompts import standard_prompts
 from interp.studies.calibration import run
-from interp.studies.calibration.cell import Cell, Control, Question
+from interp.studies.calibration.cell import Cell, Control, Question, build
 from interp.studies.calibration.grid import MIN_RUNS, SHIPPED_GRIDS, large_samples, read_grid
-from interp.studies.calibration.models import build
 
 BLOCK = """
 [[block]]

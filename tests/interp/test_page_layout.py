@@ -21,10 +21,9 @@ from interp.analyses.robustness import conditions
 from interp.analyses.separation import separate
 from interp.analyses.steering import steer
 from interp.report import write_report
-from interp.report.algorithms import algorithms_page
+from interp.report.algorithms import algorithms_page, separation_page
 from interp.report.emergence import emergence_page
 from interp.report.interventions import intervention_page
-from interp.report.separation import separation_page
 from interp.studies.calibration.page import calibration_page
 from interp.studies.paper.models import PaperModels
 from interp.studies.paper.page import reproduction_page

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.studies.paper.figures.forgetting import forgetting
+from interp.studies.paper.figures.networks import network_gd
 from interp.studies.paper.figures.zero_predictor import score_zero_and_ols
 from interp.studies.paper.models import PaperModels, match_official
-from interp.studies.paper.network_gd import network_gd
 from interp.studies.paper.paper_setup import (
     Settings,
     official_eta,

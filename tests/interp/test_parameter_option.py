@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hooks.architectures.planted import build_planted
+from interp.analyses.comparisons import fit_parameters
 from interp.analyses.match import match
-from interp.analyses.parameter_fit import fit_parameters
 from interp.commands.match import read_parameters
 from interp.tasks import LinearRegression
 

@@ -30,7 +30,7 @@ from interp.analyses.match import match
 from interp.analyses.robustness import conditions
 from interp.study import Grid, Pool, run_sweep
 from interp.study.analyses import ConditionsAnalysis, ErrorAnalysis, MatchAnalysis
-from interp.study.cell import AnalysisCell
+from interp.study.analysis import AnalysisCell
 from interp.study.checkpoint import Checkpoint
 from interp.study.grid import ModelEntry, TaskEntry
 from interp.study.readouts import ReadoutAnalysis

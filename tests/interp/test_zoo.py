@@ -14,7 +14,7 @@ from interp.cli import main
 from interp.recipes import find_recipe
 from interp.training.recipe import Recipe
 from interp.zoo import catalogue
-from interp.zoo.constructed import CONSTRUCTED
+from interp.zoo.catalogue import CONSTRUCTED
 
 SIZES = {"n_dims": 2, "n_points": 4, "n_layers": 1, "n_heads": 1, "d_model": 8}
 METRICS = {"step": 3, "error": 0.31, "baseline_error": 0.3, "excess": 0.01, "seconds": 60.0}

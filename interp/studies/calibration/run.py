@@ -16,8 +16,7 @@ from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings
 from interp.scoring.direct_targets import DirectTargets
 from interp.scoring.stream import batches
-from interp.studies.calibration.cell import FAMILIES, NEAREST, WITHHELD, Cell
-from interp.studies.calibration.models import build, planted
+from interp.studies.calibration.cell import FAMILIES, NEAREST, WITHHELD, Cell, build, planted
 from interp.tasks.compatibility import task_of
 from probes.candidate import select
 from probes.matching import best_match

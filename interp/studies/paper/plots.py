@@ -12,8 +12,7 @@ from torch import Tensor
 
 from interp.plots.heatmap import similarity_panel
 from interp.plots.marks import error_bars, line
-from interp.plots.panel import HEIGHT, Panel, axis_of_layers, draw
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import HEIGHT, Panel, StepAxis, axis_of_layers, draw
 from interp.plots.style import MUTED, Look, reference_look
 from interp.scoring.layer_matches import LayerMatches
 

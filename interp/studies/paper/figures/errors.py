@@ -13,8 +13,7 @@ from plotly.graph_objects import Scatter
 from torch import Tensor
 
 from interp.analyses.convergence import measure_order
-from interp.plots.panel import Panel
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import Panel, StepAxis
 from interp.plots.style import ordered_looks
 from interp.studies.paper.claims import Claim, Quantity, bootstrap_means
 from interp.studies.paper.growth_claims import order_claim, order_of

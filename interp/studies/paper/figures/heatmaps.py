@@ -10,8 +10,7 @@ import numpy as np
 import torch
 import xarray
 
-from interp.plots.panel import Panel
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import Panel, StepAxis
 from interp.plots.style import MUTED, Look, reference_look
 from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches

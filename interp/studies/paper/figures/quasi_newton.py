@@ -8,8 +8,7 @@ import xarray
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.plots.panel import Panel
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import Panel, StepAxis
 from interp.plots.style import reference_look
 from interp.studies.paper.claims import Claim, Quantity
 from interp.studies.paper.growth_claims import law_claim, step_counts

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from interp.analyses.algorithms import PAPER_TASK
-from interp.plots.panel import Panel
-from interp.plots.step_axis import StepAxis
+from interp.plots.panel import Panel, StepAxis
 from interp.plots.style import Look
 from interp.scoring.layer_matches import LayerMatches
 from interp.studies.paper.claims import Claim, Quantity, number_claim
