@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hooks.module_names import PatternError as PatternError
     from hooks.prompt_vocabulary import BridgedPrompts as BridgedPrompts
     from hooks.prompt_vocabulary import bridge_prompts as bridge_prompts
+    from hooks.reordered import Reordered as Reordered
     from hooks.sites import Site as Site
     from hooks.wiring import Wiring as Wiring
     from hooks.wiring import check_wiring as check_wiring
@@ -55,6 +56,7 @@ _MODULES = {
     "NonFiniteError": "hooks.finite",
     "SequenceModel": "hooks.model",
     "PatternError": "hooks.module_names",
+    "Reordered": "hooks.reordered",
     "Site": "hooks.sites",
     "Wiring": "hooks.wiring",
     "WiringError": "hooks.wiring_error",
