@@ -112,6 +112,7 @@ class _Pass:
         """Places in the order, from 0, of the layers of this part."""
         self.left: list[Tensor] = []
         """What left the last of them, firing by firing."""
+        self.blocks: list[Any] = list(owner.blocks)
 
     def hooks(self) -> ForwardHooks:
         model = self.owner.model
@@ -125,9 +126,9 @@ class _Pass:
             hooks.append((model.hook_name(site), lambda activation, hook: self.stream))
         return hooks
 
-    def _enter(self, activation: Tensor, *, hook: HookPoint) -> Tensor:  # noqa: ARG002
+    def _enter(self, activation: Tensor, *, hook: HookPoint) -> Tensor:
         if self.entered is None:
-            self.stream = self.owner.blocks[0].hook_resid_pre(activation)
+            self.stream = self.blocks[0].hook_resid_pre(activation)
             return self.stream
         self.stream = self.entered[len(self.left)]
         if 1 not in self.places:
@@ -140,7 +141,7 @@ class _Pass:
         def pass_on(activation: Tensor, *, hook: HookPoint) -> Tensor:  # noqa: ARG001
             if layer in self.places:
                 place = self.places[layer]
-                self.stream = self.owner.blocks[place].hook_resid_post(activation)
+                self.stream = self.blocks[place].hook_resid_post(activation)
             if layer == self.owner.model.n_layers:
                 self.left.append(self.stream)
             return self.stream

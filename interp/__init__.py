@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from interp.analyses.heads import read_heads as read_heads
     from interp.analyses.induced_weights import compare_induced_weights as compare_induced_weights
     from interp.analyses.influence import influence as influence
+    from interp.analyses.interchange import interchange as interchange
+    from interp.analyses.layer_order import reorder_layers as reorder_layers
     from interp.analyses.match import match as match
     from interp.analyses.match_settings import MatchSettings as MatchSettings
     from interp.analyses.patterns import attention_patterns as attention_patterns
@@ -67,6 +69,7 @@ __getattr__, __dir__ = lazy_names(
         "conditions": "interp.analyses.robustness",
         "emerge": "interp.study.emergence",
         "influence": "interp.analyses.influence",
+        "interchange": "interp.analyses.interchange",
         "load": "interp.zoo.loading",
         "match": "interp.analyses.match",
         "open_anatomy": "interp.results.anatomy",
@@ -75,6 +78,7 @@ __getattr__, __dir__ = lazy_names(
         "open_result": "interp.results.result",
         "plots": "interp.plots",
         "read_heads": "interp.analyses.heads",
+        "reorder_layers": "interp.analyses.layer_order",
         "save_checkpoint": "hooks.checkpoints",
         "separate": "interp.analyses.separation",
         "silent": "interp.progress",

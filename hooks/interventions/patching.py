@@ -47,7 +47,8 @@ def record(
             if site in seen:
                 raise ValueError(
                     f"site {site} is reached more than once in a pass: a model that is run prefix "
-                    "by prefix cannot be patched"
+                    "by prefix cannot be patched; attach it with causal=True, if its predictions "
+                    "see nothing that comes after them"
                 )
             seen[site] = activation.detach().clone()
 

@@ -10,14 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import xarray
-from jaxtyping import Float
-from torch import Tensor
 
 from hooks.interventions import METHODS, Ablate, AblateLayer, Intervention, Method, record
 from hooks.interventions.ablation import check_method
 from hooks.model import SequenceModel
 from hooks.sites import Site
-from interp.analyses.ablation_passes import Measured, measure
+from interp.analyses.ablation_passes import (
+    Change,
+    Measured,
+    mean_interval,
+    measure,
+    shift_interval,
+)
 from interp.analyses.comparisons import (
     default_comparisons,
     own_parameters,
@@ -29,12 +33,11 @@ from interp.scoring.layer_matches import CurveReader
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
-from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
+from probes.uncertainty.bootstrap import bootstrap_weights
 
 OF_MODEL = ("error", "step", "similarity")
 PARTS: dict[str, str | None] = {"layer": None, "attention": "attn_out", "mlp": "mlp_out"}
 """What is ablated of every layer, and the kind of site that it writes."""
-N_REPLICATES = 400
 N_CURVE_REPLICATES = 200
 
 
@@ -135,14 +138,14 @@ def ablate(
         model, task, n_prompts=settings.n_fit_prompts, seed=fit_seed, progress=progress
     )
     reader = CurveReader(readout, comparisons)
-    changes: list[tuple[Intervention, ...]] = [()]
+    changes = [Change(model)]
     for part, method in product(parts, settings.methods):
-        changes.append((part.ablation(method, settings.seed),))
+        changes.append(Change(model, (part.ablation(method, settings.seed),)))
     prompts = task.stream(settings.n_prompts, seed=settings.seed, batch_size=settings.batch_size)
     resampled = bootstrap_weights(settings.n_prompts, N_CURVE_REPLICATES, settings.seed)
     total = -(-settings.n_prompts // settings.batch_size) * len(changes)
     measured = measure(
-        model, prompts, changes, reader, resampled, lambda done: progress("ablating", done, total)
+        changes, prompts, reader, resampled, lambda done: progress("ablating", done, total)
     )
     return _dataset(model, settings, parts, reader, measured)
 
@@ -202,7 +205,8 @@ def _dataset(
         for name, (_, values) in columns.items():
             table[prefix + name].values[place] = values[rows]
     whole = {f"model_{name}": (columns[name][0], columns[name][1][0]) for name in OF_MODEL}
-    whole["model_error_interval"] = (("bound",), _bounds(measured.error[:1], settings)[0])
+    own = mean_interval(measured.error[:1], settings.seed, settings.level)
+    whole["model_error_interval"] = (("bound",), own[0])
     return table.assign(whole)
 
 
@@ -214,18 +218,8 @@ def _error_columns(
     return {
         "error": ((), measured.error.mean(1).numpy()),
         "effect": ((), effects.mean(1).numpy()),
-        "effect_interval": (("bound",), _bounds(effects, settings)),
+        "effect_interval": (("bound",), mean_interval(effects, settings.seed, settings.level)),
     }
-
-
-def _bounds(values: Float[Tensor, "row prompt"], settings: AblationSettings) -> np.ndarray:
-    """Intervals of means over prompts, by row and bound; infinite where a value is."""
-    n_prompts = values.shape[1]
-    weights = bootstrap_weights(n_prompts, N_REPLICATES, settings.seed) / n_prompts
-    is_infinite = values.isinf().any(1)
-    finite = torch.where(is_infinite[:, None], 0.0, values)
-    bound = bootstrap_interval(weights @ finite.T, settings.level, n_groups=n_prompts).T
-    return torch.where(is_infinite[:, None], torch.inf, bound).numpy()
 
 
 def _curve_columns(
@@ -233,14 +227,12 @@ def _curve_columns(
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     steps, similarities, shifts, bounds = [], [], [], []
     for name, similarity in measured.similarity.items():
-        found = reader.match(name, similarity)
+        found = reader.match(name, similarity[:, :-1])
         steps.append(found.step)
         similarities.append(found.similarity)
         shifts.append(found.step[:, -1] - found.step[:1, -1])
-        last = reader.match(name, measured.final[name]).step  # [change, replicate]
-        moved = torch.nan_to_num(last - last[:1])
-        bound = bootstrap_interval(moved.T, settings.level, n_groups=settings.n_prompts).T
-        bounds.append(torch.where(last.isnan().any(1, keepdim=True), torch.nan, bound))
+        last = reader.match(name, measured.followed[name][:, 0]).step
+        bounds.append(torch.from_numpy(shift_interval(last, settings.n_prompts, settings.level)))
     curve = ("reference", "read_layer")
     return {
         "step": (curve, torch.stack(steps, 1).numpy()),

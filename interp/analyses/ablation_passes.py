@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,80 +18,131 @@ from hooks.model import SequenceModel
 from interp.scoring.layer_matches import CurveReader
 from interp.tasks import Prompts
 from probes.references import Prefixes
+from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
+
+N_REPLICATES = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """A changed model, and where the layers of the whole model are read in it."""
+
+    model: SequenceModel
+    interventions: tuple[Intervention, ...] = ()
+    places: Sequence[int] | None = None
+    """The layer of the changed model that each layer of the whole one is read at; by default its
+    own."""
+    followed: Sequence[int] = (-2,)
+    """Rows of `Measured.similarity` that `Measured.followed` has; by default the last layer's."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a model makes of every change."""
+    """What models make of every change."""
 
     error: Float[Tensor, "change prompt"]
     """Squared error / n_dims, averaged over points; infinite where a prediction is not finite."""
-    similarity: dict[str, Float[Tensor, "change layer _step"]]
-    """SimE by reference; NaN where an activation is not finite."""
-    final: dict[str, Float[Tensor, "change replicate _step"]]
-    """Of the last layer, over resampled prompts."""
+    similarity: dict[str, Float[Tensor, "change row _step"]]
+    """SimE by reference, of every layer and, last, the prediction; NaN where one is not finite."""
+    followed: dict[str, Float[Tensor, "change followed replicate _step"]]
+    """Of some of these rows, over resampled prompts."""
+
+
+Observe = Callable[[int, slice, Prefixes, Float[Tensor, "row prompt point"]], None]
+"""Told what the layers and the prediction say after a change, and of which prompts."""
 
 
 def measure(
-    model: SequenceModel,
+    changes: Sequence[Change],
     prompts: Iterable[Prompts],
-    changes: Sequence[tuple[Intervention, ...]],
     reader: CurveReader,
     resampled: Float[Tensor, "replicate prompt"],
     progress: Callable[[int], None],
+    observe: Observe = lambda index, rows, prefixes, said: None,
 ) -> Measured:
     """Runs every batch of prompts under every change.
 
     Args:
-        model: Any hooked model.
+        changes: The whole model first.
         prompts: Batches.
-        changes: What is in force together; none of it first.
         reader: What layers are compared by.
         resampled: How often each of all prompts is drawn, by replicate.
         progress: Told how many passes are done.
+        observe: Told of every pass whose activations are finite.
 
     Raises:
-        NonFiniteError: A prediction or activation of the model left alone is NaN or infinite.
+        NonFiniteError: A prediction or activation of the whole model is NaN or infinite.
     """
     n_prompts = resampled.shape[1]
     errors = torch.zeros(len(changes), n_prompts, dtype=torch.float64)
     similarity: dict[str, Tensor] = {}
-    final: dict[str, Tensor] = {}
+    followed: dict[str, Tensor] = {}
     start, done = 0, 0
     for xs, ys, _ in prompts:
         rows = slice(start, start + len(xs))
-        iterates = reader.iterates(Prefixes(xs, ys))
-        for index, interventions in enumerate(changes):
-            predictions, activations = _run(model, xs, ys, interventions, start)
+        prefixes = Prefixes(xs, ys)
+        iterates = reader.iterates(prefixes)
+        for index, change in enumerate(changes):
+            predictions, activations = _run(change, xs, ys, start if index == 0 else None)
             error = (predictions - ys).square().mean(-1) / xs.shape[2]
             errors[index, rows] = torch.where(error.isnan(), torch.inf, error)
-            for name, cosines in _cosines(reader, activations, ys, iterates).items():
+            said = None
+            if activations is not None:
+                layers = activations if change.places is None else activations[list(change.places)]
+                said = torch.cat([reader.readout(layers)[..., 0], predictions[None]])
+                observe(index, rows, prefixes, said)
+            for name, cosines in _cosines(reader, said, ys, iterates).items():
                 table = cosines.sum(0) / n_prompts
-                last = resampled[:, rows] @ cosines[:, -1] / n_prompts
-                for sums, part in ((similarity, table), (final, last)):
+                few = cosines[:, list(change.followed)]
+                again = torch.einsum("rp,pfs->frs", resampled[:, rows], few) / n_prompts
+                for sums, part in ((similarity, table), (followed, again)):
                     if name not in sums:
                         sums[name] = torch.zeros(len(changes), *part.shape, dtype=part.dtype)
                     sums[name][index] += part
             done += 1
             progress(done)
         start += len(xs)
-    return Measured(errors, similarity, final)
+    return Measured(errors, similarity, followed)
+
+
+def mean_interval(
+    values: Float[Tensor, "row prompt"], seed: int, level: float
+) -> Float[np.ndarray, "row bound"]:
+    """Intervals of means over prompts; infinite where a value is."""
+    n_prompts = values.shape[1]
+    weights = bootstrap_weights(n_prompts, N_REPLICATES, seed) / n_prompts
+    is_infinite = values.isinf().any(1)
+    finite = torch.where(is_infinite[:, None], 0.0, values)
+    bound = bootstrap_interval(weights @ finite.T, level, n_groups=n_prompts).T
+    return torch.where(is_infinite[:, None], torch.inf, bound).numpy()
+
+
+def shift_interval(
+    step: Float[Tensor, "change replicate"], n_prompts: int, level: float
+) -> Float[np.ndarray, "change bound"]:
+    """Intervals of how far steps lie from those of the first change; NaN where one is."""
+    moved = torch.nan_to_num(step - step[:1])
+    bound = bootstrap_interval(moved.T, level, n_groups=n_prompts).T
+    return torch.where(step.isnan().any(1, keepdim=True), torch.nan, bound).numpy()
 
 
 def _run(
-    model: SequenceModel,
+    change: Change,
     xs: Float[Tensor, "prompt point dim"],
     ys: Float[Tensor, "prompt point"],
-    interventions: tuple[Intervention, ...],
-    n_before: int,
+    n_before: int | None,
 ) -> tuple[Float[Tensor, "prompt point"], Float[Tensor, "layer prompt point d_model"] | None]:
-    """Predictions, and activations where all of both are finite."""
-    with intervene(model, *interventions):
+    """Predictions, and activations where all of both are finite, as they must be of a whole model.
+
+    Only that one is given how many prompts came before.
+    """
+    model = change.model
+    with intervene(model, *change.interventions):
         try:
             [captured] = capture(model, (xs, ys), model.sites())
         except NonFiniteError:
             predictions = predict(model, xs, ys)
-            if not interventions:
+            if n_before is not None:
                 check_finite(predictions, "predictions of the whole model", n_before)
                 raise
             return predictions, None
@@ -99,14 +151,14 @@ def _run(
 
 def _cosines(
     reader: CurveReader,
-    activations: Float[Tensor, "layer prompt point d_model"] | None,
+    said: Float[Tensor, "row prompt point"] | None,
     ys: Float[Tensor, "prompt point"],
     iterates: Mapping[str, Float[Tensor, "_step prompt scored_point"]],
-) -> dict[str, Float[Tensor, "prompt layer _step"]]:
-    if activations is not None:
-        return reader.cosines(activations, ys, iterates)
-    n_layers = reader.readout.weight.shape[0]
+) -> dict[str, Float[Tensor, "prompt row _step"]]:
+    if said is not None:
+        return reader.cosines(said, ys, iterates)
+    n_rows = reader.readout.weight.shape[0] + 1
     return {
-        name: torch.full((len(ys), n_layers, len(theirs)), torch.nan, dtype=torch.float64)
+        name: torch.full((len(ys), n_rows, len(theirs)), torch.nan, dtype=torch.float64)
         for name, theirs in iterates.items()
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
     import xarray
     from rich.console import Console
 
-    from interp.report.table import Table
-
-CONTROLS = ("random", "shuffled")
-"""How the table calls the share of the change under controls, in the order of `DIRECTIONS`."""
-
 
 def intervene(
     checkpoint: CheckpointArgument,
@@ -38,19 +32,28 @@ def intervene(
     device: DeviceOption = "cpu",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html, ablation.nc, steering.nc and summary.json."),
+        typer.Option(
+            help="Folder for report.html, summary.json and ablation.nc, layer_order.nc, "
+            "interchange.nc and steering.nc."
+        ),
     ] = None,
     as_json: JsonOption = False,
     open_report: OpenOption = False,
 ) -> None:
-    """Take parts of a checkpoint away, and steer its layers from one iterate to another."""
+    """Take away, repeat and swap parts of a checkpoint, and move what its layers hold.
+
+    What is held at a query is taken from another prompt, or moved from one iterate to another.
+    """
     import shlex
     import sys
 
     out = out or (Path("interp-intervene") if open_report else None)
     with working(out) as progress:
         from interp.analyses.ablation import ablate
+        from interp.analyses.interchange import interchange
+        from interp.analyses.layer_order import reorder_layers
         from interp.analyses.steering import steer
+        from interp.report.intervention_tables import interchange_table, layer_order_table
         from interp.tasks.compatibility import task_of
         from interp.tasks.prompt_file import read_task
         from interp.zoo.loading import load
@@ -59,28 +62,44 @@ def intervene(
         chosen = read_task(task) if task else task_of(model)
         options: dict[str, Any] = {"n_prompts": prompts, "seed": seed, "progress": progress}
         ablation = ablate(model, chosen, batch_size=min(prompts, 512), **options)
-        steering = steer(model, chosen, **options)
+        options["n_prompts"] = max(prompts, 64)
+        reordered = reorder_layers(model, chosen, **options)
+        options["n_prompts"] = max(4 * prompts, 64, 2 * model.config.d_model)
+        interchanged = interchange(model, chosen, **options)
+        steering = steer(model, chosen, **options | {"n_prompts": prompts})
         origin = {"checkpoint": checkpoint, "task": chosen.describe()}
         summary = {**origin, **_summary(ablation, steering)}
+        tables = {
+            "layer_order": layer_order_table(reordered),
+            "interchange": interchange_table(interchanged),
+        }
+        summary |= {name: table.records for name, table in tables.items()}
         if out is not None:
             from interp.report.interventions import intervention_page
 
             progress("writing the report", 0, 1)
             provenance = {key: summary[key] for key in (*origin, "prompts", "seed", "versions")}
             provenance["command"] = shlex.join(["interp", *sys.argv[1:]])
-            page = intervention_page(ablation, steering, provenance)
-            datasets = {"ablation.nc": ablation, "steering.nc": steering}
+            found = (reordered, interchanged)
+            page = intervention_page(ablation, steering, provenance, *found)
+            datasets = {
+                "ablation.nc": ablation,
+                "layer_order.nc": reordered,
+                "interchange.nc": interchanged,
+                "steering.nc": steering,
+            }
             write_files(out, {**datasets, "report.html": page.write, "summary.json": summary})
 
     def show(console: Console) -> None:
+        from interp.report.intervention_tables import ablation_table, in_terminal, steering_tables
         from interp.report.interventions import findings
 
-        for table in (_ablation_table(ablation), *_steering_tables(steering)):
+        for table in (ablation_table(ablation), *tables.values(), *steering_tables(steering)):
             console.print(table.title, style="italic", highlight=False)
             if len(table.frame):
-                console.print(table.to_terminal())
+                console.print(table.to_terminal(in_terminal(table), "±"))
             console.print()
-        for sentence in findings(ablation, steering):
+        for sentence in findings(ablation, steering, reordered, interchanged):
             console.print(sentence, highlight=False, markup=False)
 
     pages = {"report": out and out / "report.html"}
@@ -139,94 +158,3 @@ def _records(table: xarray.Dataset, names: list[str]) -> list[dict[str, Any]]:
             found = {name: value.tolist() if is_finite else None for name, value in values.items()}
             records.append(where | found)
     return records
-
-
-def _ablation_table(ablation: xarray.Dataset) -> Table:
-    """What error and match curve lose without each layer, its attention, MLP and best head."""
-    from interp.plots.ablation import METHODS, preferred_method
-    from interp.report.table import Table
-
-    method = preferred_method(ablation)
-    reference = str(ablation.reference.values[0])
-    parts = [p for p in ablation.part.values if not ablation.effect.sel(part=p).isnull().all()]
-    has_heads = "head_effect" in ablation
-    rows = []
-    for layer in ablation.layer.values:
-        here = ablation.loc[{"layer": layer, "ablation": method}]
-        effects = [_score(here.sel(part=part), "effect") for part in parts]
-        if has_heads and here.head_effect.notnull().any():
-            head = here.head_effect.idxmax("head").item()
-            effects.append(f"{head:.0f}: {_score(here.sel(head=head), 'head_effect')}")
-        elif has_heads:
-            effects.append("")
-        shift = here.final_shift.sel(part="layer", reference=reference).item()
-        rows.append((str(layer), *effects, "" if shift != shift else f"{shift:+.1f}"))
-    names = ["whole layer" if part == "layer" else str(part) for part in parts]
-    return Table.of_text(
-        "ablation",
-        f"rise of error / d ({ablation.model_error.item():.4f}) without each part, replaced "
-        f"{METHODS[method]},\nand steps of {reference} that the last layer loses without the layer",
-        ("layer", *names, *(["head (most)"] if has_heads else []), "steps"),
-        rows,
-        "",
-    )
-
-
-def _steering_tables(steering: xarray.Dataset) -> Iterator[Table]:
-    """Where the predictions went against where a model that iterates would have gone."""
-    from interp.report.table import Table
-
-    header = ("layer", "moved", "expected", "reached", "share", "cosine", *CONTROLS)
-    moved = steering.stack(case=("reference", "target", "layer", "jump"))
-    moved = moved.isel(case=moved.predicted_step.notnull().values)
-    if not moved.sizes["case"]:
-        title = "steering: no layer holds an iterate well enough, or no move changes a prediction"
-        yield Table.of_text("steering", title, header, [], "")
-    rows: dict[tuple[str, str], list[tuple[str, ...]]] = {}
-    for index in range(moved.sizes["case"]):
-        row = moved.isel(case=index)
-        own, *controls = (row.isel(direction=place) for place in range(row.sizes["direction"]))
-        rows.setdefault((str(row.reference.item()), str(row.target.item())), []).append(
-            (
-                str(row.layer.item()),
-                f"{_steps(row.step)} → {_steps(row.steered_to)}",
-                _steps(row.predicted_step),
-                _steps(own.reached_step),
-                _score(own, "continuation"),
-                f"{own.cosine.item():+.2f}",
-                *(_share(control.continuation.item()) for control in controls),
-            )
-        )
-    for (reference, target), lines in rows.items():
-        final = _steps(steering.final_step.sel(reference=reference))
-        title = (
-            f"layers moved to another iterate of {reference}, held as {target.replace('_', ' ')}\n"
-            f"(by itself the model ends at step {final}): share of the\n"
-            "change that going on from there predicts, and its cosine with what happened"
-        )
-        yield Table.of_text("steering", title, header, lines, "")
-
-
-def _score(table: xarray.Dataset, name: str) -> str:
-    """A number of a dataset and half the width of its interval."""
-    low, high = table[f"{name}_interval"].values.tolist()
-    number = table[name].item()
-    if number == float("inf"):
-        return "diverges"
-    if abs(number) > 1000:
-        return f"{'+' if number > 0 else '-'} over 1000"
-    if max(abs(number), high - low) < 10:
-        return f"{number:+.3f} ± {(high - low) / 2:.3f}"
-    return f"{number:+.2g} ± {(high - low) / 2:.2g}"
-
-
-def _share(number: float) -> str:
-    """A control's share of a change; what a push blows up is as good as lost."""
-    if number != number:
-        return "diverges"
-    return f"{number:+.2f}" if abs(number) < 100 else "over 100"
-
-
-def _steps(count: xarray.DataArray) -> str:
-    value = count.item()
-    return f"{value:.1f}" if value < 100 else f"{value:.0f}"

@@ -18,6 +18,8 @@ from interp.plots.heads import heads
 from interp.plots.heatmap import heatmap, points
 from interp.plots.induced_weights import span, weights, weights_by_examples
 from interp.plots.influence import influence
+from interp.plots.interchange import interchange
+from interp.plots.layer_order import layer_order
 from interp.plots.patterns import looked_at, patterns
 from interp.plots.sites import halves, sites
 from interp.plots.steering import steering
@@ -36,6 +38,8 @@ __all__ = [
     "heads",
     "heatmap",
     "influence",
+    "interchange",
+    "layer_order",
     "looked_at",
     "patterns",
     "points",

@@ -11,6 +11,12 @@ import xarray
 from interp import plots
 from interp.plots.ablation import preferred_method
 from interp.plots.steering import TARGETS, steered_pairs
+from interp.report.causal import (
+    interchange_finding,
+    interchange_section,
+    layer_order_finding,
+    layer_order_section,
+)
 from interp.report.page import Lead, Page
 from interp.report.section import Section, written_section
 from probes.references import legend_of
@@ -20,17 +26,25 @@ ALIKE, UNLIKE = 0.9, 0.3
 
 
 def intervention_page(
-    ablation: xarray.Dataset, steering: xarray.Dataset | None, provenance: Mapping[str, Any]
+    ablation: xarray.Dataset,
+    steering: xarray.Dataset | None,
+    provenance: Mapping[str, Any],
+    reordered: xarray.Dataset | None = None,
+    interchanged: xarray.Dataset | None = None,
 ) -> Page:
-    """The page on what `ablate` and `steer` found.
+    """The page on what interventions found; None leaves a part out.
 
     Args:
-        ablation: See `interp.analyses.ablation.ablate`.
-        steering: See `interp.analyses.steering.steer`; None leaves it out.
+        ablation: See `interp.ablate`.
+        steering: See `interp.steer`.
         provenance: `checkpoint`, and what else the end of the page should say, in plain values.
+        reordered: See `interp.reorder_layers`.
+        interchanged: See `interp.interchange`.
     """
     checkpoint = str(provenance.get("checkpoint") or "a model in memory")
     sections = [_error(ablation), _curve(ablation)]
+    sections += [] if reordered is None else [layer_order_section(reordered)]
+    sections += [] if interchanged is None else [interchange_section(interchanged)]
     sections += [] if steering is None else [_steering(steering)]
     return Page(
         title=f"{checkpoint}: what does it depend on?",
@@ -42,7 +56,7 @@ def intervention_page(
                 "squared error / d of the whole model",
                 "",
             ),
-            paragraphs=findings(ablation, steering),
+            paragraphs=findings(ablation, steering, reordered, interchanged),
         ),
         sections=tuple(section for section in sections if section.pictures),
         facts=[
@@ -58,7 +72,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def findings(ablation: xarray.Dataset, steering: xarray.Dataset | None) -> tuple[str, ...]:
+def findings(
+    ablation: xarray.Dataset,
+    steering: xarray.Dataset | None,
+    reordered: xarray.Dataset | None = None,
+    interchanged: xarray.Dataset | None = None,
+) -> tuple[str, ...]:
     """The largest effects, in sentences."""
     table = ablation.sel(ablation=preferred_method(ablation))
     sentences = []
@@ -82,6 +101,8 @@ def findings(ablation: xarray.Dataset, steering: xarray.Dataset | None) -> tuple
             rise = float(best.max())
             how = f"{rise:+.3f}" if rise < 1000 else "predictions blow up without it"
             sentences.append(f"The head that it depends on most is {layer}.{head} ({how}).")
+    sentences += [] if reordered is None else [layer_order_finding(reordered)]
+    sentences += [] if interchanged is None else [interchange_finding(interchanged)]
     if steering is not None:
         sentences += steering_findings(steering)
     return tuple(sentences)

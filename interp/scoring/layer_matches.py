@@ -179,16 +179,16 @@ class CurveReader:
 
     def cosines(
         self,
-        activations: Float[Tensor, "layer prompt point d_model"],
+        said: Float[Tensor, "predictor prompt point"],
         ys: Float[Tensor, "prompt point"],
         iterates: Mapping[str, Float[Tensor, "_step prompt scored_point"]],
-    ) -> dict[str, Float[Tensor, "prompt layer _step"]]:
-        """Cosines of the errors of layers and iterates on every prompt, by reference.
+    ) -> dict[str, Float[Tensor, "prompt predictor _step"]]:
+        """Cosines of the errors of layers, or of predictions, and iterates on every prompt.
 
         Raises:
             ValueError: What a layer's read-out says is not finite.
         """
-        layers = error_directions(own_readouts(self.readout(activations)[..., 0], ys), ys)
+        layers = error_directions(own_readouts(said, ys), ys)
         return {
             name: einsum(
                 layers, theirs, "layer prompt point, step prompt point -> prompt layer step"

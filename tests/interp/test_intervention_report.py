@@ -13,9 +13,12 @@ from playwright.sync_api import Browser
 from hooks.architectures.gd_exact import GDExact, GDExactConfig
 from interp import plots
 from interp.analyses.ablation import ablate
+from interp.analyses.interchange import interchange
+from interp.analyses.layer_order import reorder_layers
 from interp.analyses.steering import steer
 from interp.plots.ablation import preferred_method
 from interp.plots.steering import steered_pairs
+from interp.report.causal import interchange_finding, layer_order_finding
 from interp.report.interventions import intervention_page
 from interp.tasks import LinearRegression
 
@@ -36,6 +39,40 @@ def ablation(model: GDExact) -> xarray.Dataset:
 @pytest.fixture(scope="module")
 def steering(model: GDExact) -> xarray.Dataset:
     return steer(model, TASK, n_prompts=32)
+
+
+@pytest.fixture(scope="module")
+def reordered(model: GDExact) -> xarray.Dataset:
+    return reorder_layers(model, TASK, n_prompts=64)
+
+
+@pytest.fixture(scope="module")
+def interchanged(model: GDExact) -> xarray.Dataset:
+    return interchange(model, TASK, n_prompts=256)
+
+
+def test_pictures_and_words_of_reordered_layers(reordered: xarray.Dataset):
+    expected, repeated, swapped, skipped = plots.layer_order(reordered).data
+    np.testing.assert_allclose(repeated.y, expected.y, atol=0.1)
+    np.testing.assert_allclose(skipped.y, np.negative(expected.y), atol=0.1)
+    assert len(swapped.x) == len(expected.x) - 1
+    whole, *_ = plots.layer_order(reordered, value="error").data
+    assert set(whole.y) == {reordered.model_error.item()}
+    assert "goes on by a layer's steps" in layer_order_finding(reordered)
+    backwards = reordered.assign(output_shift=-reordered.output_shift)
+    assert "does not go on as one that iterates would" in layer_order_finding(backwards)
+    with pytest.raises(ValueError, match="reference must be one of gd, got 'newton'"):
+        plots.layer_order(reordered, "newton")
+
+
+def test_pictures_and_words_of_states_from_other_prompts(interchanged: xarray.Dataset):
+    _, gd, _, random = plots.interchange(interchanged).data
+    np.testing.assert_allclose(gd.y, 1, atol=0.1)
+    assert np.less(random.customdata, gd.customdata).all()
+    _, of_a, of_b = plots.interchange(interchanged, value="answer").data
+    assert (np.diff(of_a.y) > 0).all()
+    assert of_b.y[-1] == pytest.approx(0, abs=1e-9)
+    assert "one direction of it, the answer makes" in interchange_finding(interchanged)
 
 
 def test_the_gentlest_way_of_replacing_is_shown_first(ablation: xarray.Dataset):
@@ -76,14 +113,20 @@ def test_unknown_names_are_refused(ablation: xarray.Dataset, steering: xarray.Da
 
 
 def test_the_report_opens_without_errors_or_requests(
-    browser: Browser, ablation: xarray.Dataset, steering: xarray.Dataset, tmp_path: Path
+    browser: Browser,
+    ablation: xarray.Dataset,
+    steering: xarray.Dataset,
+    reordered: xarray.Dataset,
+    interchanged: xarray.Dataset,
+    tmp_path: Path,
 ):
     file = tmp_path / "report.html"
-    intervention_page(ablation, steering, {"checkpoint": HOSTILE, "seed": 0}).write(file)
+    facts = {"checkpoint": HOSTILE, "seed": 0}
+    intervention_page(ablation, steering, facts, reordered, interchanged).write(file)
     n_figures = file.read_text().count('<script type="application/json">')
     with visit(browser, file, 390, is_phone=True) as seen:
         seen.page.wait_for_selector("html[data-drawn]")
-        assert seen.page.locator(".plot > .plot-container").count() == n_figures >= 8
+        assert seen.page.locator(".plot > .plot-container").count() == n_figures >= 13
         width = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert seen.page.evaluate(width) <= 0
         assert seen.console == []

@@ -17,6 +17,8 @@ from playwright.sync_api import Browser
 from hooks.architectures.gd_exact import GDExact, GDExactConfig
 from interp.analyses.ablation import ablate
 from interp.analyses.algorithms import compare_algorithms
+from interp.analyses.interchange import interchange
+from interp.analyses.layer_order import reorder_layers
 from interp.analyses.robustness import conditions
 from interp.analyses.separation import separate
 from interp.analyses.steering import steer
@@ -53,6 +55,8 @@ PAGES: dict[str, Callable[[Path], None]] = {
         ablate(_gd(), TASK, methods=("zero",), n_prompts=16, n_fit_prompts=64),
         steer(_gd(), TASK, n_prompts=16),
         {"checkpoint": "gd"},
+        reorder_layers(_gd(), TASK, n_prompts=64),
+        interchange(_gd(), TASK, n_prompts=64),
     ).write(file),
     "separate": lambda file: separation_page(
         separate(_gd(), "newton", "gd", TASK, n_prompts=16), "gd"
