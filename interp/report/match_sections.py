@@ -29,7 +29,6 @@ from probes.references import legend_of
 def match_sections(result: MatchResult) -> tuple[Section, ...]:
     """All sections that the result has the data for."""
     views = {
-        "anatomy": _anatomy,
         "influence": _influence,
         "weights": _weights,
         "heads": _heads,
@@ -37,6 +36,7 @@ def match_sections(result: MatchResult) -> tuple[Section, ...]:
     }
     made = (
         _curve(result),
+        _anatomy(result),
         written_section("match", "heatmaps", [plots.heatmap(result, n) for n in stepping(result)]),
         _errors(result),
         _direct(result),
@@ -192,7 +192,9 @@ def _selectivity(result: MatchResult) -> Section | None:
     return written_section("match", "selectivity", pictures)
 
 
-def _anatomy(result: MatchResult) -> Section:
+def _anatomy(result: MatchResult) -> Section | None:
+    if "anatomy" not in result.views:
+        return None
     table = result.view("anatomy").to_dataset()
     few = [int(one) for one in table.point.values]
     pictures = [plots.resolved(table), *(plots.shares(table, point) for point in few)]
