@@ -125,8 +125,7 @@ def main() -> None:
     for name, function in FUNCTIONS.items():
         for noise in NOISES:
             draws = [
-                taken_apart(function, noise, options.prompts, seed)
-                for seed in range(options.draws)
+                taken_apart(function, noise, options.prompts, seed) for seed in range(options.draws)
             ]
             value, low, high = (
                 torch.stack([one.share[index][0] for one in draws]) for index in range(3)
@@ -142,7 +141,9 @@ def main() -> None:
             print(f"{name:>22} {noise:5.1f} " + " ".join(cells), flush=True)
     coverage = torch.stack(held_in_all)
     print(f"all: {100 * coverage.mean():.1f} %; of each part:", end=" ")
-    print(", ".join(f"{part} {100 * c:.1f}" for part, c in zip(PARTS, coverage.mean(0), strict=True)))
+    print(
+        ", ".join(f"{part} {100 * c:.1f}" for part, c in zip(PARTS, coverage.mean(0), strict=True))
+    )
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ __getattr__, __dir__ = lazy_names(
     },
 )
 
+register_accessor("Anatomy", "text", "interp.report.anatomy_text:text")
 register_accessor("MatchResult", "plot", "interp.plots.accessor:PlotAccessor")
 register_method("MatchResult", "_repr_html_", "interp.report.match:verdict_html")
 register_method("MatchResult", "summary", "interp.report.verdict_text:summary")

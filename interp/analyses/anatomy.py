@@ -46,13 +46,13 @@ LEAST_PROMPTS = 512
 PROMPTS_PER_BATCH = 64
 """Each is run as it is and once for every change of it."""
 NO_CHANGES = (
-    "the shares beside order, filter and reference need a task whose x is Gaussian without a "
+    "The shares beside order, filter and reference need a task whose x is Gaussian without a "
     "preferred direction and whose y is linear in x with Gaussian weights and noise; this one's "
-    "prompts can only be permuted"
+    "prompts can only be permuted."
 )
 NO_RUNS = (
-    "saved activations cannot be run on changed prompts, so only the filter and the references' "
-    "shares are given; interp.anatomy(model) gives the rest"
+    "Saved activations cannot be run on changed prompts, so only the filter and the references' "
+    "shares are given; interp.anatomy(model) gives the rest."
 )
 
 

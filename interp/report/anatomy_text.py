@@ -9,7 +9,7 @@ import numpy as np
 import xarray
 
 from interp.report.evidence_text import join, number
-from interp.results.anatomy import SILENT
+from interp.results.anatomy import SILENT, Anatomy
 from probes.references import family_phrase, legend_of
 from probes.verdict.criteria import DEFAULT_CRITERIA
 
@@ -42,6 +42,12 @@ def anatomy_text(table: xarray.Dataset) -> AnatomyText:
     if not here.sizes["layer"]:
         return AnatomyText("No layer says anything about y.", "", "")
     return AnatomyText(_kind(here), _filter(here, table.attrs["equivalence"]), _pace(table))
+
+
+def text(anatomy: Anatomy) -> str:
+    """What was found, a line for each of the three questions, and what is missing."""
+    table = anatomy.table
+    return "\n".join(filter(None, (*anatomy_text(table), str(table.attrs["missing"]))))
 
 
 def described_layers(table: xarray.Dataset, family: str) -> tuple[list[int], list[int]]:

@@ -10,8 +10,9 @@ from interp import plots
 from interp.plots.induced_weights import references_of
 from interp.plots.sites import has_halves
 from interp.plots.style import MEASURE_LABELS
+from interp.report.anatomy_text import anatomy_text
 from interp.report.section import Section, written_section
-from interp.report.view_notes import anatomy_note, influence_note
+from interp.report.view_notes import influence_note
 from interp.results.result import MatchResult
 from interp.results.selection import (
     AT_LEAST,
@@ -199,7 +200,8 @@ def _anatomy(result: MatchResult) -> Section | None:
     few = [int(one) for one in table.point.values]
     pictures = [plots.resolved(table), *(plots.shares(table, point) for point in few)]
     pictures.append(plots.filters(table))
-    return written_section("match", "anatomy", pictures, note=anatomy_note(table))
+    note = " ".join(filter(None, (*anatomy_text(table), str(table.attrs["missing"]))))
+    return written_section("match", "anatomy", pictures, note=note)
 
 
 def _influence(result: MatchResult) -> Section:

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 import xarray
 
-from interp.report.anatomy_text import anatomy_text
-
-
-def anatomy_note(table: xarray.Dataset) -> str:
-    """What kind of algorithm the layers run, which filter and how fast, and what is missing."""
-    missing = str(table.attrs["missing"])
-    return " ".join(filter(None, (missing and f"{_capital(missing)}.", *anatomy_text(table))))
-
 
 def influence_note(table: xarray.Dataset) -> str:
     """What the model's own answer makes of its examples, beside least squares."""
@@ -27,7 +19,3 @@ def influence_note(table: xarray.Dataset) -> str:
         f"|J|² in the column space of X: {here.output_in_span.item():.1%} (100 %); share of the "
         f"answer that J y gives back: {here.output_given_back.item():.1%} (100 %)."
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

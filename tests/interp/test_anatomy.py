@@ -138,3 +138,12 @@ def test_a_model_that_sees_its_answers_is_refused():
 def test_bad_options_are_named(options: dict[str, object], message: str):
     with pytest.raises(ValueError, match=message):
         anatomy(interp.load("newton-exact"), **options)  # type: ignore[arg-type]
+
+
+def test_three_questions_are_answered_in_words(newton: Anatomy):
+    kind, which, pace = newton.text.splitlines()
+    assert kind.startswith("After 3 examples no algorithm")
+    assert "Iterative Newton explains all but 1 %" in which
+    assert "methods of second order" in pace
+    assert "1.0" in pace
+    assert "steps of Newton a layer" in pace
