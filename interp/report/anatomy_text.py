@@ -156,21 +156,24 @@ def _pace(table: xarray.Dataset) -> str:
     if 1 / ratio < evidence < ratio:
         return f"{fall}, by a constant factor a layer as well as like 1 / depth."
     is_geometric = evidence > 1
-    misfit = at.geometric_misfit if is_geometric else at.harmonic_misfit
-    close = "" if misfit.item() <= DEFAULT_CRITERIA.neither_misfit else ", though not closely"
-    if is_geometric:
-        law = f"by a factor of {number(factor)} a layer ({number(low)} to {number(high)})"
-        order, families, against = "second", ("newton",), "like 1 / depth"
-    else:
-        law, order, families = "like 1 / depth", "first", ("gd",)
-        against = "by a constant factor"
     times = max(evidence, 1 / evidence)
     often = "over a million" if times > 1e6 else f"{float(f'{times:.2g}'):,.0f}"
-    said = f"{often} times as likely as {against}"
-    text = f"{fall} {law}, as with methods of {order} order ({said}){close}"
+    by_factor = f"by a factor of {number(factor)} a layer ({number(low)} to {number(high)})"
+    misfit = at.geometric_misfit if is_geometric else at.harmonic_misfit
+    is_close = misfit.item() <= DEFAULT_CRITERIA.neither_misfit
+    if not is_close:
+        nearer = "a constant factor" if is_geometric else "1 / depth"
+        text = f"{fall} {by_factor} in the mean, unevenly (nearer to {nearer}, {often} to 1)"
+    elif is_geometric:
+        said = f"{often} times as likely as like 1 / depth"
+        text = f"{fall} {by_factor}, as with methods of second order ({said})"
+    else:
+        said = f"{often} times as likely as by a constant factor"
+        text = f"{fall} like 1 / depth, as with methods of first order ({said})"
+    families = ["newton"] if is_geometric else ["gd"]
     rate = at.sel(reference=np.isin(at.family.values, families)).dropna("reference", how="all")
     rate = rate.isel(reference=np.flatnonzero(np.isfinite(rate.steps_per_layer.values)))
-    if rate.sizes["reference"]:
+    if rate.sizes["reference"] and (is_geometric or is_close):
         one = rate.isel(reference=0)
         low, high = one.steps_per_layer_low.item(), one.steps_per_layer_high.item()
         name = legend_of(str(one.reference.item()))

@@ -70,7 +70,10 @@ class Shares:
     """Every step of every reference, in the scale in which it predicts y best, as read-outs do."""
 
     def interval_of(self, measure: Callable[[Tensor], Tensor], level: float = 0.95) -> Band:
-        """A number measured on the free filters [*batch, layer, knot], with its interval."""
+        """A number measured on the free filters [*batch, layer, knot], with its interval.
+
+        Resampled groups on which it is NaN do not count.
+        """
         return _band(measure(self.filters.value), measure(self.replicates), level)
 
     @classmethod
@@ -220,5 +223,5 @@ def _ratio(
 
 def _band(value: Tensor, replicates: Tensor, level: float) -> Band:
     tail = (1 - level) / 2
-    low, high = (replicates.quantile(q, 0, interpolation="nearest") for q in (tail, 1 - tail))
+    low, high = (replicates.nanquantile(q, 0, interpolation="nearest") for q in (tail, 1 - tail))
     return Band(value, low, high)
