@@ -39,6 +39,23 @@ def warn_of_divergence(
         )
 
 
+def warn_of_overflow(name: str, values: Float[Tensor, "prompt point dim"]) -> None:
+    """Warns with the number of prefixes, if any, whose values are beyond `DIVERGED` or no numbers.
+
+    Args:
+        name: The reference.
+        values: What it computed, weights or predictions.
+    """
+    n_diverging = int((~(values.abs() <= DIVERGED)).any(-1).sum())
+    if n_diverging:
+        warnings.warn(
+            f"{name} diverges on {n_diverging} of {values.shape[:2].numel()} prefixes: its step "
+            "size is too large for their x, or x and y are too large",
+            DivergenceWarning,
+            stacklevel=2,
+        )
+
+
 def bounded(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Iterates with all that has diverged beyond 1e60, or overflowed, held there.
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from probes.references.divergence import warn_of_overflow
 from probes.references.prefixes import Prefixes
 from probes.references.reference import Reference, Steps
 
@@ -85,7 +86,9 @@ class NetworkGD(Reference):
         for before, step in pairwise([0.0, *counts]):
             for _ in range(int(step - before)):
                 predictions = [next(training) for training in trainings]
-            yield step, torch.cat(predictions)
+            found = torch.cat(predictions)
+            warn_of_overflow(self.name, found[..., None])
+            yield step, found
 
     def start(self, n_dims: int) -> tuple[Float[Tensor, "hidden dim"], Float[Tensor, " hidden"]]:
         """The network that training starts from: w and a."""

@@ -31,6 +31,8 @@ class Decomposition:
 
 
 _FIELDS = fields(Decomposition)
+SMALLEST, LARGEST = 1e-40, 1e40
+"""Sizes of x and y of which x^4 y^2, as in a step of conjugate gradients, is a normal number."""
 
 
 class Prefixes:
@@ -57,8 +59,9 @@ class Prefixes:
         ys: Outputs; point t's own y is never used for its prediction.
 
     Raises:
-        ValueError: Shapes that do not fit each other, no prompt, point or dimension, or values
-            that are not finite.
+        ValueError: Shapes that do not fit each other, no prompt, point or dimension, values that
+            are not finite, or an x or all y of a prompt so small or large (not 0, below 1e-40 or
+            above 1e40) that products of their powers in some reference would be 0 or infinite.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class Prefixes:
                 raise ValueError(f"{name} must be finite, prompt {prompt} is not")
         self.xs = xs.detach().to(torch.float64)
         self.ys = ys.detach().to(torch.float64)
+        _check_scale("an x", self.xs.abs().amax(-1))
+        _check_scale("a largest |y|", self.ys.abs().amax(-1, keepdim=True))
 
     @property
     def n_prompts(self) -> int:
@@ -186,3 +191,13 @@ class Prefixes:
 
     def __repr__(self) -> str:
         return f"Prefixes(prompts={self.n_prompts}, points={self.n_points}, dims={self.n_dims})"
+
+
+def _check_scale(what: str, sizes: Float[Tensor, "prompt example"]) -> None:
+    wrong = (sizes > LARGEST) | ((sizes > 0) & (sizes < SMALLEST))
+    if wrong.any():
+        prompt, place = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"prompt {prompt} has {what} of size {sizes[prompt, place]:.3g}, expected 0 or "
+            f"{SMALLEST:g} to {LARGEST:g}; rescale xs or ys"
+        )

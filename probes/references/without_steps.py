@@ -9,6 +9,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from probes.references.divergence import warn_of_overflow
 from probes.references.prefixes import Prefixes
 from probes.references.reference import Reference, Steps
 
@@ -25,9 +26,14 @@ class WithoutSteps(Reference):
     def stream_predictions(
         self, prefixes: Prefixes, steps: Steps = None
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point"]]]:
-        yield 0.0, (self.solve(prefixes) * prefixes.xs).sum(-1)
+        yield 0.0, (self._solved(prefixes) * prefixes.xs).sum(-1)
 
     def stream_weights(
         self, prefixes: Prefixes, steps: Steps = None
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point dim"]]]:
-        yield 0.0, self.solve(prefixes)
+        yield 0.0, self._solved(prefixes)
+
+    def _solved(self, prefixes: Prefixes) -> Float[Tensor, "prompt point dim"]:
+        weights = self.solve(prefixes)
+        warn_of_overflow(self.name, weights)
+        return weights
