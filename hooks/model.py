@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformer_lens import HookedRootModule
 
+from hooks.field_types import check_types
 from hooks.sites import Site
 
 
@@ -31,6 +32,7 @@ class ModelConfig:
     """Whole-number fields of an architecture's own that need not be at least 1."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, value in asdict(self).items():
             least = 0 if name in self.may_be_zero else 1
             if isinstance(value, int) and not isinstance(value, bool) and value < least:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import product
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+
+from hooks.input_file import check_tree, read_text
 
 Part = TypeVar("Part")
 
@@ -18,9 +24,27 @@ WORDS = {
 }  # fmt: skip
 """What msgspec calls a type, and what people call it."""
 
+MOST_COMBINATIONS = 100_000
+"""Of the values in a grid."""
+
 
 class ConfigError(ValueError):
     """A table that is no such thing as it should describe; the message names the entry."""
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or has more than a million bytes.
+        ConfigError: It is no TOML, or nested too deeply.
+    """
+    try:
+        tables: dict[str, Any] = check_tree(tomllib.loads(read_text(path)))
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigError(f"not a TOML file ({reason})") from None
+    return tables
 
 
 def build(part: type[Part], table: Any, where: str = "") -> Part:
@@ -42,6 +66,19 @@ def build(part: type[Part], table: Any, where: str = "") -> Part:
         return msgspec.convert(table, part)
     except msgspec.ValidationError as error:
         raise ConfigError(_sentence(str(error), part, table, where)) from None
+
+
+def combinations(values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Every combination of one value of each entry.
+
+    Raises:
+        ConfigError: There are more than `MOST_COMBINATIONS`.
+    """
+    if (n_all := math.prod(map(len, values.values()))) > MOST_COMBINATIONS:
+        raise ConfigError(f"{', '.join(values)} make {n_all:,} combinations, expected at most "
+                          f"{MOST_COMBINATIONS:,}")  # fmt: skip
+    for chosen in product(*values.values()):
+        yield dict(zip(values, chosen, strict=True))
 
 
 def _unknown(part: Any, table: Mapping[str, Any], where: str) -> Iterator[str]:

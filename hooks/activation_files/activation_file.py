@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +17,7 @@ from hooks.activation_files.safetensors_file import SafetensorsReader
 from hooks.activation_files.zarr_folder import ZarrReader
 from hooks.captured import Captured
 from hooks.finite import check_finite
+from hooks.input_file import DAMAGE
 from hooks.sites import Site
 
 _PROMPT_ARRAYS = ("xs", "ys", "predictions")
@@ -45,10 +43,7 @@ _READERS: dict[str, Callable[[Path], _Reader]] = {
     ".pt": PtReader,
     ".pth": PtReader,
 }
-_DAMAGE = (
-    OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError, struct.error, zlib.error,
-    zipfile.BadZipFile, SafetensorError,
-)  # fmt: skip  # whatever the readers of a damaged file come to
+_DAMAGE = (*DAMAGE, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -186,10 +181,11 @@ def open_activations(path: str | Path, *, points_from: int | None = None) -> Act
                 f"{n_points} points"
             )
     rows = _site_rows(path, reader, shapes)
-    first_point = int(reader.metadata.get("points_from", 0) if points_from is None else points_from)
-    if not 0 <= first_point < n_points:
+    metadata = reader.metadata if isinstance(reader.metadata, dict) else {}
+    first_point = metadata.get("points_from", 0) if points_from is None else points_from
+    if not isinstance(first_point, int) or not 0 <= first_point < n_points:
         raise ActivationFileError(
-            f"{path}: points_from must be in 0..{n_points - 1}, got {first_point}"
+            f"{path}: points_from must be in 0..{n_points - 1}, got {first_point!r}"
         )
     file = ActivationFile(
         path,
@@ -199,7 +195,7 @@ def open_activations(path: str | Path, *, points_from: int | None = None) -> Act
         tuple(rows),
         "predictions" in shapes,
         first_point,
-        reader.metadata,
+        metadata,
         reader,
         rows,
     )

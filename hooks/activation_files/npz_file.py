@@ -1,8 +1,9 @@
-"""NumPy's `.npz`: written through one `.npy` per array, read whole."""
+"""NumPy's `.npz`: written through one `.npy` per array, each read whole."""
 
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from torch import Tensor
 from hooks.activation_files.array_spec import ArraySpec
 from hooks.activation_files.flat_array import FlatArray
 from hooks.activation_files.tensors import from_numpy
+from hooks.input_file import check_claim, check_file, parse_json
 
 
 @contextmanager
@@ -41,17 +43,50 @@ def create_npz(
 
 
 class NpzReader:
-    """Arrays of an `.npz` file; each is held in memory from its first use on."""
+    """Arrays of an `.npz` file, each read and kept when it is first asked for.
+
+    Raises:
+        Any of `DAMAGE`: The file is damaged, or an array claims another size than it has.
+    """
 
     def __init__(self, path: Path) -> None:
-        with np.load(path, allow_pickle=False) as content:
-            self.arrays = {name: content[name] for name in content.files}
-        text = self.arrays.pop("metadata", None)
-        self.metadata = json.loads(str(text)) if text is not None and text.ndim == 0 else {}
+        self.path = check_file(path)
+        self._kept: dict[str, np.ndarray] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        with zipfile.ZipFile(path) as archive:
+            members = [item for item in archive.infolist() if item.filename.endswith(".npy")]
+            check_claim(sum(item.file_size for item in members), path.stat().st_size)
+            for member in members:
+                name = member.filename.removesuffix(".npy")
+                if name in self._shapes:
+                    raise ValueError(f"has {name} twice")
+                self._shapes[name] = _claimed_shape(archive, member)
+        text = self.array("metadata") if self._shapes.pop("metadata", None) == () else "{}"
+        self.metadata = parse_json(str(text))
+
+    def array(self, name: str) -> np.ndarray:
+        """One array as NumPy has it."""
+        if name not in self._kept:
+            with np.load(self.path, allow_pickle=False) as content:
+                self._kept[name] = content[name]
+        return self._kept[name]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: array.shape for name, array in self.arrays.items()}
+        return self._shapes
 
     def read(self, name: str, prompts: slice, layer: int | None = None) -> Tensor:
-        array = self.arrays[name]
+        array = self.array(name)
         return from_numpy(array[prompts] if layer is None else array[layer, prompts])
+
+
+def _claimed_shape(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, ...]:
+    with archive.open(member) as file:
+        version, _ = np.lib.format.read_magic(file)
+        if version not in (1, 2):
+            raise ValueError(f"{member.filename} is of version {version} of NumPy's format")
+        read = np.lib.format.read_array_header_1_0
+        read = read if version == 1 else np.lib.format.read_array_header_2_0
+        shape, _, kind = read(file)
+        if math.prod(shape) * kind.itemsize != member.file_size - file.tell():
+            raise ValueError(f"{member.filename} has not the {list(shape)} numbers that it claims")
+    return shape

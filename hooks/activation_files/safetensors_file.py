@@ -15,6 +15,7 @@ from torch import Tensor
 from hooks.activation_files.array_spec import ArraySpec
 from hooks.activation_files.flat_array import FlatArray
 from hooks.activation_files.tensors import as_floats
+from hooks.input_file import check_file, parse_json
 
 _TYPES = {"float16": "F16", "float32": "F32", "float64": "F64", "int64": "I64"}
 
@@ -50,8 +51,8 @@ class SafetensorsReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with safe_open(path, framework="pt") as file:
-            self.metadata = json.loads((file.metadata() or {}).get("activations", "{}"))
+        with safe_open(check_file(path), framework="pt") as file:
+            self.metadata = parse_json((file.metadata() or {}).get("activations", "{}"))
             self._shapes = {
                 name: tuple(file.get_slice(name).get_shape())
                 for name in file.keys()  # noqa: SIM118

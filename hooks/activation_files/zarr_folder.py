@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from hooks.activation_files.array_spec import ArraySpec
 from hooks.activation_files.tensors import from_numpy
+from hooks.input_file import check_claim
 
 PROMPTS_PER_CHUNK = 1024
 
@@ -74,6 +76,10 @@ class ZarrReader:
         self.group = _zarr().open_group(path, mode="r")
         self.metadata = dict(self.group.attrs)
         self._whole: set[str] = set()
+        for name, array in self.group.arrays():
+            on_disk = sum(f.stat().st_size for f in (path / name).rglob("*") if f.is_file())
+            for shape in (array.shape, array.chunks):
+                check_claim(math.prod(shape) * array.dtype.itemsize, on_disk)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: array.shape for name, array in self.group.arrays()}

@@ -17,6 +17,7 @@ from hooks.atomic import atomic_write
 from hooks.checkpoints.checksum import CHECKSUM, check_checksum, checksum
 from hooks.checkpoints.error import CheckpointError
 from hooks.foreign import unwrapped
+from hooks.input_file import check_file, parse_json
 from hooks.model import SequenceModel
 
 ENDS_FILE = "read_in_out.safetensors"
@@ -164,12 +165,12 @@ def _with_saved_ends(backbone: Any, file: Path) -> SequenceModel:
     from hooks.huggingface import wrap_huggingface
 
     try:
-        with safe_open(file, framework="pt") as content:
+        with safe_open(check_file(file), framework="pt") as content:
             metadata: dict[str, Any] = content.metadata() or {}
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
         check_checksum(file, tensors, metadata, _FIELDS)
         n_points = int(metadata["n_points"])
-        provenance = dict(json.loads(metadata["provenance"]))
+        provenance = dict(parse_json(metadata["provenance"]))
         ends = {name: _linear(tensors, name) for name in ("read_in", "read_out")}
     except (
         SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError, RecursionError

@@ -6,7 +6,6 @@ takes part in the forward pass and does not match is an error.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from hooks.checkpoints.error import CheckpointError, listed
 from hooks.checkpoints.pickled import check_archive
 from hooks.checkpoints.transformers_logging import quiet_transformers
+from hooks.input_file import parse_json, read_text
 
 _WRAPPERS = re.compile(r"(?:_forward_module|module|backbone|model|net)\.")
 """What wrappers put before names: DataParallel, Lightning, a module's attribute; torch.compile's
@@ -33,8 +33,6 @@ _LARGEST = {
     "vocab_size": 10**7,
     "max_position_embeddings": 10**8,
 }
-_MOST_BYTES = 10**6
-"""Of a config.json; real ones have a few thousand."""
 
 
 def read_backbone(directory: Path) -> PreTrainedModel:
@@ -86,12 +84,8 @@ def check_config(file: Path) -> None:
         CheckpointError: It is not; the message gives the path of the field.
     """
     try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise CheckpointError(f"{file}: has more than {_MOST_BYTES:,} bytes")
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+        config = parse_json(read_text(file))
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{file.parent}: not a readable Hugging Face model (config.json: {error})"
         ) from None

@@ -16,6 +16,7 @@ from hooks.atomic import atomic_write
 from hooks.checkpoints.checksum import CHECKSUM, check_checksum, checksum
 from hooks.checkpoints.error import CheckpointError
 from hooks.foreign import attach_lines, describe_weights, own_model
+from hooks.input_file import check_file, parse_json
 from hooks.model import SequenceModel
 
 FORMAT = "icl-interp/1"
@@ -74,7 +75,7 @@ def load_native(path: str | Path) -> SequenceModel:
     """
     path = Path(path).expanduser()
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(check_file(path), framework="pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
@@ -88,10 +89,10 @@ def load_native(path: str | Path) -> SequenceModel:
         )
     check_checksum(path, weights, metadata, _FIELDS)
     try:
-        config = json.loads(metadata["config"])
+        config = parse_json(metadata["config"])
         _check_sizes(config, weights)
         model = build_model(metadata["architecture"], config)
-        provenance = json.loads(metadata["provenance"])
+        provenance = parse_json(metadata["provenance"])
         if not isinstance(provenance, dict):
             raise ValueError(f"provenance is a {type(provenance).__name__}, expected an object")
     except (KeyError, TypeError, ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ from torch import Tensor
 from yaml.error import YAMLError
 
 from hooks.checkpoints.error import CheckpointError
+from hooks.input_file import check_tree, read_text
 
 SIZES = {
     "n_dims": "n_dims",
@@ -20,7 +21,6 @@ SIZES = {
     "d_model": "n_embd",
 }
 """Our names of the sizes, and the config's; its positions count pairs, as our points do."""
-_MOST_BYTES = 10**6
 _DEEPEST = 10
 """Of files that inherit from one another."""
 
@@ -45,10 +45,9 @@ def _read(file: Path, heirs: tuple[Path, ...]) -> dict[str, Any]:
     if file in heirs or len(heirs) > _DEEPEST:
         raise CheckpointError(f"{file}: inherits from itself, or from more than {_DEEPEST} files")
     try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise CheckpointError(f"{file}: has more than {_MOST_BYTES:,} bytes")
-        own = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError, RecursionError, OSError) as error:
+        own = check_tree(yaml.safe_load(read_text(file)))
+    except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
+            OSError) as error:  # fmt: skip  # whatever the parser comes to
         raise CheckpointError(f"{file}: not readable YAML ({error})") from None
     if not isinstance(own, dict):
         raise CheckpointError(f"{file}: has no section 'model' with the sizes of a model")

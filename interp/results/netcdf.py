@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,9 @@ from xarray.backends import NetCDF4DataStore
 from xarray.backends.common import ArrayWriter
 
 from hooks.atomic import atomic_write
-from interp.results.run_folder import RUN, mixed_with
-
-
-class ResultError(ValueError):
-    """A file is not a result that was saved here; the message names it."""
+from hooks.input_file import DAMAGE, DEEPEST, check_claim, check_file
+from interp.results.run_folder import mixed_with
+from interp.results.seal import RUN, ResultError, check_seal, seal
 
 
 def save_netcdf(data: xarray.Dataset | xarray.DataTree, path: str | Path) -> None:
@@ -26,9 +25,11 @@ def save_netcdf(data: xarray.Dataset | xarray.DataTree, path: str | Path) -> Non
     Raises:
         OSError: The file cannot be written; an existing one is left as it was.
     """
+    tree = data if isinstance(data, xarray.DataTree) else xarray.DataTree(data)
     with atomic_write(path) as temporary:
         try:
-            _write(data, temporary)
+            _write(tree, temporary)
+            seal(temporary)
         except RuntimeError as error:  # how the library tells that the disk is full
             reason = f"cannot be written, is the disk full? ({error})"
             raise OSError(errno.EIO, reason, str(path)) from error
@@ -54,9 +55,8 @@ class _LateWriter(ArrayWriter):
             target[...] = source
 
 
-def _write(data: xarray.Dataset | xarray.DataTree, path: Path) -> None:
+def _write(tree: xarray.DataTree, path: Path) -> None:
     """As `to_netcdf` does, in time proportional to the number of variables."""
-    tree = data if isinstance(data, xarray.DataTree) else xarray.DataTree(data)
     writer = _LateWriter()
     with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
         for node in tree.subtree:
@@ -74,13 +74,7 @@ def read_tree(path: str | Path, format_name: str) -> xarray.DataTree:
         ResultError: The file is missing, damaged, of another run than the rest of its folder, or
             its attribute `format` is another.
     """
-    try:
-        with xarray.open_datatree(Path(path).expanduser(), engine="netcdf4") as tree:
-            data = tree.load()
-    except FileNotFoundError:
-        raise ResultError(f"{path}: no such file") from None
-    except (OSError, ValueError, KeyError) as error:
-        raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
+    data = read_netcdf(path)
     run = data.attrs.pop(RUN, None)
     if other := mixed_with(Path(path).expanduser(), run):
         raise ResultError(
@@ -92,6 +86,40 @@ def read_tree(path: str | Path, format_name: str) -> xarray.DataTree:
             f"{path}: its format is {data.attrs.get('format')!r}, expected {format_name!r}"
         )
     return data
+
+
+def read_netcdf(path: str | Path) -> xarray.DataTree:
+    """Reads any tree that `save_netcdf` wrote, after comparing it with its checksum.
+
+    Raises:
+        ResultError: The file is missing, damaged, or claims more than it can hold.
+    """
+    try:
+        file = check_file(path)
+        check_seal(file)
+        with netCDF4.Dataset(file) as dataset:
+            check_claim(sum(map(_n_bytes, _variables(dataset))), file.stat().st_size)
+        with xarray.open_datatree(file, engine="netcdf4") as tree:
+            data = tree.load()
+    except FileNotFoundError:
+        raise ResultError(f"{path}: no such file") from None
+    except ResultError:
+        raise
+    except DAMAGE as error:
+        raise ResultError(f"{path}: not a readable netCDF file ({error})") from None
+    return data
+
+
+def _variables(group: netCDF4.Dataset, depth: int = 0) -> Iterator[netCDF4.Variable]:
+    if depth > DEEPEST:
+        raise ValueError(f"is nested more than {DEEPEST} deep")
+    yield from group.variables.values()
+    for inner in group.groups.values():
+        yield from _variables(inner, depth + 1)
+
+
+def _n_bytes(variable: netCDF4.Variable) -> int:
+    return math.prod(variable.shape) * (variable.dtype.itemsize if variable.dtype != str else 8)
 
 
 def without_nan(entry: Any) -> Any:

@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import netCDF4
 
 from hooks.atomic import sync, temporary_folder, write_text
+from interp.results.seal import mark_run
 
 MANIFEST = ".icl-interp-runs"
 """Name of the file that says which run each file of the folder is of."""
-RUN = "run"
-"""The attribute of a netCDF file that says which run it is of."""
 IMPOSSIBLE = {
     errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EXDEV, errno.EOPNOTSUPP,
     errno.EBUSY, errno.EMLINK,
@@ -98,8 +96,7 @@ def _mark(new: Path, names: Sequence[str]) -> str:
     run = whole.hexdigest()[:16]
     for name in names:
         if name.endswith(".nc"):
-            with netCDF4.Dataset(new / name, "a") as file:
-                file.setncattr(RUN, run)
+            mark_run(new / name, run)
             sync(new / name)
     return run
 

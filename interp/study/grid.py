@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from interp.config import build
+from interp.config import build, combinations, read_toml
 from interp.recipes import find_recipe
 from interp.study.analyses import ANALYSES
 from interp.study.analysis import Analysis
@@ -48,13 +47,7 @@ class TaskEntry:
             return build_task(self.changes)
         if trained_on is None:
             raise ValueError("changes of a task need the one that the model was trained on")
-        known = {entry.name for entry in fields(trained_on)}
-        if unknown := sorted(set(self.changes) - known):
-            raise ValueError(
-                f"a task {trained_on.name} has no {', '.join(unknown)}; it takes "
-                f"{', '.join(sorted(known))}"
-            )
-        return replace(trained_on, **self.changes)
+        return build_task({**trained_on.describe(), **self.changes})
 
 
 @dataclass(frozen=True)
@@ -84,7 +77,7 @@ def read_grid(path: str | Path) -> Grid:
     if not Path(path).is_file() and str(path) in grid_names():
         path = GRIDS / f"{path}.toml"
     try:
-        return grid_of(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        return grid_of(read_toml(path))
     except FileNotFoundError:
         raise ValueError(
             f"{path}: no such file, and no grid of that name; shipped grids: "
@@ -164,13 +157,13 @@ def _models(table: Mapping[str, Any]) -> Iterator[ModelEntry]:
 
 
 def _trainings(table: _RecipeTable) -> Iterator[ModelEntry]:
-    plain = tomllib.loads(find_recipe(table.recipe).read_text(encoding="utf-8"))
+    plain = read_toml(find_recipe(table.recipe))
     changes = _flat(table.change)
     seeds = (None,) if table.seeds is None else _seeds(table.seeds, "model.seeds")
-    for *values, seed in product(*(_values(key, changes[key]) for key in changes), seeds):
-        chosen = dict(zip(changes, values, strict=True))
+    lists = {key: _values(key, changes[key]) for key in changes}
+    for chosen, seed in product(combinations(lists), seeds):
         if seed is not None:
-            chosen["seed"] = seed
+            chosen = {**chosen, "seed": seed}
         recipe = plain
         for key, value in chosen.items():
             recipe = _changed(recipe, key.split("."), value)
@@ -189,12 +182,11 @@ def _recipe(entries: Mapping[str, Any]) -> Recipe:
 
 def _tasks(table: dict[str, Any]) -> Iterator[TaskEntry]:
     label = table.pop("label", None)
-    combinations = list(product(*(_values(key, table[key]) for key in table)))
-    if label is not None and len(combinations) > 1:
-        raise ValueError(f"task.label {label!r} names one task, not {len(combinations)}")
+    all_changes = list(combinations({key: _values(key, table[key]) for key in table}))
+    if label is not None and len(all_changes) > 1:
+        raise ValueError(f"task.label {label!r} names one task, not {len(all_changes)}")
     varied = [key for key in table if len(_list(table[key])) > 1] or list(table)
-    for values in combinations:
-        changes = dict(zip(table, values, strict=True))
+    for changes in all_changes:
         described = ", ".join(f"{key}={_short(changes[key])}" for key in varied)
         yield TaskEntry(label or described or AS_TRAINED, changes)
 

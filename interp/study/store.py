@@ -16,7 +16,8 @@ import msgspec
 import xarray
 
 from hooks.atomic import write_text
-from interp.results.netcdf import save_netcdf
+from hooks.input_file import DAMAGE, check_file
+from interp.results.netcdf import read_netcdf, save_netcdf
 
 Result = TypeVar("Result")
 
@@ -47,14 +48,13 @@ class Store(Generic[Result]):
         path = self.path(key)
         try:
             if self._is_netcdf:
-                with xarray.open_dataset(path, engine="netcdf4") as dataset:
-                    found: Any = dataset.load()
+                found: Any = read_netcdf(path).to_dataset()
                 written_under = found.attrs.pop(KEY)
             else:
-                entries = msgspec.json.decode(path.read_bytes())
+                entries = msgspec.json.decode(check_file(path).read_bytes())
                 written_under = entries[KEY]
                 found = msgspec.convert(entries["result"], self.result_type)
-        except (OSError, ValueError, KeyError, TypeError, msgspec.MsgspecError) as error:
+        except (*DAMAGE, msgspec.MsgspecError) as error:
             raise ValueError(f"{path}: not a readable result ({error}); delete it") from None
         if written_under != key:
             raise ValueError(f"{path}: the result of another cell, {written_under}; delete it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from interp.config import build
 from interp.tasks.linear_regression import LinearRegression
 from interp.tasks.prompts import Prompts, Task
 from interp.tasks.two_layer_network import TwoLayerNetwork
@@ -21,14 +22,11 @@ def build_task(description: Mapping[str, Any]) -> Task:
     """Builds a task from plain values, the inverse of `Task.describe`.
 
     Raises:
-        ValueError: No `name`, an unknown one, or fields the task does not have.
+        ValueError: No `name`, an unknown one, fields the task does not have, or values of another
+            type or out of range; the message names the field.
     """
     fields = dict(description)
     name = fields.pop("name", None)
-    if name not in TASKS:
+    if name not in list(TASKS):
         raise ValueError(f"task name must be one of {', '.join(sorted(TASKS))}, got {name!r}")
-    task = TASKS[name]
-    if unknown := sorted(set(fields) - set(task.__dataclass_fields__)):
-        known = ", ".join(sorted(task.__dataclass_fields__))
-        raise ValueError(f"task {name} has no {', '.join(unknown)}; it takes {known}")
-    return task(**fields)
+    return build(TASKS[name], fields, "task")

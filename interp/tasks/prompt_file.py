@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hooks.activation_files.npz_file import NpzReader
 from hooks.finite import check_finite
+from hooks.input_file import DAMAGE
+from interp.config import read_toml
 from interp.tasks import Task, build_task
 from interp.tasks.prompts import Prompts
 
@@ -59,14 +60,12 @@ def read_prompts(path: str | Path) -> PromptFile:
     """
     path = Path(path).expanduser()
     try:
-        with np.load(path, allow_pickle=False) as content:
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise ValueError("holds one array, expected an archive of xs and ys")
-            names = content.files
-            arrays = {name: content[name] for name in _AXES if name in names}
+        content = NpzReader(path)
+        names = content.shapes()
+        arrays = {name: content.array(name) for name in _AXES if name in names}
     except OSError as error:
         raise PromptFileError(f"{path}: {error.strerror or 'not an .npz file'}") from None
-    except (EOFError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise PromptFileError(f"{path}: cannot be read as .npz ({error})") from None
     for name, axes in _AXES.items():
         if name not in arrays:
@@ -103,10 +102,10 @@ def read_task(path: str | Path) -> Task:
         ValueError: The file is missing, is not TOML or holds no such task; the message names it.
     """
     try:
-        entries = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        entries = read_toml(path)
         if not isinstance(entries.get("task"), dict):
             raise ValueError("has no [task] table")
         return build_task(entries["task"])
-    except (OSError, ValueError) as error:  # TOML and text decoding errors are ValueErrors
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"{path}: {reason}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from hooks.architectures import ARCHITECTURES, build_model
 from hooks.model import ModelConfig, SequenceModel
-from interp.config import ConfigError, build
+from interp.config import ConfigError, build, read_toml
 from interp.tasks import TASKS, Task
 from interp.training.settings import Curriculum, Optimiser, Schedule, Training
 
@@ -72,12 +71,10 @@ class Recipe:
             RecipeError: The file is missing, is not TOML, or is no recipe; the message names it.
         """
         try:
-            return cls.from_mapping(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+            return cls.from_mapping(read_toml(path))
         except OSError as error:
             raise RecipeError(f"{path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path}: not a TOML file ({error})") from None
-        except RecipeError as error:
+        except (ConfigError, RecipeError) as error:
             raise RecipeError(f"{path}: {error}") from None
 
 

@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hooks.atomic import atomic_write, clear_abandoned, write_text
+from hooks.input_file import check_file, parse_json, read_text
 from interp.training.log import append_to_log
 from interp.training.metrics import Metrics
 from interp.training.recipe import Recipe
@@ -111,7 +112,7 @@ class RunDirectory:
             return
         try:
             # A recipe of an older version takes the defaults of entries that came later.
-            found = Recipe.from_mapping(json.loads(self.recipe_file.read_text(encoding="utf-8")))
+            found = Recipe.from_mapping(parse_json(read_text(self.recipe_file)))
         except ValueError as error:
             raise RunError(f"{self.recipe_file}: not a recipe ({error})") from None
         if found != recipe:
@@ -134,10 +135,10 @@ class RunDirectory:
         if not self.state_file.exists():
             return None
         try:
-            with safe_open(self.state_file, framework="pt") as file:
+            with safe_open(check_file(self.state_file), framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 metadata = file.metadata()
-            return TrainingState(int(metadata["step"]), tensors, json.loads(metadata["metrics"]))
+            return TrainingState(int(metadata["step"]), tensors, parse_json(metadata["metrics"]))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise RunError(
                 f"{self.state_file}: damaged ({error}); delete it to start over"

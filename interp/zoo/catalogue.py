@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from hooks.input_file import check_file, parse_json
 
 ZOO_DIRECTORY = Path(__file__).parent
 DEVICES = r"auto|cpu|cuda(:\d+)?|mps"
@@ -101,14 +102,13 @@ def read_entry(folder: Path) -> ZooEntry:
     header = read_header(file)
     metadata = header.pop("__metadata__", {})
     try:
-        provenance = json.loads(metadata["provenance"])
-        recipe = provenance.get("recipe", {})
-        metrics = provenance.get("metrics", {})
+        provenance = parse_json(metadata["provenance"])
+        recipe, metrics = (provenance.get(key, {}) for key in ("recipe", "metrics"))
         return ZooEntry(
             name=folder.name,
             description=provenance.get("description") or recipe.get("description", ""),
             architecture=metadata["architecture"],
-            config=json.loads(metadata["config"]),
+            config=parse_json(metadata["config"]),
             task=provenance.get("task") or recipe.get("task", {}),
             seed=recipe.get("seed"),
             n_parameters=sum(math.prod(tensor["shape"]) for tensor in header.values()),
@@ -119,7 +119,7 @@ def read_entry(folder: Path) -> ZooEntry:
             seconds=metrics.get("seconds"),
             versions=provenance.get("versions", {}),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{file}: its metadata does not describe a checkpoint ({error})") from None
 
 
@@ -129,14 +129,14 @@ def read_header(file: Path) -> dict[str, Any]:
     Raises:
         ValueError: The file has none.
     """
-    with file.open("rb") as stream:
+    with check_file(file).open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if not 0 < length < file.stat().st_size:
-            raise ValueError(f"{file}: not a safetensors file")
         try:
-            header: dict[str, Any] = json.loads(stream.read(length))
+            header = parse_json(stream.read(length) if length < file.stat().st_size else "")
         except ValueError:
-            raise ValueError(f"{file}: not a safetensors file") from None
+            header = None
+    if not isinstance(header, dict):
+        raise ValueError(f"{file}: not a safetensors file")
     return header
 
 

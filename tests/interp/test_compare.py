@@ -21,7 +21,7 @@ from interp.analyses.benchmark_prompts import N_GROUPS, IllConditioned, Recall, 
 from interp.analyses.compare import _named as compare_names
 from interp.analyses.compare import compare
 from interp.analyses.comparison_result import open_comparison
-from interp.results.netcdf import ResultError
+from interp.results.seal import ResultError
 from interp.tasks import LinearRegression, TwoLayerNetwork
 from probes.references import OLS, Newton, OnlineGD, Prefixes
 

@@ -15,7 +15,7 @@ from hooks.architectures.planted import build_planted
 from interp.analyses.condition_sweep import ConditionSweep, open_conditions
 from interp.analyses.robustness import conditions
 from interp.report.robustness import sweep_page
-from interp.results.netcdf import ResultError
+from interp.results.seal import ResultError
 from interp.tasks import LinearRegression, TwoLayerNetwork
 
 SIZES = {"n_dims": 3, "n_points": 7}

@@ -19,7 +19,8 @@ import xarray
 
 from hooks.atomic import write_text
 from interp.results import run_folder
-from interp.results.netcdf import ResultError, read_tree, save_netcdf
+from interp.results.netcdf import read_tree, save_netcdf
+from interp.results.seal import ResultError
 from interp.results.run_folder import read_manifest, write_run
 
 NAMES = ("report.html", "tables/all.csv", "summary.json")

@@ -197,7 +197,7 @@ def test_a_network_is_a_function_of_x_and_not_a_linear_one() -> None:
         ({"name": "quadratic"}, "got 'quadratic'"),
         (
             {"name": "linear_regression", "kappa": 2.0},
-            "has no kappa; it takes condition_draw, condition_number",
+            "task.kappa is unknown; task takes n_dims, n_points, noise_std",
         ),
         ({"name": "linear_regression", "n_dims": 0}, "n_dims must be at least 1, got 0"),
         ({"name": "linear_regression", "noise_std": -0.1}, "noise_std must be at least 0"),

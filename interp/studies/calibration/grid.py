@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-from interp.config import build
+from interp.config import build, combinations, read_toml
 from interp.studies.calibration.cell import Cell
 
 GRIDS = Path(__file__).parent / "grids"
 SHIPPED_GRIDS = ("quick", "full")
+MOST_SEEDS = 10_000
 MIN_RUNS = 10
 """A condition that fewer runs were made of gets no large sample."""
 PROTOCOL_CELLS = tuple(
@@ -40,7 +39,7 @@ def read_grid(path: str | Path) -> tuple[Cell, ...]:
     if str(path) in SHIPPED_GRIDS:
         path = GRIDS / f"{path}.toml"
     try:
-        tables = build(_Tables, tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        tables = build(_Tables, read_toml(path))
         return tuple(dict.fromkeys(_cells(tables)))
     except FileNotFoundError:
         known = ", ".join(SHIPPED_GRIDS)
@@ -97,14 +96,13 @@ def _block(table: Mapping[str, Any]) -> tuple[list[Cell], int]:
     values = {key: value if isinstance(value, list) else [value] for key, value in table.items()}
     n_seeds = table.get("n_seeds", 1)
     values.pop("n_seeds", None)
-    if not isinstance(n_seeds, int) or isinstance(n_seeds, bool) or n_seeds < 1:
-        raise ValueError(f"block.n_seeds must be a whole number of at least 1, got {n_seeds}")
+    if not isinstance(n_seeds, int) or isinstance(n_seeds, bool) or not 1 <= n_seeds <= MOST_SEEDS:
+        raise ValueError(
+            f"block.n_seeds must be a whole number in 1..{MOST_SEEDS:,}, got {n_seeds!r}"
+        )
     for key in values:
         if key in ("seed", "question"):
             raise ValueError(f"block.{key} is unknown; n_seeds says how often cells are run")
         if not values[key]:
             raise ValueError(f"block.{key} has no values")
-    combinations = product(*values.values())
-    return [
-        build(Cell, dict(zip(values, items, strict=True)), "block") for items in combinations
-    ], n_seeds
+    return [build(Cell, conditions, "block") for conditions in combinations(values)], n_seeds
