@@ -32,10 +32,10 @@ def describe_error(error: Exception) -> str:
 
 
 def printable(text: str) -> str:
-    """A text with escapes such as `\\x1b` in place of control characters.
+    r"""A text with escapes in place of control characters.
 
-    >>> printable("a name\\x1b[2J")
-    'a name\\\\x1b[2J'
+    >>> printable("a name" + chr(27))
+    'a name\\x1b'
     """
     return "".join(
         sign.encode("unicode_escape").decode() if unicodedata.category(sign) in SIGNS else sign

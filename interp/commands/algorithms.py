@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.emit import emit, working, write_files
+from interp.commands.options import MOST_PROMPTS, MOST_SEED
 
 if TYPE_CHECKING:
     import xarray
@@ -29,18 +30,22 @@ def algorithms(
         ),
     ] = None,
     dims: Annotated[
-        int | None, typer.Option(min=1, help="Dimension of x; 20 by default.", show_default=False)
+        int | None,
+        typer.Option(min=1, max=1000, help="Dimension of x; 20 by default.", show_default=False),
     ] = None,
     points: Annotated[
         int | None,
         typer.Option(
             min=2,
+            max=10_000,
             help="Points of a prompt, one more than its examples; 41 by default.",
             show_default=False,
         ),
     ] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="Prompts to average over.")] = 256,
-    seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
+    prompts: Annotated[
+        int, typer.Option(min=1, max=MOST_PROMPTS, help="Prompts to average over.")
+    ] = 256,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the prompts.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for heatmap.html, algorithms.nc and summary.json."),
@@ -82,6 +87,6 @@ def _show(comparison: xarray.Dataset, console: Console) -> None:
     from interp.report.algorithms import algorithms_table
 
     table, n_prompts = algorithms_table(comparison), comparison.attrs["prompts"]
-    console.print(f"{table.title} on {n_prompts:,} prompts", highlight=False)
+    console.print(f"{table.title} on {n_prompts:,} prompts", markup=False, highlight=False)
     console.print(table.to_terminal(intervals="to"))
-    console.print(describe_growth(comparison), highlight=False)
+    console.print(describe_growth(comparison), markup=False, highlight=False)

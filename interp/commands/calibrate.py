@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from interp.commands.emit import emit, working, write_files
+from interp.commands.options import MOST_JOBS
 
 
 def calibrate(
@@ -17,7 +18,7 @@ def calibrate(
             help="What to run: quick (minutes), full (an hour of one core) or a TOML file."
         ),
     ] = "quick",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Processes at a time.")] = 1,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
     ] = None,
@@ -95,7 +96,9 @@ def calibrate(
     pages = {"report": out / "calibration.html", "page": document}
     emit(
         list(sentences),
-        lambda console: console.print(*sentences, sep="\n", soft_wrap=True, highlight=False),
+        lambda console: console.print(
+            *sentences, sep="\n", soft_wrap=True, highlight=False, markup=False
+        ),
         pages=pages,
     )
     if found.failures:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.emit import working
-from interp.commands.options import CheckpointArgument, DeviceOption
+from interp.commands.options import MOST_PROMPTS, CheckpointArgument, DeviceOption
 
 if TYPE_CHECKING:
     from hooks.captured import Captured
@@ -52,7 +52,9 @@ def capture(
         FinalNorm,
         typer.Option(help="Apply the last LayerNorm to the last layer, every layer or none."),
     ] = FinalNorm.official,
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts in memory at a time.")] = 512,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=MOST_PROMPTS, help="Prompts in memory at a time.")
+    ] = 512,
     device: DeviceOption = "cpu",
     parents: Annotated[
         bool, typer.Option("--parents", help="Make the folders above the file that are missing.")

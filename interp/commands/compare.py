@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interp.commands.options import (
+    MOST_JOBS,
+    MOST_PROMPTS,
     BatchSizeOption,
     DeviceOption,
     JsonOption,
@@ -55,7 +57,9 @@ def compare(
         ),
     ] = None,
     readout: ReadoutOption = ReadoutKind.matched,
-    prompts: Annotated[int, typer.Option(help="Prompts to evaluate each model on.")] = 1024,
+    prompts: Annotated[
+        int, typer.Option(min=1, max=MOST_PROMPTS, help="Prompts to evaluate each model on.")
+    ] = 1024,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     batch_size: BatchSizeOption = None,
@@ -63,6 +67,7 @@ def compare(
         int | None,
         typer.Option(
             min=1,
+            max=MOST_JOBS,
             help="Models at a time, each in a process; by default one for each core.",
             show_default=False,
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.options import (
+    MOST_PROMPTS,
     CheckpointArgument,
     DeviceOption,
     JsonOption,
@@ -35,7 +36,9 @@ def conditions(
         ),
     ] = None,
     task: TaskOption = None,
-    prompts: Annotated[int, typer.Option(min=256, help="Prompts to evaluate on, each.")] = 512,
+    prompts: Annotated[
+        int, typer.Option(min=256, max=MOST_PROMPTS, help="Prompts to evaluate on, each.")
+    ] = 512,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     out: Annotated[
@@ -95,9 +98,9 @@ def _show(sweep: ConditionSweep, console: Console) -> None:
     from interp.report.robustness import broken, laws_words, left_out, sweep_tables
 
     for table in sweep_tables(sweep):
-        console.print(table.title, table.to_terminal(), "", sep="\n", highlight=False)
+        console.print(table.title, table.to_terminal(), "", sep="\n", markup=False, highlight=False)
     for sentence in (*broken(sweep), laws_words(sweep.laws())):
         if sentence:
-            console.print(sentence, highlight=False)
+            console.print(sentence, markup=False, highlight=False)
     for sentence in left_out(sweep):
-        console.print(sentence, style="dim", highlight=False)
+        console.print(sentence, style="dim", highlight=False, markup=False)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.emit import emit, working, write_files
-from interp.commands.options import JsonOption, OpenOption, SeedOption, TaskOption
+from interp.commands.options import (
+    MOST_JOBS,
+    MOST_PROMPTS,
+    JsonOption,
+    OpenOption,
+    SeedOption,
+    TaskOption,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -26,12 +33,14 @@ def emerge(
         ),
     ],
     task: TaskOption = None,
-    prompts: Annotated[int, typer.Option(help="Prompts to evaluate each checkpoint on.")] = 512,
+    prompts: Annotated[
+        int, typer.Option(min=1, max=MOST_PROMPTS, help="Prompts to evaluate each checkpoint on.")
+    ] = 512,
     seed: SeedOption = 0,
     anatomy: Annotated[
         bool, typer.Option("--anatomy", help="Take layers apart too, which takes longer.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Processes at a time.")] = 1,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
     ] = None,

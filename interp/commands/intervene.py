@@ -9,6 +9,7 @@ import typer
 
 from interp.commands.emit import emit, working, write_files
 from interp.commands.options import (
+    MOST_PROMPTS,
     CheckpointArgument,
     DeviceOption,
     JsonOption,
@@ -26,7 +27,12 @@ def intervene(
     checkpoint: CheckpointArgument,
     task: TaskOption = None,
     prompts: Annotated[
-        int, typer.Option(min=16, help="Prompts to intervene on; read-outs take four times more.")
+        int,
+        typer.Option(
+            min=16,
+            max=MOST_PROMPTS,
+            help="Prompts to intervene on; read-outs take four times more.",
+        ),
     ] = 256,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
@@ -95,7 +101,7 @@ def intervene(
         from interp.report.interventions import findings
 
         for table in (ablation_table(ablation), *tables.values(), *steering_tables(steering)):
-            console.print(table.title, style="italic", highlight=False)
+            console.print(table.title, style="italic", markup=False, highlight=False)
             if len(table.frame):
                 console.print(table.to_terminal(in_terminal(table), "±"))
             console.print()

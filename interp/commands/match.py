@@ -12,6 +12,7 @@ import typer
 
 from interp.commands.options import (
     CHECKPOINT_HELP,
+    MOST_PROMPTS,
     BatchSizeOption,
     DeviceOption,
     JsonOption,
@@ -82,7 +83,9 @@ def match(
             show_default=False,
         ),
     ] = None,
-    prompts: Annotated[int, typer.Option(min=128, help="Prompts to evaluate on.")] = 4096,
+    prompts: Annotated[
+        int, typer.Option(min=128, max=MOST_PROMPTS, help="Prompts to evaluate on.")
+    ] = 4096,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     batch_size: BatchSizeOption = None,

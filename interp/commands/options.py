@@ -11,6 +11,9 @@ import typer
 
 from interp.zoo.catalogue import DEVICES, check_name
 
+MOST_PROMPTS, MOST_SEED, MOST_JOBS = 10**8, 2**63 - 1, 10_000
+"""Bounds of what options take."""
+
 
 class ReadoutKind(StrEnum):
     """How iterates are compared with layers."""
@@ -47,10 +50,12 @@ ReadoutOption = Annotated[
 BatchSizeOption = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Prompts of a forward pass; by default 512, fewer if activations are large."
+        min=1,
+        max=MOST_PROMPTS,
+        help="Prompts of a forward pass; by default 512, fewer if activations are large.",
     ),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of all prompts.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all prompts.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 OpenOption = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
 

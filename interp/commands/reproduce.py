@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.emit import emit, working, write_files
+from interp.commands.options import MOST_PROMPTS, MOST_SEED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,8 +44,10 @@ def reproduce(
     document: Annotated[
         Path | None, typer.Option(help="Markdown page to write, with pictures beside it.")
     ] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="Prompts to score on.")] = DEFAULT_PROMPTS,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all prompts.")] = 0,
+    prompts: Annotated[
+        int, typer.Option(min=1, max=MOST_PROMPTS, help="Prompts to score on.")
+    ] = DEFAULT_PROMPTS,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all prompts.")] = 0,
     list_rows: Annotated[
         bool, typer.Option("--list", help="List the figures and what they need; compute nothing.")
     ] = False,

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.emit import emit, working, write_files
-from interp.commands.options import CheckpointArgument, DeviceOption, SeedOption, TaskOption
+from interp.commands.options import (
+    MOST_PROMPTS,
+    CheckpointArgument,
+    DeviceOption,
+    SeedOption,
+    TaskOption,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +30,9 @@ def separate(
     condition: Annotated[
         float, typer.Option(help="Largest condition number of the built prompts.")
     ] = 100.0,
-    prompts: Annotated[int, typer.Option(min=16, help="Prompts of each kind.")] = 512,
+    prompts: Annotated[
+        int, typer.Option(min=16, max=MOST_PROMPTS, help="Prompts of each kind.")
+    ] = 512,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     out: Annotated[
@@ -57,8 +65,9 @@ def separate(
         from interp.report.algorithms import context, finding, separation_table
 
         table = separation_table(found)
-        console.print(table.title, table.to_terminal(intervals="±"), sep="\n")
-        console.print(f"{finding(found)}.", highlight=False)
-        console.print(context(found), highlight=False)
+        console.print(table.title, highlight=False, markup=False)
+        console.print(table.to_terminal(intervals="±"))
+        console.print(f"{finding(found)}.", markup=False, highlight=False)
+        console.print(context(found), markup=False, highlight=False)
 
     emit(None, show, pages={"report": out and out / "separation.html"})

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from interp.commands.options import MOST_JOBS
+
 
 def sweep(
     grid: Annotated[
@@ -17,7 +19,11 @@ def sweep(
     ],
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes at a time, one thread each; by default one a core."),
+        typer.Option(
+            min=1,
+            max=MOST_JOBS,
+            help="Processes at a time, one thread each; by default one a core.",
+        ),
     ] = None,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
@@ -52,7 +58,7 @@ def sweep(
 
     console = Console()
     console.print(sweep_table(result.data))
-    console.print(f"results: {out / 'sweep.nc'}", soft_wrap=True, highlight=False)
+    console.print(f"results: {out / 'sweep.nc'}", soft_wrap=True, highlight=False, markup=False)
     if result.failures:
         from interp.jobs.outcome import without_result
 

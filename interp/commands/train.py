@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from interp.commands.options import MOST_JOBS
+
 
 def train(
     recipes: Annotated[
@@ -21,10 +23,12 @@ def train(
             readable=False, help="Folder for the results; each training gets a folder in it."
         ),
     ] = Path("runs"),
-    jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Trainings at a time.")] = 1,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads of each training; all cores shared out by default."),
+        typer.Option(
+            min=1, max=MOST_JOBS, help="Threads of each training; all cores shared out by default."
+        ),
     ] = None,
     steps: Annotated[
         int | None,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table as TerminalTable
 
 MISSING = "–"
+FORMULA = "=+-@\t\r"
+"""What a formula begins with in a spreadsheet."""
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -117,9 +119,12 @@ class Table:
         ]
 
     def to_csv(self) -> str:
-        """Comma-separated values in full precision, intervals in columns of their own."""
+        """Comma-separated values in full precision, intervals in columns of their own.
+
+        Text that a spreadsheet would take for a formula has an apostrophe before it.
+        """
         keys = [key for column in self.columns for key in column.keys]
-        frame = pd.DataFrame(self.records, columns=keys, dtype=object)
+        frame = pd.DataFrame(self.records, columns=keys, dtype=object).map(_no_formula)
         return frame.to_csv(index=False, lineterminator="\r\n")
 
     def to_latex(self) -> str:
@@ -173,6 +178,16 @@ class Table:
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         yield from ({str(k): v for k, v in row.items()} for row in self.frame.to_dict("records"))
+
+
+def _no_formula(cell: object) -> object:
+    if not isinstance(cell, str) or not cell.startswith(tuple(FORMULA)):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def _beside(column: Column, row: Mapping[str, Any], form: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interp.config import build, combinations, read_toml
+from interp.errors import printable
 from interp.recipes import find_recipe
 from interp.study.analyses import ANALYSES
 from interp.study.analysis import Analysis
@@ -107,6 +108,8 @@ def grid_of(entries: Mapping[str, Any]) -> Grid:
             raise ValueError(f"has no [[{what}]] table")
         if repeated := [label for label in labels if labels.count(label) > 1]:
             raise ValueError(f"{what} {repeated[0]!r} is there twice; give each a label of its own")
+        if odd := [label for label in labels if printable(label) != label]:
+            raise ValueError(f"{what} {odd[0]!r} has control characters; give it another label")
     seeds = _seeds(tables.seeds, "seeds")
     return Grid(models, dict(analyses), tasks or (TaskEntry(AS_TRAINED, {}),), seeds)
 

@@ -11,6 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+LARGEST = 10**15
+"""Of any number of a task, such as its condition number."""
+MOST_NUMBERS = 10**7
+"""Of a prompt and what it is drawn with."""
+
 
 class Prompts(NamedTuple):
     """A batch of prompts, in float64."""
@@ -34,6 +39,14 @@ class Task:
         for field in ("n_dims", "n_points"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        for field, value in asdict(self).items():
+            if isinstance(value, int | float) and not abs(value) <= LARGEST:
+                raise ValueError(f"{field} must be at most {LARGEST:,}, got {value}")
+        if self.n_dims * max(self.n_dims, self.n_points) > MOST_NUMBERS:
+            raise ValueError(
+                f"n_dims and n_points must make prompts of at most {MOST_NUMBERS:,} numbers, got "
+                f"{self.n_dims} and {self.n_points}"
+            )
 
     @abstractmethod
     def sample(self, n_prompts: int, generator: torch.Generator) -> Prompts:
@@ -55,8 +68,10 @@ class Task:
         """Yields `n_prompts` prompts in batches; only one batch is ever held.
 
         Raises:
-            ValueError: `n_prompts` or `batch_size` is below 1.
+            ValueError: `n_prompts` or `batch_size` is below 1, or `seed` out of range.
         """
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"seed must be in 0..{2**63 - 1}, got {seed}")
         for name, value in (("n_prompts", n_prompts), ("batch_size", batch_size)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")

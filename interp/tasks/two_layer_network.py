@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor
 
-from interp.tasks.prompts import Prompts, Task, inner_products, standard_normal_rows
+from interp.tasks.prompts import MOST_NUMBERS, Prompts, Task, inner_products, standard_normal_rows
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class TwoLayerNetwork(Task):
         super().__post_init__()
         if self.n_hidden < 1:
             raise ValueError(f"n_hidden must be at least 1, got {self.n_hidden}")
+        if self.n_hidden * self.n_dims > MOST_NUMBERS:
+            raise ValueError(
+                f"n_hidden times n_dims must be at most {MOST_NUMBERS:,}, got {self.n_hidden} "
+                f"times {self.n_dims}"
+            )
         if self.activation not in ("relu", "tanh"):
             raise ValueError(f"activation must be 'relu' or 'tanh', got {self.activation!r}")
         if self.noise_std < 0:

@@ -10,6 +10,7 @@ from typing import Any
 from hooks.architectures import ARCHITECTURES, build_model
 from hooks.model import ModelConfig, SequenceModel
 from interp.config import ConfigError, build, read_toml
+from interp.errors import printable
 from interp.tasks import TASKS, Task
 from interp.training.settings import Curriculum, Optimiser, Schedule, Training
 
@@ -108,7 +109,12 @@ class _Tables:
     description: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name or self.name.startswith(".") or set(self.name) & set("/\\\0"):
+        if (
+            not self.name
+            or self.name.startswith(".")
+            or set(self.name) & set("/\\\0")
+            or (printable(self.name) != self.name)
+        ):
             raise ValueError(f"name must be usable as a folder name, got {self.name!r}")
         if not 0 <= self.seed < 2**32 - 1:
             raise ValueError(f"seed must be in 0..{2**32 - 2}, got {self.seed}")

@@ -77,7 +77,9 @@ def damage_bytes(content: bytes, draw: random.Random) -> bytes:
     at = draw.randrange(size) if size else 0
     if draw.random() < 0.3:
         at = min(at, draw.randrange(600))  # headers are where most can go wrong
-    how = draw.choice(("flip", "flip", "cut", "splice", "forge", "forge", "insert", "fill", "empty"))
+    how = draw.choice(
+        ("flip", "flip", "cut", "splice", "forge", "forge", "insert", "fill", "empty")
+    )
     if how == "flip":
         for _ in range(draw.choice((1, 1, 4, 32))):
             if size:
@@ -91,7 +93,9 @@ def damage_bytes(content: bytes, draw: random.Random) -> bytes:
         form = draw.choice(("<Q", "<I", "<H", ">I"))
         most = 256 ** struct.calcsize(form) - 1
         number = draw.choice((0, 1, most, most // 2, most // 2 + 1, min(most, 10**9), size))
-        struct.pack_into(form, data, min(at, max(0, size - 8)), number & most) if size >= 8 else None
+        struct.pack_into(
+            form, data, min(at, max(0, size - 8)), number & most
+        ) if size >= 8 else None
     elif how == "insert":
         data[at:at] = draw.randbytes(draw.choice((1, 8, 300)))
     elif how == "fill":
@@ -118,7 +122,9 @@ def damage_text(content: bytes, draw: random.Random) -> bytes:
         lines[at] = lines[at] + draw.choice(("\x1b[2J", "\x00", "\u202e", "\r", "\x85"))
     elif how == "value":
         mark = "=" if "=" in lines[at] else ":"
-        value = draw.choice(("true", '"11"', "-1", "1e999", "nan", "[]", "{}", "0x10", "1979-05-27"))
+        value = draw.choice(
+            ("true", '"11"', "-1", "1e999", "nan", "[]", "{}", "0x10", "1979-05-27")
+        )
         lines[at] = f"{lines[at].split(mark)[0]}{mark} {value}"
     else:
         lines[at:at] = ["a: &a [x,x]"] + [f"b{n}: &b{n} [*a, *a]" for n in range(3)]
@@ -166,13 +172,26 @@ def damage_zip(content: bytes, draw: random.Random) -> bytes:
             if how == "bytes":
                 member = damage_bytes(member, draw)
             elif how == "shape":
-                sizes = (b"(10000000000,)", b"(-1,)", b"(2, 3)", b"()", b"(0,)", b"(1" + b"0" * 30 + b",)")
+                sizes = (
+                    b"(10000000000,)",
+                    b"(-1,)",
+                    b"(2, 3)",
+                    b"()",
+                    b"(0,)",
+                    b"(1" + b"0" * 30 + b",)",
+                )
                 start = member.find(b"(")
                 if start > 0:
                     end = member.find(b")", start) + 1
                     shape = draw.choice(sizes)
                     room = end - start + member[end:].index(b"\n") if b"\n" in member[end:] else 0
-                    member = member[:start] + shape + b", }" + b" " * max(0, room - len(shape) - 3) + member[start + room :]
+                    member = (
+                        member[:start]
+                        + shape
+                        + b", }"
+                        + b" " * max(0, room - len(shape) - 3)
+                        + member[start + room :]
+                    )
             if how == "bomb":
                 new.writestr(name, member[:128] + bytes(10**8), zipfile.ZIP_DEFLATED, 9)
             elif how != "away":

@@ -95,7 +95,14 @@ def make_run(folder: Path) -> None:
     state = {f"_backbone.{name}": weight for name, weight in to_huggingface(weights).items()}
     state |= {f"_{name}": w for name, w in weights.items() if name.startswith("read_")}
     torch.save({"model_state_dict": state, "train_step": 5}, folder / "state.pt")
-    sizes = {"family": "gpt2", "n_dims": 2, "n_positions": 4, "n_layer": 2, "n_head": 1, "n_embd": 8}
+    sizes = {
+        "family": "gpt2",
+        "n_dims": 2,
+        "n_positions": 4,
+        "n_layer": 2,
+        "n_head": 1,
+        "n_embd": 8,
+    }
     curriculum = {"dims": {"start": 1, "end": 2}, "points": {"start": 2, "end": 4}}
     training = {"task": "linear_regression", "data": "gaussian", "curriculum": curriculum}
     config = {"model": sizes, "training": training, "out_dir": "x"}
@@ -249,7 +256,9 @@ def read_result(folder: Path) -> Any:
 def make_stored(folder: Path) -> None:
     from interp.study.store import Store
 
-    data = xarray.Dataset({"a": ("x", np.arange(5.0)), "name": ("x", list("abcde"))}, {"x": range(5)})
+    data = xarray.Dataset(
+        {"a": ("x", np.arange(5.0)), "name": ("x", list("abcde"))}, {"x": range(5)}
+    )
     Store(folder, xarray.Dataset).put("key", data.assign_attrs(format="f"))
 
 

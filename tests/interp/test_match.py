@@ -28,8 +28,8 @@ from interp.analyses.comparisons import default_comparisons, own_parameters, sel
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings, budget_of
 from interp.report.verdict_text import verdict_text
-from interp.results.seal import ResultError
 from interp.results.result import MatchResult, open_result
+from interp.results.seal import ResultError
 from interp.scoring.readouts import fit_readouts
 from interp.tasks import LinearRegression
 from interp.tasks.compatibility import model_and_task

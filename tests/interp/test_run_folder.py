@@ -20,8 +20,8 @@ import xarray
 from hooks.atomic import write_text
 from interp.results import run_folder
 from interp.results.netcdf import read_tree, save_netcdf
-from interp.results.seal import ResultError
 from interp.results.run_folder import read_manifest, write_run
+from interp.results.seal import ResultError
 
 NAMES = ("report.html", "tables/all.csv", "summary.json")
 
