@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 NASTY: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2, 11, 2**31, 2**63, 10**30, 0.5, -0.0, 1e-320, 1e308, float("inf"),
-    float("nan"), "", "11", "auto", "\x1b[31mred\x1b[0m", "[bold]x[/bold]", "=1+1", "a" * 100_000,
-    "../../etc/passwd", "/dev/zero", "\x00", "\ud7ff\u202e", [], [1], [[]], [None] * 3, {}, {"a": 1},
-    {"name": {}}, [10**9] * 8,
+    None, True, False, 0, -1, 1, 2, 11, 2**31, 2**63, 10**30, 0.5, -0.0, 1e-320, 1e308,
+    float("inf"), float("nan"), "", "11", "auto", "\x1b[31mred\x1b[0m", "[bold]x[/bold]", "=1+1",
+    "a" * 100_000, "../../etc/passwd", "/dev/zero", "\x00", "\ud7ff\u202e", [], [1], [[]],
+    [None] * 3, {}, {"a": 1}, {"name": {}}, [10**9] * 8,
 )  # fmt: skip
 """Values to put in the place of others."""
 

@@ -224,7 +224,8 @@ def read_grid(folder: Path) -> Any:
 
 
 def make_calibration_grid(folder: Path) -> None:
-    text = '[[block]]\nalgorithm = ["gd", "newton"]\niterations_per_layer = [1, 3]\nn_prompts = 256\nn_seeds = 2\n'
+    lines = ("[[block]]", 'algorithm = ["gd", "newton"]', "iterations_per_layer = [1, 3]")
+    text = "\n".join((*lines, "n_prompts = 256", "n_seeds = 2", ""))
     (folder / "grid.toml").write_text(text, encoding="utf-8")
 
 
@@ -354,19 +355,19 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 def in_use() -> int:
     """Bytes of memory that this process has touched."""
-    with open("/proc/self/statm", encoding="ascii") as file:
+    with Path("/proc/self/statm").open(encoding="ascii") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def peak() -> int:
     """The most since the last call of `forget_peak`."""
-    with open("/proc/self/status", encoding="ascii") as file:
+    with Path("/proc/self/status").open(encoding="ascii") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
 
 def forget_peak() -> None:
-    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def asked_for_memory(error: BaseException | None) -> bool:
@@ -402,17 +403,19 @@ def try_one(kind: Kind, folder: Path, expected: Any, outcome: Outcome, label: st
     except Hang:
         outcome.failures.append(f"{label}: hang")
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        ours = [f for f in traceback.extract_tb(error.__traceback__) if "/campaigns/" not in f.filename
-                and "site-packages" not in f.filename and "/lib/python" not in f.filename]  # fmt: skip
-        where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
-        outcome.failures.append(
-            f"{label}: traceback {type(error).__name__} {where} {Path(last.filename).name}: {str(error)[:90]!r}"
-        )
+        outcome.failures.append(f"{label}: traceback {_where(error)} {str(error)[:90]!r}")
     if time.process_time() - started > SECONDS:
         outcome.failures.append(f"{label}: {time.process_time() - started:.1f} s")
     if peak() - before > BYTES:
         outcome.failures.append(f"{label}: {(peak() - before) / 2**20:.0f} MB")
+
+
+def _where(error: BaseException) -> str:
+    """The line of this project that an error came through last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "/hooks/" in f.filename or "/interp/" in f.filename]
+    place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else frames[-1].filename
+    return f"{type(error).__name__} {place}"
 
 
 def run(name: str, seed: int, count: int, only_number: int | None = None) -> Outcome:
@@ -450,8 +453,8 @@ def main() -> None:
         started = time.monotonic()
         outcome = run(name, options.seed, options.count, options.number)
         seconds = time.monotonic() - started
-        print(f"{name}: {outcome.n} files, {outcome.answers} answers, {outcome.sentences} sentences, "
-              f"{len(outcome.failures)} failures, {seconds:.0f} s", flush=True)  # fmt: skip
+        counts = f"{outcome.n} files, {outcome.answers} answers, {outcome.sentences} sentences"
+        print(f"{name}: {counts}, {len(outcome.failures)} failures, {seconds:.0f} s", flush=True)
         grouped = Counter(f.split(": ", 1)[1][:110] for f in outcome.failures)
         for what, n in grouped.most_common(25):
             example = next(f for f in outcome.failures if what in f)

@@ -115,7 +115,7 @@ def test_grids_that_make_no_sense_are_refused(change: dict[str, Any], complaint:
 
 
 def test_changes_that_a_task_does_not_know_are_refused():
-    with pytest.raises(ValueError, match="task.kappa is unknown; task takes"):
+    with pytest.raises(ValueError, match=r"task\.kappa is unknown; task takes"):
         TaskEntry("", {"kappa": 3.0}).of(TRAINED_ON)
 
 
