@@ -93,9 +93,8 @@ def damage_bytes(content: bytes, draw: random.Random) -> bytes:
         form = draw.choice(("<Q", "<I", "<H", ">I"))
         most = 256 ** struct.calcsize(form) - 1
         number = draw.choice((0, 1, most, most // 2, most // 2 + 1, min(most, 10**9), size))
-        struct.pack_into(
-            form, data, min(at, max(0, size - 8)), number & most
-        ) if size >= 8 else None
+        if size >= 8:
+            struct.pack_into(form, data, min(at, size - 8), number & most)
     elif how == "insert":
         data[at:at] = draw.randbytes(draw.choice((1, 8, 300)))
     elif how == "fill":
@@ -172,26 +171,7 @@ def damage_zip(content: bytes, draw: random.Random) -> bytes:
             if how == "bytes":
                 member = damage_bytes(member, draw)
             elif how == "shape":
-                sizes = (
-                    b"(10000000000,)",
-                    b"(-1,)",
-                    b"(2, 3)",
-                    b"()",
-                    b"(0,)",
-                    b"(1" + b"0" * 30 + b",)",
-                )
-                start = member.find(b"(")
-                if start > 0:
-                    end = member.find(b")", start) + 1
-                    shape = draw.choice(sizes)
-                    room = end - start + member[end:].index(b"\n") if b"\n" in member[end:] else 0
-                    member = (
-                        member[:start]
-                        + shape
-                        + b", }"
-                        + b" " * max(0, room - len(shape) - 3)
-                        + member[start + room :]
-                    )
+                member = _other_shape(member, draw)
             if how == "bomb":
                 new.writestr(name, member[:128] + bytes(10**8), zipfile.ZIP_DEFLATED, 9)
             elif how != "away":
@@ -199,6 +179,17 @@ def damage_zip(content: bytes, draw: random.Random) -> bytes:
             if how == "twice":
                 new.writestr(name, damage_bytes(member, draw))
     return out.getvalue()
+
+
+def _other_shape(member: bytes, draw: random.Random) -> bytes:
+    """An array of NumPy's format whose header has another shape."""
+    header, newline, numbers = member.partition(b"\n")
+    start = header.find(b"(")
+    if start < 0 or not newline:
+        return member
+    shapes = (b"(10000000000,)", b"(-1,)", b"(2, 3)", b"()", b"(0,)", b"(1" + b"0" * 30 + b",)")
+    changed = header[:start] + draw.choice(shapes) + b", }"
+    return changed.ljust(len(header)) + newline + numbers
 
 
 Damage = Callable[[bytes, random.Random], bytes]

@@ -184,7 +184,7 @@ def make_recipe(folder: Path) -> None:
 
 
 def read_task(folder: Path) -> Any:
-    from interp.tasks.reading import read_task as read
+    from interp.tasks.prompt_file import read_task as read
 
     read(folder / "recipe.toml").describe()
 
@@ -217,8 +217,9 @@ n_prompts = 512
 
 
 def read_grid(folder: Path) -> Any:
-    from interp.study.grid import read_grid as read
     from interp.study.plan import plan_models
+
+    from interp.study.grid import read_grid as read
 
     plan_models(read(folder / "grid.toml"))
 
