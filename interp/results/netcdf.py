@@ -110,7 +110,7 @@ def read_netcdf(path: str | Path) -> xarray.DataTree:
     return data
 
 
-def _variables(group: netCDF4.Dataset, depth: int = 0) -> Iterator[netCDF4.Variable]:
+def _variables(group: netCDF4.Dataset, depth: int = 0) -> Iterator[netCDF4.Variable[Any]]:
     if depth > DEEPEST:
         raise ValueError(f"is nested more than {DEEPEST} deep")
     yield from group.variables.values()
@@ -118,7 +118,7 @@ def _variables(group: netCDF4.Dataset, depth: int = 0) -> Iterator[netCDF4.Varia
         yield from _variables(inner, depth + 1)
 
 
-def _n_bytes(variable: netCDF4.Variable) -> int:
+def _n_bytes(variable: netCDF4.Variable[Any]) -> int:
     return math.prod(variable.shape) * (variable.dtype.itemsize if variable.dtype != str else 8)
 
 
