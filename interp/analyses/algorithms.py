@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.progress import Progress, shows_progress, silent
+from interp.scoring.layer_matches import LayerMatches
 from interp.tasks import LinearRegression, Task
 from interp.versions import library_versions
-from probes.matching import Match, StepGrid, best_match
+from probes.matching import StepGrid, best_match
 from probes.references import Prefixes, Reference, build_reference
 from probes.similarity import error_directions, group_similarity
-from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 from probes.verdict.growth_law import GrowthLaw, growth_law
 
 PAPER_TASK = LinearRegression(n_dims=20, n_points=41)
@@ -25,19 +25,10 @@ LARGEST_STEP = {"linear": 24.0, "log": 2.0**12}
 """Of A, whose steps are whole; B is looked for beyond it."""
 LARGEST_MATCH = {"linear": 40.0, "log": 2.0**20}
 SLOW = frozenset(
-    {
-        "gd",
-        "gd-adaptive",
-        "gd-optimal",
-        "preconditioned-gd",
-        "heavy-ball",
-        "nesterov",
-        "chebyshev",
-    }
+    {"gd", "gd-adaptive", "gd-optimal", "preconditioned-gd", "heavy-ball", "nesterov", "chebyshev"}
 )
 """References that take their thousands of steps, and so a logarithmic grid."""
 N_GROUPS = 32
-N_REPLICATES = 200
 BATCH_SIZE = 256
 CONVERGED = 1 - 1e-4
 """An iterate this similar to the last one on the grid moves no more."""
@@ -93,12 +84,8 @@ def compare_algorithms(
         to_last.append(group_similarity(directions_a, directions_a[-1:], n_groups))
         done += prefixes.n_prompts
         progress(f"{a} against {b}", done, n_prompts)
-    similarity = torch.cat(parts)  # [group, step_a, step_b]
-    weights = bootstrap_weights(N_GROUPS, N_REPLICATES, seed, with_original=True)
-    replicates = torch.tensordot(weights / N_GROUPS, similarity, 1).clamp(max=1)
-    found = best_match(replicates, grid_b)
-    if not reference_b.takes_real_steps:
-        found = Match(found.whole_step, found.whole_step, replicates.amax(-1))
+    interpolate = reference_b.takes_real_steps
+    found = LayerMatches.of(torch.cat(parts), grid_b, interpolate=interpolate, seed=seed)
     moves = torch.cat(to_last).mean(0)[:, 0] < CONVERGED
     attrs = {
         "a": a,
@@ -112,7 +99,7 @@ def compare_algorithms(
         "prompts": n_prompts,
         "versions": json.dumps(library_versions()),
     }
-    return _table(replicates[0], found, moves, grid_a, grid_b).assign_attrs(attrs)
+    return _table(found, moves, grid_a).assign_attrs(attrs)
 
 
 def growth(comparison: xarray.Dataset) -> GrowthLaw | None:
@@ -206,33 +193,16 @@ def _directions(
     return torch.stack(directions)
 
 
-def _table(
-    similarity: Float[Tensor, "step_a step_b"],
-    found: Match,
-    moves: Tensor,
-    grid_a: StepGrid,
-    grid_b: StepGrid,
-) -> xarray.Dataset:
-    step = found.step[0]
-    inside = (step > grid_b.steps[0]) & (step < grid_b.steps[-1])
+def _table(found: LayerMatches, moves: Tensor, grid_a: StepGrid) -> xarray.Dataset:
+    steps_b = found.grid.steps
+    inside = (found.step > steps_b[0]) & (found.step < steps_b[-1])
     is_growing = moves & inside & (grid_a.tensor() > 0)
-
-    def bounds(values: Float[Tensor, "replicate step_a"]) -> tuple[tuple[str, str], Any]:
-        return ("step_a", "bound"), bootstrap_interval(values[1:], n_groups=N_GROUPS).T.numpy()
-
+    whole = best_match(found.similarity, found.grid).whole_step
     return xarray.Dataset(
         {
-            "similarity": (("step_a", "step_b"), similarity.numpy()),
-            "best_step": ("step_a", step.numpy()),
-            "whole_best_step": ("step_a", found.whole_step[0].numpy()),
-            "best_similarity": ("step_a", found.similarity[0].numpy()),
-            "best_step_interval": bounds(found.step),
-            "best_similarity_interval": bounds(found.similarity),
+            **found.variables("step_a", "step_b"),
+            "whole_best_step": ("step_a", whole.numpy()),
             "is_growing": ("step_a", is_growing.numpy()),
         },
-        coords={
-            "step_a": list(grid_a.steps),
-            "step_b": list(grid_b.steps),
-            "bound": ["low", "high"],
-        },
+        {"step_a": list(grid_a.steps), "step_b": list(steps_b), "bound": ["low", "high"]},
     )

@@ -20,12 +20,12 @@ from hooks.model import SequenceModel
 from hooks.shared_prefix import shares_prefixes
 from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.progress import Progress, shows_progress, silent
+from interp.scoring.layer_matches import LayerMatches
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.scores import average
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from probes.candidate import Candidate
-from probes.matching import best_match
 from probes.readout import Readout
 from probes.references import Prefixes
 from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
@@ -212,21 +212,15 @@ def _tree(
     in_span = torch.cat([part.in_span for part in parts])
     n_prompts, n_layers, n_points = in_span.shape
     points = np.arange(1, n_points + 1)
-
-    def bounds(replicates: Float[Tensor, "replicate *score"]) -> np.ndarray:
-        return (
-            bootstrap_interval(replicates[1:], attrs["level"], n_groups=n_prompts)
-            .movedim(0, -1)
-            .numpy()
-        )
-
+    options: dict[str, Any] = {"level": attrs["level"], "n_groups": n_prompts}
     coords = {"layer": np.arange(n_layers), "point": points, "bound": ["low", "high"]}
     spread = average(in_span, resampled)
+    bounds = bootstrap_interval(spread[1:], **options).movedim(0, -1)
     tree: dict[str, xarray.Dataset] = {
         "/": xarray.Dataset(
             {
                 "in_span": (("layer", "point"), spread[0].numpy()),
-                "in_span_interval": (("layer", "point", "bound"), bounds(spread)),
+                "in_span_interval": (("layer", "point", "bound"), bounds.numpy()),
                 "random_in_span": (("point",), np.minimum(points, n_dims) / n_dims),
             },
             coords,
@@ -236,14 +230,9 @@ def _tree(
     for item in comparisons:
         table = average(torch.cat([part.similarity[item.name] for part in parts]), resampled)
         at_points = torch.stack([part.at_points[item.name] for part in parts]).sum(0) / n_prompts
-        found = best_match(table, item.grid)
         tree[f"/{item.name}"] = xarray.Dataset(
             {
-                "similarity": (("layer", "step"), table[0].numpy()),
-                "best_step": (("layer",), found.step[0].numpy()),
-                "best_similarity": (("layer",), found.similarity[0].numpy()),
-                "best_step_interval": (("layer", "bound"), bounds(found.step)),
-                "best_similarity_interval": (("layer", "bound"), bounds(found.similarity)),
+                **LayerMatches.of_replicates(table, item.grid, **options).variables(),
                 "point_similarity": (("layer", "step", "point"), at_points.numpy()),
             },
             {**coords, "step": list(item.grid.steps)},

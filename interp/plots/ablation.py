@@ -8,7 +8,7 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure
 
-from interp.plots.marks import cells, line_with_intervals
+from interp.plots.marks import cells, placed_line
 from interp.plots.panel import (
     HEAD_HEIGHT,
     LEAST_HEIGHT,
@@ -66,9 +66,7 @@ def ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure:
         values = effect.values[seen]
         bounds = table.effect_interval.sel(part=part).values[seen]
         layers = table.layer.values[seen]
-        traces.append(
-            line_with_intervals(layers, values, bounds, look, place=_visible, digits="+.4f")
-        )
+        traces.append(placed_line(layers, values, bounds, look, place=_visible, digits="+.4f"))
     panel = Panel(
         title=f"Rise of the error without a part, replaced {_words(table)}",
         traces=traces,

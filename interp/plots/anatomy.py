@@ -157,7 +157,7 @@ def resolved(anatomy: AnatomyTable) -> Figure:
         if not is_there.any():
             continue
         high = np.where(np.isfinite(high), high, values)
-        bars = error_bars(values[is_there], low[is_there], high[is_there], is_thin=True)
+        bars = error_bars(values[is_there], low[is_there], high[is_there])
         hover = "layer %{x}: half of %{y:.3~g} is learnt"
         traces.append(
             line(table.layer.values[is_there], values[is_there], look, hover, error_y=bars)

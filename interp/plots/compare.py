@@ -11,8 +11,8 @@ import xarray
 from plotly.graph_objects import Figure, Scatter
 
 from interp.analyses.comparison_result import ModelComparison
-from interp.plots.marks import error_bars
-from interp.plots.panel import Panel, StepAxis, axis_of_layers, draw
+from interp.plots.marks import line, placed_line
+from interp.plots.panel import Panel, StepAxis, axis_of_layers, draw, log_axis
 from interp.plots.style import MUTED, Look, model_looks, reference_look
 from interp.results.selection import steps_of
 from probes.references import reference_class
@@ -45,15 +45,17 @@ def plot_match_curves(comparison: ModelComparison, reference: str = "newton") ->
         result = comparison.match(name)
         axis = StepAxis.of(result, reference)
         found = steps_of(result.reference(reference).isel(site=0), "similarity")
-        bounds = axis.place(found.bounds[:, 0]), axis.place(found.bounds[:, 1])
         traces.append(
-            _line(name, look, found.layers, axis.place(found.step), bounds).update(
+            placed_line(
+                found.layers,
+                found.step,
+                found.bounds,
+                look,
+                place=axis.place,
+                digits=",.3~f",
+                more_hover="<br>SimE %{customdata[3]:.3f}",
                 customdata=np.column_stack([found.step, found.bounds, found.score]),
-                hovertemplate=(
-                    "layer %{x}: %{customdata[0]:,.3~f} steps "
-                    "(%{customdata[1]:,.3~f} to %{customdata[2]:,.3~f})"
-                    "<br>SimE %{customdata[3]:.3f}"
-                ),
+                **_of_model(name, look),
             )
         )
     title = f"Best-matching step of {reference_look(reference).label}"
@@ -194,35 +196,20 @@ def _reference_axis(summary: xarray.Dataset) -> dict[str, Any]:
 
 
 def _line(
-    name: str,
-    look: Look,
-    x: np.ndarray,
-    y: np.ndarray,
-    bounds: np.ndarray | tuple[np.ndarray, np.ndarray] | None,
+    name: str, look: Look, x: np.ndarray, y: np.ndarray, bounds: np.ndarray | None
 ) -> Scatter:
     """A model's line, with intervals where there are any."""
-    line = Scatter(
-        x=x,
-        y=y,
-        mode="lines+markers",
-        line={**look.line, "width": 1.75},
-        marker={**look.marker, "size": 7},
-        name=look.label,
-        legendgroup=look.label,
-        meta={"model": name},
-        hovertemplate="%{x}: %{y:.4~g}",
-    )
-    if bounds is not None:
-        line.update(error_y=error_bars(y, *bounds, colour=look.colour, is_thin=True))
-    return line
+    return line(x, y, look, "%{x}: %{y:.4~g}", bounds, **_of_model(name, look))
+
+
+def _of_model(name: str, look: Look) -> dict[str, Any]:
+    """What every trace of a model has."""
+    return {"legendgroup": look.label, "meta": {"model": name}}
 
 
 def _plain(look: Look, x: np.ndarray, y: np.ndarray) -> Scatter:
     """A reference's line, which is no model's."""
-    hover = "%{x}: %{y:.3~g}"
-    return Scatter(
-        x=x, y=_drawn(y), mode="lines", line=look.line, name=look.label, hovertemplate=hover
-    )
+    return line(x, _drawn(y), look, "%{x}: %{y:.3~g}", mode="lines")
 
 
 def _layer_axis(comparison: ModelComparison) -> dict[str, Any]:
@@ -235,13 +222,4 @@ def _drawn(errors: np.ndarray) -> np.ndarray:
 
 
 def _error_axis(title: str, *errors: xarray.DataArray) -> dict[str, Any]:
-    values = np.concatenate([part.values.ravel() for part in errors])
-    values = values[np.isfinite(values) & (values > FLOOR)]
-    low, high = (values.min(), values.max()) if len(values) else (0.1, 1.0)
-    return {
-        "title": {"text": title},
-        "type": "log",
-        "tickformat": "~g",
-        "dtick": 1,
-        "range": [float(np.log10(low)) - 0.3, float(np.log10(high)) + 0.2],
-    }
+    return log_axis(title, *(part.values for part in errors), floor=FLOOR)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
-from interp.plots.marks import error_bars
+from interp.plots.marks import placed_line
 from interp.plots.panel import Panel, StepAxis, draw, layer_axis
 from interp.plots.style import MEASURE_LABELS, reference_look
 from interp.results.result import MatchResult
@@ -106,26 +106,22 @@ class _Curve:
     def markers(
         self, name: str, label: str, found: Steps, shown: np.ndarray, axis: StepAxis
     ) -> Scatter:
-        look = reference_look(name)
-        step, low, high = found.step[shown], found.bounds[shown, 0], found.bounds[shown, 1]
         unit = "similarity" if self.measure == "similarity" else "R²"
-        return Scatter(
-            x=found.layers[shown],
-            y=axis.place(step),
-            error_y=error_bars(
-                axis.place(step), axis.place(low), axis.place(high), colour=look.colour
-            ),
+        step, bounds, score = found.step[shown], found.bounds[shown], found.score[shown]
+        return placed_line(
+            found.layers[shown],
+            step,
+            bounds,
+            reference_look(name),
+            place=axis.place,
+            digits=",.3~f",
+            hover="layer %{x}: step %{text}",
+            more_hover=f"<br>{unit} %{{customdata[3]:.3f}}",
             mode="markers",
-            marker=look.marker,
             name=label,
             legendgroup=name,
-            customdata=np.column_stack([step, low, high, found.score[shown]]),
+            customdata=np.column_stack([step, bounds, score]),
             text=np.where(found.is_last[shown], f"{AT_LEAST} ", ""),
-            hovertemplate=(
-                "layer %{x}: %{text}%{customdata[0]:,.3~f} steps "
-                "(%{customdata[1]:,.3~f} to %{customdata[2]:,.3~f})"
-                f"<br>{unit} %{{customdata[3]:.3f}}"
-            ),
         )
 
     def rate_line(

@@ -10,7 +10,7 @@ import numpy as np
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.marks import line
-from interp.plots.panel import EXAMPLES_AXIS, R2_AXIS, Panel, StepAxis, draw, layer_axis
+from interp.plots.panel import EXAMPLES_AXIS, R2_AXIS, Panel, StepAxis, draw, layer_axis, log_axis
 from interp.plots.style import INK, Look, ordered_looks, reference_look
 from interp.results.result import MatchResult
 from interp.results.selection import choose_reference, choose_site, stepping
@@ -196,16 +196,7 @@ def _positive(error: np.ndarray) -> np.ndarray:
 
 def _error_axis(result: MatchResult, kind: str) -> dict[str, Any]:
     root = result.layers
-    shown = np.concatenate([root.error.sel(site=kind).values.ravel(), root.model_error.values])
-    shown = shown[np.isfinite(shown) & (shown > 0)]
-    low, high = (shown.min(), shown.max()) if len(shown) else (0.1, 1.0)
-    return {
-        "title": {"text": "squared error / d"},
-        "type": "log",
-        "tickformat": "~g",
-        "dtick": 1,
-        "range": [float(np.log10(low)) - 0.3, float(np.log10(high)) + 0.2],
-    }
+    return log_axis("squared error / d", root.error.sel(site=kind).values, root.model_error.values)
 
 
 def _best_r2(result: MatchResult, kind: str) -> np.ndarray:

@@ -9,9 +9,9 @@ import xarray
 from plotly.graph_objects import Figure, Scatter
 
 from interp.plots.heatmap import similarity_panel
-from interp.plots.marks import error_bars, line
+from interp.plots.marks import line
 from interp.plots.panel import EXAMPLES_AXIS, Panel, StepAxis, axis_of_layers, draw
-from interp.plots.style import MUTED, ordered_looks, reference_look
+from interp.plots.style import MUTED, Look, ordered_looks, reference_look
 
 N_SHOWN_LAYERS = 6
 
@@ -85,23 +85,13 @@ def span(weights: xarray.DataTree) -> Figure:
     """
     root = weights.to_dataset(inherit=False)
     shown = _shown(root.layer.values)
-    traces = [
-        Scatter(
-            x=root.point.values,
-            y=root.random_in_span.values,
-            mode="lines",
-            line={"color": MUTED, "dash": "dash", "width": 3},
-            name="a random direction",
-            hovertemplate="%{x} examples: %{y:.3f}",
-        )
-    ]
+    hover = "%{x} examples: %{y:.3f}"
+    chance = Look("a random direction", MUTED, "dash", "circle")
+    traces = [line(root.point.values, root.random_in_span.values, chance, hover, mode="lines")]
     for layer, look in zip(shown, ordered_looks([f"layer {i}" for i in shown]), strict=True):
-        values = root.in_span.sel(layer=layer).values
-        low, high = root.in_span_interval.sel(layer=layer).values.T
-        bars = error_bars(values, low, high, is_thin=True)
-        traces.append(
-            line(root.point.values, values, look, "%{x} examples: %{y:.3f}", error_y=bars)
-        )
+        here = root.sel(layer=layer)
+        bounds = here.in_span_interval.values.T
+        traces.append(line(root.point.values, here.in_span.values, look, hover, bounds))
     panel = Panel(
         title="Share of the induced weights that lies in the span of the examples",
         traces=traces,

@@ -62,5 +62,5 @@ def influence(table: xarray.DataTree | xarray.Dataset, point: int | None = None)
 
 def _shares(here: xarray.Dataset, prefix: str, look: Look) -> Scatter:
     values, error = here[f"{prefix}by_age"].values, here[f"{prefix}by_age_error"].values
-    bars = error_bars(values, values - 1.96 * error, values + 1.96 * error, is_thin=True)
+    bars = error_bars(values, values - 1.96 * error, values + 1.96 * error)
     return line(here.age.values, values, look, "%{x} back: %{y:.1%}", error_y=bars)

@@ -53,7 +53,7 @@ def _line(table: xarray.Dataset, variable: str, where: dict[str, str], look: Loo
     here = table.sel(where)
     here = here.isel(layer=np.flatnonzero(np.isfinite(here[variable].values)))
     bounds = here[f"{variable}_interval"].values
-    bars = error_bars(here[variable].values, bounds[:, 0], bounds[:, 1], is_thin=True)
+    bars = error_bars(here[variable].values, bounds[:, 0], bounds[:, 1])
     hover, more = "layer %{x}: %{y:.3f}", {}
     if variable == "share":
         hover, more = f"{hover}, cosine %{{customdata:.3f}}", {"customdata": here.cosine.values}

@@ -75,5 +75,5 @@ def _line(table: xarray.Dataset, variable: str, change: str) -> Scatter:
     values, bounds = here[variable].values, here[f"{variable}_interval"].values
     low, high = (np.where(np.isfinite(bound), bound, values) for bound in bounds.T)
     hover = f"layer %{{x}} {CHANGE_LOOKS[change].label}: %{{y:.4~g}}"
-    bars = error_bars(values, low, high, is_thin=True)
+    bars = error_bars(values, low, high)
     return line(here.layer.values, values, CHANGE_LOOKS[change], hover, error_y=bars)

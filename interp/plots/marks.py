@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray
 from plotly.graph_objects import Heatmap, Scatter
 
-from interp.plots.style import Look
+from interp.plots.style import MUTED, Look
 
 BEST_MARK: dict[str, Any] = {
     "symbol": "circle",
@@ -20,18 +20,29 @@ BEST_MARK: dict[str, Any] = {
 """On a heatmap, the step that a layer is most like."""
 
 
-def line(x: Any, y: Any, look: Look, hover: str, **more: Any) -> Scatter:
-    """A line with markers.
+def line(
+    x: Any, y: Any, look: Look, hover: str, bounds: Iterable[Any] | None = None, **more: Any
+) -> Scatter:
+    """A line with markers, and with whiskers where there are intervals.
 
     Args:
         x: Places of the markers.
         y: Their values.
         look: How the series is drawn and called.
         hover: What is shown where it is pointed at.
+        bounds: Lower and upper ends of the values' intervals.
         more: Further properties of the trace.
     """
     common = {"name": look.label, "line": look.line, "marker": look.marker, "mode": "lines+markers"}
+    if bounds is not None:
+        common["error_y"] = error_bars(np.asarray(y), *map(np.asarray, bounds), colour=look.colour)
     return Scatter(x=x, y=y, hovertemplate=hover, **{**common, **more})
+
+
+def level(y: float, label: str, x: Sequence[float], dash: str = "dash") -> Scatter:
+    """A horizontal line across a panel, from one x to another."""
+    stroke = {"color": MUTED, "dash": dash, "width": 1.5}
+    return Scatter(x=x, y=[y, y], mode="lines", line=stroke, name=label, hoverinfo="skip")
 
 
 def cells(x: Any, y: Any, z: Any, unit: str, hover: str, **more: Any) -> Heatmap:
@@ -51,12 +62,7 @@ def cells(x: Any, y: Any, z: Any, unit: str, hover: str, **more: Any) -> Heatmap
 
 
 def error_bars(
-    values: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    *,
-    colour: str | None = None,
-    is_thin: bool = False,
+    values: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None
 ) -> dict[str, Any]:
     """A trace's error bars from the ends of intervals, as the axis places them."""
     bars = {
@@ -64,8 +70,8 @@ def error_bars(
         "symmetric": False,
         "array": np.maximum(high - values, 0),
         "arrayminus": np.maximum(values - low, 0),
-        "thickness": 1 if is_thin else 1.2,
-        "width": 3 if is_thin else 4,
+        "thickness": 1,
+        "width": 3,
     }
     return bars if colour is None else {**bars, "color": colour}
 
@@ -81,40 +87,44 @@ def layer_line(
         look: How the series is drawn and called.
         digits: How a value is written when it is pointed at.
     """
-    low, high = (interval.sel(bound=name).values for name in ("low", "high"))
-    bars = error_bars(values.values, low, high, is_thin=True)
+    bounds = [interval.sel(bound=name).values for name in ("low", "high")]
     hover = f"layer %{{x}}: %{{y:{digits}}}"
-    return line(values.layer.values, values.values, look, hover, error_y=bars)
+    return line(values.layer.values, values.values, look, hover, bounds)
 
 
-def line_with_intervals(
-    layers: np.ndarray,
+def placed_line(
+    x: Any,
     values: np.ndarray,
     bounds: np.ndarray,
     look: Look,
     *,
     place: Callable[[np.ndarray], np.ndarray],
     digits: str,
+    hover: str = "layer %{x}: ",
+    more_hover: str = "",
+    **more: Any,
 ) -> Scatter:
-    """A score against layer, with its interval where it is pointed at.
+    """A score on an axis that places values its own way, with its interval where it is pointed at.
 
     Args:
-        layers: The layers.
-        values: Of the score, one a layer.
-        bounds: Its intervals, `[layer, (low, high)]`.
+        x: Places of the markers, such as layers.
+        values: Of the score.
+        bounds: Its intervals, `[value, (low, high)]`.
         look: How the line looks and is called.
         place: Where values lie on the axis.
         digits: Format of values in d3's language.
+        hover: What stands before a value where it is pointed at.
+        more_hover: What stands behind it.
+        more: Further properties of the trace.
     """
-    middle, low, high = (place(part) for part in (values, bounds[:, 0], bounds[:, 1]))
     number, *ends = (f"%{{customdata[{index}]:{digits}}}" for index in range(3))
     return line(
-        layers,
-        middle,
+        x,
+        place(values),
         look,
-        f"layer %{{x}}: {number} ({' to '.join(ends)})",
-        error_y=error_bars(middle, low, high),
-        customdata=np.column_stack([values, bounds]),
+        f"{hover}{number} ({' to '.join(ends)}){more_hover}",
+        [place(end) for end in bounds.T],
+        **{"customdata": np.column_stack([values, bounds]), **more},
     )
 
 

@@ -95,6 +95,20 @@ def draw(*panels: Panel) -> Figure:
     return figure
 
 
+def log_axis(title: str, *values: np.ndarray, floor: float = 0.0) -> dict[str, Any]:
+    """The logarithmic axis that covers all values above a floor."""
+    shown = np.concatenate([np.ravel(part) for part in values])
+    shown = shown[np.isfinite(shown) & (shown > floor)]
+    low, high = (shown.min(), shown.max()) if len(shown) else (0.1, 1.0)
+    return {
+        "title": {"text": title},
+        "type": "log",
+        "tickformat": "~g",
+        "dtick": 1,
+        "range": [float(np.log10(low)) - 0.3, float(np.log10(high)) + 0.2],
+    }
+
+
 def layer_axis(result: MatchResult) -> dict[str, Any]:
     """The axis of a result's layers."""
     return axis_of_layers(result.layers.layer.values)

@@ -9,8 +9,8 @@ import xarray
 from plotly.graph_objects import Figure, Scatter
 
 from interp.analyses.variations import VARIATIONS
-from interp.plots.marks import error_bars
-from interp.plots.panel import Panel, draw
+from interp.plots.marks import line, placed_line
+from interp.plots.panel import Panel, StepAxis, draw
 from interp.plots.style import MUTED, Look, ordered_looks, reference_look
 
 MOST_LINES = 6
@@ -18,6 +18,8 @@ MOST_DECADES_OF_2_AND_5 = 2.5
 """On a wider axis only powers of ten have labels."""
 BAND = 0.012
 """Half the width of the band at the value in training, as a share of the axis."""
+LARGEST_STEP = 2.0**14
+"""That an axis of GD's steps has a label for."""
 LEAST_READABLE = 0.05
 """Share of y that a layer's read-out must explain for its matching step to be drawn."""
 
@@ -36,24 +38,11 @@ def plot_condition_errors(name: str, table: xarray.Dataset) -> Figure:
         _line(name, table, table.error.sel(layer=layer).values / zero, look, "error")
         for layer, look in zip(shown, looks, strict=True)
     ]
-    traces.append(
-        _line(
-            name,
-            table,
-            table.model_error.values / zero,
-            Look("the model itself", "#d55e00", "dash", "square-open"),
-            "error",
-        )
-    )
-    traces.append(
-        _line(
-            name,
-            table,
-            np.maximum(table.best_error.values / zero, 1e-300),
-            Look("OLS, or ridge at the noise", MUTED, "dot", "x-thin"),
-            "error",
-        )
-    )
+    own = Look("the model itself", "#d55e00", "dash", "square-open")
+    traces.append(_line(name, table, table.model_error.values / zero, own, "error"))
+    best = Look("OLS, or ridge at the noise", MUTED, "dot", "x-thin")
+    exact = np.maximum(table.best_error.values / zero, 1e-300)
+    traces.append(_line(name, table, exact, best, "error"))
     lowest = np.nanmin([table.error / table.zero_error], initial=1.0)
     highest = np.nanmax([(table.model_error / table.zero_error).values, np.ones(len(zero))])
     exponents = np.log10([max(lowest, 1e-12) / 2, min(highest, 1e6) * 2])
@@ -87,27 +76,28 @@ def plot_condition_steps(name: str, table: xarray.Dataset, reference: str) -> Fi
     if not np.isfinite(steps.values).any():
         return None
     shown = _shown_layers(table)
-    is_log = reference == "gd"
+    axis = StepAxis(reference == "gd", LARGEST_STEP)
     traces = []
     for layer, look in zip(shown, ordered_looks([f"layer {n}" for n in shown]), strict=True):
         values = steps.sel(layer=layer).values
         if np.isnan(values).all():
             continue
         bounds = table.best_step_interval.sel(reference=reference, layer=layer).values
-        trace = _line(name, table, _place(values, is_log), look, "step")
-        trace.customdata = values
-        trace.hovertemplate = "%{text}: step %{customdata:,.4~r}"
-        low, high = (_place(bounds[:, index], is_log) for index in (0, 1))
-        middle = _place(values, is_log)
-        trace.error_y = error_bars(middle, low, high, is_thin=True)
-        traces.append(trace)
-    y: dict[str, Any] = {"title": {"text": "best-matching step"}, "rangemode": "tozero"}
-    if is_log:
-        y = {
-            "title": {"text": "best-matching step (log scale)"},
-            "tickvals": [-1, *range(0, 15, 2)],
-            "ticktext": ["0", *(f"{2**k:,}" for k in range(0, 15, 2))],
-        }
+        traces.append(
+            placed_line(
+                _places(name, table),
+                values,
+                bounds,
+                look,
+                place=axis.place,
+                digits=",.4~r",
+                hover="%{text}: step ",
+                text=_labels(table),
+            )
+        )
+    y = axis.properties("best-matching step")
+    if not axis.is_log:
+        y["rangemode"] = "tozero"
     label = reference_look(reference).label
     title = f"{label}: step most like each layer"
     return draw(Panel(title, traces, _axis(name, table), y, bands=_training(name, table)))
@@ -115,16 +105,10 @@ def plot_condition_steps(name: str, table: xarray.Dataset, reference: str) -> Fi
 
 def plot_needs(table: xarray.Dataset) -> Figure:
     """Steps that the references themselves need, by condition number."""
-    traces = [
-        _line(
-            "kappa",
-            table,
-            table.steps_needed.sel(reference=name).values,
-            reference_look(str(name)),
-            "steps",
-        )
-        for name in table.reference.values
-    ]
+    traces = []
+    for reference in table.reference.values:
+        needed = table.steps_needed.sel(reference=reference).values
+        traces.append(_line("kappa", table, needed, reference_look(str(reference)), "steps"))
     return draw(
         Panel(
             "Steps that the references themselves need",
@@ -139,10 +123,6 @@ def plot_needs(table: xarray.Dataset) -> Figure:
             bands=_training("kappa", table),
         )
     )
-
-
-def _place(steps: np.ndarray, is_log: bool) -> np.ndarray:
-    return np.log2(np.maximum(steps, 0.5)) if is_log else steps
 
 
 def _shown_layers(table: xarray.Dataset) -> list[int]:
@@ -185,13 +165,5 @@ def _training(name: str, table: xarray.Dataset) -> list[tuple[float, float, str]
 
 
 def _line(name: str, table: xarray.Dataset, y: np.ndarray, look: Look, what: str) -> Scatter:
-    return Scatter(
-        x=_places(name, table),
-        y=y,
-        text=_labels(table),
-        mode="lines+markers",
-        line=look.line,
-        marker=look.marker,
-        name=look.label,
-        hovertemplate=f"%{{text}}: {what} %{{y:.3~g}}",
-    )
+    hover = f"%{{text}}: {what} %{{y:.3~g}}"
+    return line(_places(name, table), y, look, hover, text=_labels(table))

@@ -8,7 +8,7 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Bar, Figure, Scatter
 
-from interp.plots.marks import line_with_intervals
+from interp.plots.marks import placed_line
 from interp.plots.panel import Panel, StepAxis, draw, layer_axis
 from interp.plots.style import reference_look, site_look
 from interp.results.result import MatchResult
@@ -133,7 +133,5 @@ def _lines(scores: xarray.Dataset, variable: str, axis: StepAxis | None = None) 
         values = scores[variable].sel(site=kind).values
         bounds = scores[f"{variable}_interval"].sel(site=kind).values
         layers, place = scores.layer.values, axis.place if axis else np.asarray
-        traces.append(
-            line_with_intervals(layers, values, bounds, look, place=place, digits=",.4~r")
-        )
+        traces.append(placed_line(layers, values, bounds, look, place=place, digits=",.4~r"))
     return traces

@@ -8,9 +8,9 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Figure, Scatter
 
-from interp.plots.marks import error_bars, line
+from interp.plots.marks import level, line
 from interp.plots.panel import Panel, draw
-from interp.plots.style import INK, MUTED, Look, reference_look
+from interp.plots.style import INK, Look, reference_look
 
 DIRECTION_LOOKS: dict[str, Look] = {
     "read-out": Look("along the iterate's read-out", INK, "solid", "circle"),
@@ -85,33 +85,25 @@ def steering(
 
 
 def _goal(table: xarray.Dataset) -> Scatter:
-    return Scatter(
-        x=[table.layer.values[0] - 0.5, table.layer.values[-1] + 0.5],
-        y=[1, 1],
-        mode="lines",
-        line={"color": MUTED, "dash": "longdash", "width": 1.5},
-        name="goes on from there",
-        hoverinfo="skip",
-    )
+    ends = table.layer.values[0] - 0.5, table.layer.values[-1] + 0.5
+    return level(1, "goes on from there", ends, "longdash")
 
 
 def _line(part: xarray.Dataset, look: Look, value: Literal["cosine", "share"]) -> Scatter:
     names = ("step", "steered_to", "predicted_step", "reached_step", "cosine", "continuation")
     moves = np.column_stack([part[name].values for name in names])
     shown = part["cosine" if value == "cosine" else "continuation"].values
-    trace = line(
+    is_share = value == "share" and part.direction.item() == "read-out"
+    return line(
         part.layer.values,
         np.where(np.abs(shown) < 20 * WIDEST, shown, np.nan),
         look,
         "layer %{x}, step %{customdata[0]:,.3~r} moved to %{customdata[1]:,.3~r}: "
         "cosine %{customdata[4]:+.2f}, share %{customdata[5]:.3g}<br>expected to end at step "
         "%{customdata[2]:,.3~r}, most like %{customdata[3]:,.3~r}",
+        part.continuation_interval.values.T if is_share else None,
         customdata=moves,
     )
-    if value == "share" and part.direction.item() == "read-out":
-        bounds = part.continuation_interval.values
-        trace.error_y = error_bars(shown, bounds[:, 0], bounds[:, 1])
-    return trace
 
 
 def _towards(jump: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import xarray
@@ -59,31 +60,43 @@ class LayerMatches:
         n_groups = len(groups)
         weights = bootstrap_weights(n_groups, N_REPLICATES, seed, with_original=True)
         replicates = torch.tensordot(weights / n_groups, groups, 1).clamp(max=1)
+        return cls.of_replicates(replicates, grid, n_groups=n_groups, interpolate=interpolate)
+
+    @classmethod
+    def of_replicates(
+        cls,
+        replicates: Float[Tensor, "replicate layer step"],
+        grid: StepGrid,
+        *,
+        n_groups: int,
+        interpolate: bool = True,
+        level: float = 0.95,
+    ) -> LayerMatches:
+        """Finds best steps from similarities under bootstrap weights, the original first."""
         found = best_match(replicates, grid)
         step = found.step if interpolate else found.whole_step
         best = found.similarity if interpolate else replicates.amax(-1)
 
         def bounds(values: Float[Tensor, "replicate layer"]) -> Float[Tensor, "layer bound"]:
-            return bootstrap_interval(values[1:], n_groups=n_groups).T
+            return bootstrap_interval(values[1:], level, n_groups=n_groups).T
 
         return cls(grid, replicates[0], step[0], bounds(step), best[0], bounds(best))
+
+    def variables(self, layer: str = "layer", step: str = "step") -> dict[str, Any]:
+        """The numbers as variables of a dataset with these axes and `bound`."""
+        return {
+            "similarity": ((layer, step), self.similarity.numpy()),
+            "best_step": (layer, self.step.numpy()),
+            "best_step_interval": ((layer, "bound"), self.step_interval.numpy()),
+            "best_similarity": (layer, self.best.numpy()),
+            "best_similarity_interval": ((layer, "bound"), self.best_interval.numpy()),
+        }
 
     def data(self, name: str) -> xarray.Dataset:
         """The numbers as labelled arrays, their names beginning with `name`."""
         step = f"{name}_step"
-        return xarray.Dataset(
-            {
-                f"{name}_similarity": (("layer", step), self.similarity.numpy()),
-                f"{name}_best_step": ("layer", self.step.numpy()),
-                f"{name}_best_step_interval": (("layer", "bound"), self.step_interval.numpy()),
-                f"{name}_best_similarity": ("layer", self.best.numpy()),
-                f"{name}_best_similarity_interval": (
-                    ("layer", "bound"),
-                    self.best_interval.numpy(),
-                ),
-            },
-            {step: list(self.grid.steps), "bound": ["low", "high"]},
-        )
+        numbers = {f"{name}_{key}": value for key, value in self.variables(step=step).items()}
+        return xarray.Dataset(numbers, {step: list(self.grid.steps), "bound": ["low", "high"]})
 
 
 def match_steps(

@@ -173,14 +173,10 @@ def _trainings(table: _RecipeTable) -> Iterator[ModelEntry]:
         shown = (key for key in chosen if key not in changes or len(_list(changes[key])) > 1)
         parts = [str(table.label or plain.get("name"))]
         parts += [f"{key.split('.')[-1]}={_short(chosen[key])}" for key in shown]
-        yield ModelEntry(" ".join(parts), None, _recipe(recipe))
-
-
-def _recipe(entries: Mapping[str, Any]) -> Recipe:
-    try:
-        return Recipe.from_mapping(entries)
-    except ValueError as error:
-        raise ValueError(f"model.change: {error}") from None
+        try:
+            yield ModelEntry(" ".join(parts), None, Recipe.from_mapping(recipe))
+        except ValueError as error:
+            raise ValueError(f"model.change: {error}") from None
 
 
 def _tasks(table: dict[str, Any]) -> Iterator[TaskEntry]:
@@ -230,10 +226,9 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _values(key: str, value: Any) -> list[Any]:
-    values = _list(value)
-    if not values:
-        raise ValueError(f"{key} has no values")
-    return values
+    if values := _list(value):
+        return values
+    raise ValueError(f"{key} has no values")
 
 
 def _list(value: Any) -> list[Any]:

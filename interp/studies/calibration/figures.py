@@ -132,4 +132,4 @@ def _by_noise(table: pd.DataFrame) -> list[tuple[Look, pd.DataFrame]]:
 
 def _bars(rows: pd.DataFrame) -> dict[str, Any]:
     share, low, high = (np.asarray(rows[key]) for key in ("share", "share_low", "share_high"))
-    return error_bars(share, low, high, is_thin=True)
+    return error_bars(share, low, high)

@@ -11,7 +11,7 @@ from plotly.graph_objects import Figure, Scatter
 from torch import Tensor
 
 from interp.plots.heatmap import similarity_panel
-from interp.plots.marks import error_bars, line
+from interp.plots.marks import line, placed_line
 from interp.plots.panel import HEIGHT, Panel, StepAxis, axis_of_layers, draw
 from interp.plots.style import MUTED, Look, reference_look
 from interp.scoring.layer_matches import LayerMatches
@@ -78,29 +78,11 @@ def step_line(
     matches: LayerMatches, look: Look, axis: StepAxis, *, x: Values | None = None
 ) -> Scatter:
     """Best-matching step against layer with its interval."""
-    step = matches.step.numpy()
-    low, high = (axis.place(bounds) for bounds in matches.step_interval.numpy().T)
-    places = np.arange(len(step)) if x is None else x
-    return interval_line(places, axis.place(step), low, high, look, step)
-
-
-def interval_line(
-    x: Values, y: Values, low: Values, high: Values, look: Look, values: Values | None = None
-) -> Scatter:
-    """A line with 95 % intervals.
-
-    Args:
-        x: Coordinates.
-        y: Coordinates …
-        low: … and those of their intervals.
-        high: Upper ends.
-        look: Colour, dash, symbol and name.
-        values: What the mouse shows, where it is not y.
-    """
-    y, low, high = (np.asarray(part) for part in (y, low, high))
-    bars = error_bars(y, low, high, colour=look.colour)
-    shown = y if values is None else np.asarray(values)
-    return line(x, y, look, "%{x}: %{customdata:,.4~r}", error_y=bars, customdata=shown)
+    places = np.arange(len(matches.step)) if x is None else x
+    bounds = matches.step_interval.numpy()
+    return placed_line(
+        places, matches.step.numpy(), bounds, look, place=axis.place, digits=",.4~r", hover="%{x}: "
+    )
 
 
 def plain_line(x: Values, y: Values, look: Look, **more: Any) -> Scatter:

@@ -14,7 +14,7 @@ from interp.plots.panel import Panel
 from interp.plots.style import INK, Look
 from interp.studies.paper.claims import Claim, Quantity, bootstrap_means
 from interp.studies.paper.models import PaperModels
-from interp.studies.paper.plots import arranged, interval_line
+from interp.studies.paper.plots import arranged, plain_line
 from interp.studies.paper.reproduction import Drawing, Part
 from probes.uncertainty.bootstrap import bootstrap_interval
 
@@ -72,9 +72,9 @@ def _panel(
     traces = []
     for name, groups in curves.items():
         means = bootstrap_means(groups)
-        low, high = bootstrap_interval(means[1:], n_groups=len(groups))
-        trace = interval_line(recall.gaps.numpy(), means[0], low, high, LOOKS[name])
-        traces.append(trace.update(showlegend=with_legend))
+        bounds = bootstrap_interval(means[1:], n_groups=len(groups))
+        gaps, look = recall.gaps.numpy(), LOOKS[name]
+        traces.append(plain_line(gaps, means[0], look, bounds=bounds, showlegend=with_legend))
     y = {"title": "squared error / d", "rangemode": "tozero"}
     return Panel(title, traces, {"title": "gap g to the example asked again"}, y)
 

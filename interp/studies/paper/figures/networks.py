@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.plots.marks import level
 from interp.plots.panel import Panel
-from interp.plots.style import INK, MUTED, Look
+from interp.plots.style import INK, Look
 from interp.scoring.layer_matches import LayerMatches
 from interp.studies.paper.claims import Claim, Quantity
 from interp.studies.paper.figures.heatmaps import GD_GRID
@@ -47,13 +48,12 @@ def networks(models: PaperModels) -> Part:
         claims.append(_less_like_gd(gd, model, linear.match(GD(linear.eta), GD_GRID)))
     errors = model.layers.errors.mean((1, 2))
     best = (model.best_predictions - model.layers.ys).square().mean().item() / model.task.n_dims
-    limit = Look("best predictor linear in y", MUTED, "dash", "circle")
     figure = arranged(
         Panel(
             "Error against layer",
             [
                 plain_line(range(len(errors)), errors, Look("transformer", INK, "solid", "circle")),
-                plain_line([0, len(errors) - 1], [best, best], limit, mode="lines"),
+                level(best, "best predictor linear in y", (0, len(errors) - 1)),
             ],
             LAYER_AXIS,
             log_error_axis(errors, torch.tensor([best])),

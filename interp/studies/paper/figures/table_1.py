@@ -16,7 +16,7 @@ from interp.studies.paper.claims import Claim, Quantity, number_claim
 from interp.studies.paper.figures.heatmaps import GD_GRID, NEWTON_GRID
 from interp.studies.paper.models import PaperModel, PaperModels, match_official
 from interp.studies.paper.paper_setup import TABLE_1, official_eta, paper_prefixes
-from interp.studies.paper.plots import arranged, interval_line
+from interp.studies.paper.plots import arranged, plain_line
 from interp.studies.paper.reproduction import Drawing, Part
 from interp.studies.paper.rows import ROLES
 from probes.matching import StepGrid
@@ -135,8 +135,8 @@ def _panel(scores: Mapping[str, Scores], zero: Scores) -> Panel:
     traces = []
     for index, (found, look) in enumerate(series):
         places = [place + SPREAD * (index - middle) for place in range(len(NAMES))]
-        values, low, high = zip(*((one.value, one.low, one.high) for one in found), strict=True)
-        traces.append(interval_line(places, values, low, high, look).update(mode="markers"))
+        values, *bounds = zip(*((one.value, one.low, one.high) for one in found), strict=True)
+        traces.append(plain_line(places, values, look, bounds=bounds, mode="markers"))
     ticks = {"tickvals": list(range(len(NAMES))), "ticktext": list(NAMES.values())}
     return Panel("SimE", traces, ticks, {"title": "SimE"})
 

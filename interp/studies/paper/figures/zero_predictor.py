@@ -11,6 +11,7 @@ from jaxtyping import Float
 from plotly.graph_objects import Scatter
 from torch import Tensor
 
+from interp.analyses.algorithms import SLOW
 from interp.plots.marks import line
 from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
@@ -32,9 +33,6 @@ OFFICIAL_GRIDS: dict[str, StepGrid] = {
     ),
 }
 """Steps from 1 on, as in the official code: at step 0 an iterate itself says 0."""
-SLOW = frozenset(
-    {"gd", "gd-adaptive", "gd-optimal", "preconditioned-gd", "heavy-ball", "nesterov", "chebyshev"}
-)
 UNKNOWN_PRIOR = frozenset({"dmmse"})
 TABLE_1_WORDS = {"newton": "Newton", "gd": "GD", "ogd": "online GD"}
 
