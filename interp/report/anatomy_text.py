@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
-from interp.report.evidence_text import join, number
+from interp.report.evidence_text import capital, join, number
 from interp.results.anatomy import SILENT, Anatomy
 from probes.references import family_phrase, legend_of
 from probes.verdict.criteria import DEFAULT_CRITERIA
@@ -113,7 +113,7 @@ def _filter(here: xarray.Dataset, equivalence: float) -> str:
     described = {layers: names for layers, names in by_layers.items() if layers}
     within = f"all but {100 * equivalence:g} % of that"
     sentences = [
-        f"{_capital(join(names, 'and'))} explain{'s' * (len(names) == 1)} {within} at "
+        f"{capital(join(names, 'and'))} explain{'s' * (len(names) == 1)} {within} at "
         f"{layers_phrase(layers)}."
         for layers, names in sorted(described.items(), key=lambda item: -len(item[0]))
     ]
@@ -185,7 +185,3 @@ def _pace(table: xarray.Dataset) -> str:
 def _percent(share: xarray.DataArray) -> str:
     value = 100 * max(0.0, share.item())
     return f"{value:.1f} %" if value < 10 or value > 98.5 else f"{value:.0f} %"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -107,3 +107,8 @@ def unit_text(item: Evidence) -> str:
     if "eta" in item.scale:
         parts.append(f"eta × steps = {item.rate.value * item.scale['eta']:.3g} a layer")
     return ", ".join(parts)
+
+
+def capital(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]
