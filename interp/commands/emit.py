@@ -82,7 +82,6 @@ def emit(
         open_page: Whether to open the first page in the browser.
     """
     from rich.console import Console  # for the speed of start-up
-    from rich.markup import escape
 
     written = {label: path for label, path in (pages or {}).items() if path is not None}
     if as_json:
@@ -91,7 +90,7 @@ def emit(
         console = Console()
         show(console)
         for label, path in written.items():
-            console.print(f"{label}: {escape(str(path))}", soft_wrap=True, highlight=False)
+            console.print(f"{label}: {path}", soft_wrap=True, highlight=False, markup=False)
     if open_page and written:
         import webbrowser  # for the speed of start-up
 

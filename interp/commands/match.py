@@ -22,11 +22,11 @@ from interp.commands.options import (
     SeedOption,
     TaskOption,
     check_checkpoint,
-    open_in_browser,
 )
 
 if TYPE_CHECKING:
     import xarray
+    from rich.console import Console
     from rich.table import Table
 
     from hooks.activation_files import ActivationFile
@@ -97,11 +97,7 @@ def match(
     open_report: OpenOption = False,
 ) -> None:
     """Say which reference algorithm the layers of a checkpoint follow, and how fast."""
-    import json
-
-    from rich.console import Console
-
-    from interp.commands.emit import claim
+    from interp.commands.emit import emit, working, write_files  # here for the speed of start-up
 
     if (checkpoint is None) == (activations is None):
         raise ValueError("give either a checkpoint or --activations FILE")
@@ -109,13 +105,7 @@ def match(
         raise ValueError("--task cannot be given with --activations, which have their prompts")
     parameters = read_parameters(parameter or ())
     out = out or (Path("interp-report") if open_report else None)
-    if out is not None:
-        claim(out)
-    from interp.progress import prompt_progress
-
-    console = Console(stderr=True)
-    with prompt_progress(console) as progress:
-        progress("loading", 0, 1)
+    with working(out) as progress:
         from interp.analyses.match import match as run
         from interp.analyses.match_settings import MatchSettings
         from interp.analyses.views import usual_views
@@ -141,13 +131,15 @@ def match(
         )
         if out is not None:
             progress("writing the report", 0, 1)
-            _write(result, out)
-    if as_json:
-        print(json.dumps(result.summary(), indent=2))
-    else:
-        _show(result, out)
-    if open_report and out is not None:
-        open_in_browser(out)
+            files = {"result.nc": result.save, "report.html": result.write_report}
+            write_files(out, {**files, "summary.json": result.summary()})
+    emit(
+        result.summary(),
+        lambda console: _show(result, console),
+        as_json=as_json,
+        pages={"report": out and out / "report.html"},
+        open_page=open_report,
+    )
 
 
 def read_parameters(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -187,26 +179,15 @@ def _load(
     return load(checkpoint, device=device)
 
 
-def _write(result: MatchResult, out: Path) -> None:
-    from interp.commands.emit import write_files
-
-    files = {"result.nc": result.save, "report.html": result.write_report}
-    write_files(out, {**files, "summary.json": result.summary()})
-
-
-def _show(result: MatchResult, out: Path | None) -> None:
-    from rich.console import Console
+def _show(result: MatchResult, console: Console) -> None:
     from rich.markup import escape
     from rich.panel import Panel
 
     from interp.report.verdict_text import short_answer, verdict_text
 
-    console = Console()
     console.print(_layer_table(result))
     text = "\n\n".join(verdict_text(result).lines)
     console.print(Panel(escape(text), title=f"[bold]{escape(short_answer(result.verdict))}[/bold]"))
-    if out is not None:
-        console.print(f"report: {escape(str(out / 'report.html'))}", soft_wrap=True)
 
 
 def _layer_table(result: MatchResult) -> Table:

@@ -75,10 +75,3 @@ DeviceOption = Annotated[
         callback=check_device,
     ),
 ]
-
-
-def open_in_browser(out: Path) -> None:
-    """Opens the report that a command wrote into a folder."""
-    import webbrowser
-
-    webbrowser.open((out / "report.html").absolute().as_uri())

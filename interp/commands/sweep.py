@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from interp.commands.emit import emit, working
 from interp.commands.options import MOST_JOBS
 
 
@@ -33,14 +34,7 @@ def sweep(
     ] = Path("out/sweep"),
 ) -> None:
     """Run every combination of models, tasks, seeds and analyses that was not run before."""
-    from rich.console import Console
-
-    from interp.commands.emit import claim
-    from interp.progress import prompt_progress
-
-    claim(out)
-    with prompt_progress(Console(stderr=True)) as progress:
-        progress("loading", 0, 1)
+    with working(out) as progress:
         from joblib import cpu_count
 
         from interp.jobs.pool import Pool
@@ -56,9 +50,8 @@ def sweep(
         )
     from interp.study.table import sweep_table
 
-    console = Console()
-    console.print(sweep_table(result.data))
-    console.print(f"results: {out / 'sweep.nc'}", soft_wrap=True, highlight=False, markup=False)
+    pages = {"results": out / "sweep.nc"}
+    emit(None, lambda console: console.print(sweep_table(result.data)), pages=pages)
     if result.failures:
         from interp.jobs.outcome import without_result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from interp.plots.panel import (
     axis_of_layers,
     draw,
     head_names,
+    log_axis,
 )
 from interp.plots.style import INK, Look, reference_look
 
@@ -57,28 +59,17 @@ def ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure:
         ValueError: Nothing was replaced so.
     """
     table = _with_method(ablation, method)
-    traces = []
+    traces, visible = [], partial(np.maximum, LOWEST)
     for part, look in PART_LOOKS.items():
-        effect = table.effect.sel(part=part)
-        seen = np.isfinite(effect.values)
-        if not seen.any():
-            continue
-        values = effect.values[seen]
-        bounds = table.effect_interval.sel(part=part).values[seen]
-        layers = table.layer.values[seen]
-        traces.append(placed_line(layers, values, bounds, look, place=_visible, digits="+.4f"))
-    panel = Panel(
-        title=f"Rise of the error without a part, replaced {_words(table)}",
-        traces=traces,
-        x=axis_of_layers(table.layer.values),
-        y={
-            "title": {"text": "rise of squared error / d"},
-            "type": "log",
-            "tickformat": "~g",
-            "dtick": 1,
-        },
-    )
-    return draw(panel)
+        here = table.sel(part=part).isel(layer=np.isfinite(table.effect.sel(part=part).values))
+        if here.sizes["layer"]:
+            layers, bounds = here.layer.values, here.effect_interval.values
+            traces.append(
+                placed_line(layers, here.effect.values, bounds, look, place=visible, digits="+.4f")
+            )
+    title = f"Rise of the error without a part, replaced {_words(table)}"
+    y = log_axis("rise of squared error / d")
+    return draw(Panel(title, traces, axis_of_layers(table.layer.values), y))
 
 
 def head_ablation(ablation: xarray.Dataset, method: str | None = None) -> Figure:
@@ -217,10 +208,6 @@ def _with_method(ablation: xarray.Dataset, method: str | None) -> xarray.Dataset
 def _words(table: xarray.Dataset) -> str:
     method = str(table.ablation.item())
     return METHODS.get(method, method)
-
-
-def _visible(effects: np.ndarray) -> np.ndarray:
-    return np.maximum(effects, LOWEST)
 
 
 def _effect(value: float) -> str:

@@ -96,17 +96,14 @@ def draw(*panels: Panel) -> Figure:
 
 
 def log_axis(title: str, *values: np.ndarray, floor: float = 0.0) -> dict[str, Any]:
-    """The logarithmic axis that covers all values above a floor."""
+    """The logarithmic axis, which covers all values above a floor where there are any."""
+    axis = {"title": {"text": title}, "type": "log", "tickformat": "~g", "dtick": 1}
+    if not values:
+        return axis
     shown = np.concatenate([np.ravel(part) for part in values])
     shown = shown[np.isfinite(shown) & (shown > floor)]
     low, high = (shown.min(), shown.max()) if len(shown) else (0.1, 1.0)
-    return {
-        "title": {"text": title},
-        "type": "log",
-        "tickformat": "~g",
-        "dtick": 1,
-        "range": [float(np.log10(low)) - 0.3, float(np.log10(high)) + 0.2],
-    }
+    return axis | {"range": [float(np.log10(low)) - 0.3, float(np.log10(high)) + 0.2]}
 
 
 def layer_axis(result: MatchResult) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from plotly.graph_objects import Figure, Scatter
 
 from interp.analyses.variations import VARIATIONS
 from interp.plots.marks import line, placed_line
-from interp.plots.panel import Panel, StepAxis, draw
+from interp.plots.panel import Panel, StepAxis, draw, log_axis
 from interp.plots.style import MUTED, Look, ordered_looks, reference_look
 
 MOST_LINES = 6
@@ -46,21 +46,12 @@ def plot_condition_errors(name: str, table: xarray.Dataset) -> Figure:
     lowest = np.nanmin([table.error / table.zero_error], initial=1.0)
     highest = np.nanmax([(table.model_error / table.zero_error).values, np.ones(len(zero))])
     exponents = np.log10([max(lowest, 1e-12) / 2, min(highest, 1e6) * 2])
-    return draw(
-        Panel(
-            "Error, relative to predicting 0",
-            traces,
-            _axis(name, table),
-            {
-                "title": {"text": "error / error of predicting 0"},
-                "type": "log",
-                "range": exponents.tolist(),
-                "tickformat": "~g",
-                "dtick": "D2" if np.ptp(exponents) < MOST_DECADES_OF_2_AND_5 else 1,
-            },
-            bands=_training(name, table),
-        )
-    )
+    y = log_axis("error / error of predicting 0") | {
+        "range": exponents.tolist(),
+        "dtick": "D2" if np.ptp(exponents) < MOST_DECADES_OF_2_AND_5 else 1,
+    }
+    title, bands = "Error, relative to predicting 0", _training(name, table)
+    return draw(Panel(title, traces, _axis(name, table), y, bands=bands))
 
 
 def plot_condition_steps(name: str, table: xarray.Dataset, reference: str) -> Figure | None:
@@ -109,20 +100,9 @@ def plot_needs(table: xarray.Dataset) -> Figure:
     for reference in table.reference.values:
         needed = table.steps_needed.sel(reference=reference).values
         traces.append(_line("kappa", table, needed, reference_look(str(reference)), "steps"))
-    return draw(
-        Panel(
-            "Steps that the references themselves need",
-            traces,
-            _axis("kappa", table),
-            {
-                "title": {"text": "steps to weights within 10 % (log scale)"},
-                "type": "log",
-                "tickformat": ",",
-                "dtick": 1,
-            },
-            bands=_training("kappa", table),
-        )
-    )
+    y = log_axis("steps to weights within 10 % (log scale)") | {"tickformat": ","}
+    title, bands = "Steps that the references themselves need", _training("kappa", table)
+    return draw(Panel(title, traces, _axis("kappa", table), y, bands=bands))
 
 
 def _shown_layers(table: xarray.Dataset) -> list[int]:
