@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
@@ -179,8 +179,8 @@ class RegressionStatistics:
         """Statistics of one site, without a copy."""
         site = slice(index, index + 1)
         target_site = site if self.target_mean.shape[1] > 1 else slice(None)
-        return RegressionStatistics(
-            count=self.count,
+        return replace(
+            self,
             feature_mean=self.feature_mean[:, site],
             target_mean=self.target_mean[:, target_site],
             feature_scatter=self.feature_scatter[:, site],
@@ -190,13 +190,11 @@ class RegressionStatistics:
 
     def targets_only(self) -> RegressionStatistics:
         """The same samples without features, for what needs only the targets' variance."""
-        return RegressionStatistics(
-            count=self.count,
+        return replace(
+            self,
             feature_mean=self.feature_mean[..., :0],
-            target_mean=self.target_mean,
             feature_scatter=self.feature_scatter[..., :0, :0],
             cross_scatter=self.cross_scatter[..., :0, :],
-            target_scatter=self.target_scatter,
         )
 
     def _absorb(self, group: int, other: RegressionStatistics, other_group: int) -> None:
@@ -230,14 +228,7 @@ class RegressionStatistics:
 
     @property
     def _fields(self) -> tuple[Tensor, ...]:
-        return (
-            self.count,
-            self.feature_mean,
-            self.target_mean,
-            self.feature_scatter,
-            self.cross_scatter,
-            self.target_scatter,
-        )
+        return tuple(getattr(self, field.name) for field in fields(self))
 
     @property
     def _sizes(self) -> tuple[int, ...]:
