@@ -20,10 +20,11 @@ from interp.scoring.layer_matches import N_REPLICATES, match_steps
 from interp.scoring.layer_predictions import fit_layer_readouts
 from interp.scoring.stream import batches
 from interp.scoring.tables import BOUNDS
-from interp.tasks import LinearRegression, Task
+from interp.tasks import Task
+from interp.training.baseline import best_reference
 from probes.candidate import Candidate
 from probes.matching import StepGrid
-from probes.references import OLS, Prefixes, Reference, Ridge
+from probes.references import OLS, Prefixes
 from probes.steps_to_reach import steps_to_reach
 from probes.uncertainty.bootstrap import bootstrap_interval, bootstrap_weights
 
@@ -97,7 +98,7 @@ def measure(
     replicates = weights @ groups.T / N_GROUPS  # [replicate, layer and model]
     bounds = bootstrap_interval(replicates[1:], n_groups=N_GROUPS).numpy()
     zero = scale * ys.square().mean().item()
-    best = scale * _best_answer(task).predictions(prefixes)[0].sub(ys).square().mean().item()
+    best = scale * best_reference(task).predictions(prefixes)[0].sub(ys).square().mean().item()
     table = _failed(layers, list(references), "")
     table["error"][:] = replicates[0, :-1].numpy()
     table["error_interval"][:] = bounds[:, :-1].T
@@ -164,11 +165,6 @@ def steps_needed(item: Candidate, prefixes: Prefixes) -> float:
     needed = steps_to_reach(errors, steps, TOLERANCE)
     middle = torch.where(needed.isnan(), torch.inf, needed).median().item()
     return middle if math.isfinite(middle) else math.nan
-
-
-def _best_answer(task: Task) -> Reference:
-    noise = task.noise_std if isinstance(task, LinearRegression) else 0.0
-    return Ridge(noise**2) if noise > 0 else OLS()
 
 
 def _failed(layers: Sequence[int], references: Sequence[str], failure: str) -> xarray.Dataset:

@@ -16,11 +16,12 @@ from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
 from hooks.sites import Site
 from interp.scoring.stream import SavedActivations, batches
-from interp.tasks import LinearRegression, Task
+from interp.tasks import Task
 from interp.tasks.two_layer_network import TwoLayerNetwork
+from interp.training.baseline import best_reference
 from probes.converged_readout import fit_converged_readout
 from probes.convergence import N_TRIPLES, OrderOfConvergence, order_of_convergence
-from probes.references import OLS, Prefixes, Reference, Ridge
+from probes.references import Prefixes, Reference
 
 N_PROMPTS = 384
 """Half of them to fit read-outs on."""
@@ -124,11 +125,7 @@ def layer_order(
 
 
 def _limit(task: Task) -> Reference | None:
-    if isinstance(task, TwoLayerNetwork):
-        return None
-    if isinstance(task, LinearRegression) and task.noise_std > 0:
-        return Ridge(task.noise_std**2)
-    return OLS()
+    return None if isinstance(task, TwoLayerNetwork) else best_reference(task)
 
 
 def _untold(reason: str) -> LayerOrder:

@@ -40,6 +40,10 @@ def emerge(
     anatomy: Annotated[
         bool, typer.Option("--anatomy", help="Take layers apart too, which takes longer.")
     ] = False,
+    paper: Annotated[
+        bool,
+        typer.Option("--paper", help="Also small multiples as emergence.svg and emergence.pdf."),
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Processes at a time.")] = 1,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
@@ -54,10 +58,14 @@ def emerge(
     """Show which algorithm appears at which step of a training, from its checkpoints."""
     with working(out) as progress:
         from interp.jobs.pool import Pool
+        from interp.plots.emergence import small_multiples
         from interp.report.emergence import emergence_page, summary, without_result
+        from interp.report.markdown import require_drawing, write_images
         from interp.study.emergence import emerge as analyse
         from interp.tasks.prompt_file import read_task
 
+        if paper:
+            require_drawing()
         found = analyse(
             run,
             read_task(task) if task else None,
@@ -72,11 +80,12 @@ def emerge(
         page = emergence_page(found, str(run))
         files = {"result.nc": found, "report.html": page.write, "summary.json": summary(found)}
         write_files(out, files)
+        images = write_images(small_multiples(found), out, "emergence") if paper else []
     emit(
         summary(found),
         lambda console: _show(found, console),
         as_json=as_json,
-        pages={"report": out / "report.html"},
+        pages={"report": out / "report.html"} | {file.suffix[1:]: file for file in images},
         open_page=open_report,
     )
     if failures := without_result(found):
@@ -86,9 +95,10 @@ def emerge(
 
 
 def _show(found: xarray.Dataset, console: Console) -> None:
-    from interp.report.emergence import emergence_table, errors_words, finding
+    from interp.report.emergence import change_table, emergence_table, errors_words, finding
 
     table = emergence_table(found)
     console.print(table.to_terminal({c.key: c.title for c in table.columns if not c.under}))
+    console.print(change_table(found).to_terminal(intervals="to"))
     for words in (f"{finding(found)}.", errors_words(found)):
         console.print(words, highlight=False, markup=False)

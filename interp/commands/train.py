@@ -36,6 +36,18 @@ def train(
             min=1, help="Stop after this many steps; the same command without it goes on."
         ),
     ] = None,
+    log_with: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRACKER", help="Log to trackio, tensorboard or wandb too, which you install."
+        ),
+    ] = None,
+    match_every: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Steps between small matches beside the training, 5 % of its time at most."
+        ),
+    ] = 0,
 ) -> None:
     """Train models by recipe, going on from where an earlier run was cut off."""
     import os
@@ -49,12 +61,15 @@ def train(
 
     from rich.console import Console
 
+    from interp.analyses.small_match import small_match
     from interp.training.display import TrainingTable
+    from interp.training.monitoring import Monitoring
     from interp.training.queue import Job, run_here, run_queue
     from interp.training.recipe import Recipe
     from interp.training.run_directory import RunDirectory
 
-    queue = [Job(recipe, out / recipe.name) for recipe in map(Recipe.read, files)]
+    monitoring = Monitoring(log_with, match_every, small_match if match_every else None)
+    queue = [Job(recipe, out / recipe.name, monitoring) for recipe in map(Recipe.read, files)]
     n_threads = threads or max(1, (os.cpu_count() or 1) // min(jobs, len(queue)))
     is_first_process = os.environ.get("RANK", "0") == "0"  # of those that accelerate started
     table = TrainingTable([job.recipe for job in queue], Console(quiet=not is_first_process))
@@ -72,6 +87,7 @@ def train(
         is_saved = any(RunDirectory(job.directory).state_file.exists() for job in queue)
         if is_saved and is_first_process:
             given = {"--jobs": jobs if jobs > 1 else None, "--threads": threads, "--steps": steps}
+            given |= {"--log-with": log_with, "--match-every": match_every}
             options = [text for name, n in given.items() if n for text in (name, str(n))]
             line = shlex.join(["interp", "train", *recipes, "--out", str(out), *options])
             print(f"interp: saved in {out}; this goes on from there: {line}", file=sys.stderr)

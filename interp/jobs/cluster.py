@@ -80,6 +80,13 @@ def _gather(
                 yield index, LOST
             except CancelledError:
                 raise ConnectionError("the Dask cluster was lost; what is done is kept") from None
+            except RuntimeError as error:
+                if "deserialization of the task graph" not in str(error):
+                    raise
+                raise ConnectionError(
+                    "the Dask cluster cannot read this work; install the same icl-interp "
+                    "on its scheduler and workers"
+                ) from None
             future.release()
     finally:
         client.cancel(list(futures))

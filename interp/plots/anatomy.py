@@ -199,6 +199,8 @@ def _at(anatomy: AnatomyTable, point: int | None, *, is_first: bool = False) -> 
     if chosen not in known:
         raise ValueError(f"point must be one of {', '.join(map(str, known))}, got {point}")
     found = table.sel(point=chosen)
+    if "eigenvalue" not in found:
+        return found
     is_knot = np.isfinite(found.eigenvalue)
     return found.isel(knot=np.flatnonzero(is_knot.values))
 

@@ -199,6 +199,7 @@ USUAL_TASK = {
     "y_scale": 1.0,
     "normalisation": "none",
     "condition_draw": "fixed",
+    "pool_seed": 0,
 }
 
 

@@ -5,26 +5,60 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import xarray
 
+from interp.plots import checkpoint_slider as slider
 from interp.plots import emergence as plots
 from interp.report.page import Lead, Page
 from interp.report.section import written_section
 from interp.report.table import Column, Table
 from interp.versions import command_line, versions_text
+from probes.references import legend_of
 
 NO_RESULT = "no result"
+CHANGES = {
+    "begun": ("learning begins", "{level:.0%} of what can be learnt is learnt"),
+    "learnt": ("learnt", "{level:.0%} of what can be learnt is learnt"),
+    "layer": ("", "removes {level:.0%} of the error that the layer before leaves"),
+    "growth": ("linear growth", "steps of {reference} grow with depth: SimE gains {level}"),
+    "alike": ("alike", "SimE of the last layer and {reference} is {level}"),
+    "general": ("general", "nearer to ridge than to dMMSE on new tasks"),
+    "memorised": ("memorised", "nearer to dMMSE than to ridge on new tasks"),
+    "order": (
+        "order-free",
+        "{level:.0%} of the last layer at most depends on the order of examples",
+    ),
+    "explained": ("explained", "filters could explain {level:.0%} of the last layer"),
+}
+"""Name and condition of change points, by the first word of their keys."""
 
 
 def emergence_page(found: xarray.Dataset, source: str) -> Page:
     """The page on what `interp.emerge` found in a training that people call `source`."""
     attrs = found.attrs
-    pictures = {"errors": plots.errors, "steps": plots.steps, "similarity": plots.similarity}
+    changes = written_section(
+        "emergence",
+        "changes",
+        (plots.changes(found, [name for name, _ in change_labels(found)]),),
+        tables=(change_table(found),),
+    )
+    pictures = {
+        "errors": (plots.errors,),
+        "layers": (plots.explained, slider.layers),
+        "steps": (plots.steps,),
+        "similarity": (plots.similarity,),
+    }
+    if "pool_ridge_likeness" in found:
+        pictures["pool"] = (plots.pool,)
     if "anatomy_share" in found:
-        pictures["shares"] = plots.shares
+        pictures["shares"] = (slider.shares, plots.shares_over_steps)
+        pictures["resolved"] = (plots.resolved,)
     sections = [
-        written_section("emergence", name, (draw(found),), baseline=attrs["baseline"])
-        for name, draw in pictures.items()
+        written_section(
+            "emergence", name, [draw(found) for draw in drawn], baseline=attrs["baseline"]
+        )
+        for name, drawn in pictures.items()
     ]
     tables = (emergence_table(found),)
     return Page(
@@ -37,6 +71,7 @@ def emergence_page(found: xarray.Dataset, source: str) -> Page:
             notes=tuple(("Without result", text) for text in without_result(found)),
         ),
         sections=(
+            changes,
             *sections,
             written_section("emergence", "table", tables=tables, baseline=attrs["baseline"]),
         ),
@@ -76,6 +111,43 @@ def without_result(found: xarray.Dataset) -> list[str]:
     return sentences
 
 
+def change_labels(found: xarray.Dataset) -> list[tuple[str, str]]:
+    """Of every change point a name, and what is so from it on."""
+    reference = legend_of(found.attrs["reference"])
+    labels = []
+    for key, level in zip(found.change.values.tolist(), found.change_level.values, strict=True):
+        name, words = CHANGES[key.split()[0]]
+        labels.append((name or key, words.format(level=level.item(), reference=reference)))
+    return labels
+
+
+def change_table(found: xarray.Dataset) -> Table:
+    """The step of every change with its interval; "note" where checkpoints do not enclose it."""
+    columns = (
+        Column("change", "change"),
+        Column("condition", "from when on"),
+        Column("step", "step", 0, has_interval=True),
+        Column("note", "note"),
+    )
+    first, last = (f"{found.step.values[end]:,}" for end in (0, -1))
+    outside = {
+        -np.inf: f"at or before step {first}",
+        np.inf: f"not by step {last}",
+    }
+    rows = []
+    for (name, words), point in zip(change_labels(found), found.change.values, strict=True):
+        here = found.sel(change=point)
+        step, low, high = (here[f"change_step{end}"].item() for end in ("", "_low", "_high"))
+        notes = [outside[step]] if np.isinf(step) else []
+        notes += [f"perhaps {outside[end]}" for end in (low, high) if np.isinf(end) and end != step]
+        if np.isinf(step) and np.isfinite(low if step > 0 else high):
+            notes.append(f"perhaps from step {low if step > 0 else high:,.0f} on")
+        ends = {"step": step, "step_low": low, "step_high": high}
+        numbers = {key: end if np.isfinite(end) else np.nan for key, end in ends.items()}
+        rows.append({"change": name, "condition": words, "note": ", ".join(notes), **numbers})
+    return Table.of("changes", "Change points", columns, rows)
+
+
 def emergence_table(found: xarray.Dataset) -> Table:
     """Error and verdict of every checkpoint."""
     columns = (
@@ -107,6 +179,7 @@ def summary(found: xarray.Dataset) -> dict[str, Any]:
         "n_prompts": found.attrs["n_prompts"],
         "seed": found.attrs["seed"],
         "errors": {"zero": found.zero_error.item(), baseline: found.error_baseline.max().item()},
+        "changes": change_table(found).records,
         "steps": emergence_table(found).records,
         "without_result": without_result(found),
     }

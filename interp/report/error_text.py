@@ -36,7 +36,9 @@ def error_text(result: MatchResult) -> str | None:
         others.insert(0, f"least squares has {best:.4f}")
     text = f"{words}; {', '.join(others)}."
     task = result.provenance.get("task") or {}
-    is_best = task.get("name") == "linear_regression" and not task.get("noise_std")
+    is_best = task.get("name") == "linear_regression" and not (
+        task.get("noise_std") or task.get("n_tasks")
+    )
     if is_best and own < IMPOSSIBLE * best:
         text += " This is better than any predictor could be: the model sees its answers."
     elif own >= NOTHING_LEARNED * zero:

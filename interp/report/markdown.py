@@ -10,7 +10,7 @@ from pathlib import Path
 
 from plotly.graph_objects import Figure
 
-from hooks.atomic import write_text
+from hooks.atomic import atomic_write, write_text
 from interp.report.page import Page
 from interp.report.section import Section
 
@@ -51,6 +51,36 @@ def write_markdown(page: Page, path: str | Path, prefix: str, introduction: str 
                 parts += [f"**{table.title}**" if table.title != section.title else ""]
                 parts += [table.to_markdown(), table.note]
     write_text(path, "\n\n".join(part.strip() for part in parts if part) + "\n")
+
+
+def write_images(figure: Figure, folder: str | Path, name: str) -> list[Path]:
+    """Draws a figure as SVG and as PDF, and returns the files, `<name>.svg` and `<name>.pdf`.
+
+    Raises:
+        ValueError: kaleido or a browser for it is missing.
+        OSError: A file cannot be written.
+    """
+    require_drawing()
+    import kaleido  # optional
+
+    files = [Path(folder) / f"{name}.{ending}" for ending in ("svg", "pdf")]
+    size = {"width": figure.layout.width or WIDTH, "height": figure.layout.height}
+    with _browser():
+        for file in files:
+            options = {"format": file.suffix[1:], **size}
+            content = kaleido.calc_fig_sync(figure, opts=options)
+            with atomic_write(file) as temporary:
+                temporary.write_bytes(content)
+    return files
+
+
+def require_drawing() -> None:
+    """Raises a `ValueError` where no pictures can be drawn to files."""
+    if not can_draw():
+        raise ValueError(
+            "pictures as SVG and PDF need the package kaleido and Chrome or Chromium; "
+            "install both, or leave --paper out"
+        )
 
 
 def can_draw() -> bool:

@@ -28,10 +28,14 @@ def layer_table(scores: Scores, arrange: Arrangement, n_dims: int) -> xarray.Dat
     """Errors by site, layer and point, in units of squared error / n_dims.
 
     `error_selectivity` is the shuffled control's error minus the layer's, both as shares of the
-    error of predicting 0; it is the R^2 of the layer minus that of the control.
+    error of predicting 0; it is the R^2 of the layer minus that of the control. `error_reduction`
+    is the share of the error of the layer before, or of predicting 0, that a layer removes.
     """
     zero = scores.target_square.mean(-1, keepdim=True)
     real, control = (part.mean(-1) / zero for part in (scores.layer_error, scores.shuffled_error))
+    before = torch.ones_like(real)
+    for site, previous in arrange.previous.items():
+        before[:, site] = real[:, previous]
     error = scores.layer_error / n_dims
     mean = error.mean(-1)
     points = np.arange(error.shape[-1])
@@ -42,6 +46,7 @@ def layer_table(scores: Scores, arrange: Arrangement, n_dims: int) -> xarray.Dat
         "zero_error": (("point",), (scores.target_square[0] / n_dims).numpy()),
         "change": arrange(scores.change),
         **arrange.with_interval("error_selectivity", selectivity(control, real), scores.n_groups),
+        **arrange.with_interval("error_reduction", 1 - real / before, scores.n_groups),
     }
     return xarray.Dataset(data, coords={**arrange.coords, "point": points, "bound": list(BOUNDS)})
 
@@ -168,6 +173,13 @@ class Arrangement:
     @property
     def coords(self) -> dict[str, Any]:
         return {"site": self.kinds, "layer": self.layers}
+
+    @property
+    def previous(self) -> dict[int, int]:
+        """The site of the same kind at the layer before, where that was read."""
+        order = sorted(range(len(self.rows)), key=lambda i: (self.rows[i], self.columns[i]))
+        pairs = zip(order[1:], order, strict=False)
+        return {site: before for site, before in pairs if self.rows[site] == self.rows[before]}
 
     def __call__(
         self, values: Float[Tensor, " site *rest"], *dims: str

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 import xarray
-from jaxtyping import Float
-from torch import Tensor
 
 from hooks.capture import FinalNorm
-from hooks.finite import check_finite
-from hooks.inference import predict
 from hooks.model import SequenceModel
 from interp.analyses.anatomy import LEAST_PROMPTS as LEAST_ANATOMY_PROMPTS
 from interp.analyses.anatomy import anatomy
@@ -25,60 +19,14 @@ from interp.analyses.robustness import LEAST_PROMPTS, condition_tasks, condition
 from interp.analyses.variations import VARIATIONS, choose_variations
 from interp.report.verdict_text import rate_of, short_answer
 from interp.study.analysis import Analysis, at_least
+from interp.study.errors import ErrorAnalysis
+from interp.study.pool import PoolAnalysis
 from interp.study.readouts import ReadoutAnalysis
 from interp.tasks import Task
-from interp.training.baseline import baseline_predictions
-from interp.training.validation import squared_error
+from probes.verdict import Measure
 
-REACH = 1.96
-"""Standard errors to either side of a mean that an interval of 95 % takes in."""
 BY_LAYER = ("best_step", "best_similarity")
 OF_ANATOMY = ("share", "ceiling", "resolved_eigenvalue")
-
-
-@dataclass(frozen=True)
-class ErrorAnalysis(Analysis):
-    """Errors of the model itself and of the baseline (see `interp.training.baseline`)."""
-
-    n_prompts: int = 4096
-    batch_size: int = 512
-
-    name: ClassVar[str] = "error"
-
-    def __post_init__(self) -> None:
-        at_least(2, self, "n_prompts")
-        at_least(1, self, "batch_size")
-
-    def run(self, model: SequenceModel, task: Task, seed: int, part: int) -> xarray.Dataset:
-        """Squared errors / n_dims by point, their means, and the paired excess."""
-        del part
-        errors = torch.cat(list(self._errors(model, task, seed)), dim=1) / task.n_dims
-        by_point = errors.mean(1)
-        excess = (errors[0] - errors[1]).mean(1)
-        reach = REACH * excess.std().item() / math.sqrt(len(excess))
-        return xarray.Dataset(
-            {
-                "by_point": ("point", by_point[0].numpy()),
-                "baseline_by_point": ("point", by_point[1].numpy()),
-                "mean": by_point[0].mean().item(),
-                "baseline": by_point[1].mean().item(),
-                "excess": excess.mean().item(),
-                "excess_low": excess.mean().item() - reach,
-                "excess_high": excess.mean().item() + reach,
-            },
-            coords={"point": range(task.n_points)},
-        )
-
-    def _errors(
-        self, model: SequenceModel, task: Task, seed: int
-    ) -> Iterator[Float[Tensor, "predictor prompt point"]]:
-        n_seen = 0
-        for xs, ys, *_ in task.stream(self.n_prompts, seed=seed, batch_size=self.batch_size):
-            said = predict(model, xs, ys)
-            check_finite(said, "predictions", n_seen)
-            best = baseline_predictions(task, xs, ys)
-            yield torch.stack([squared_error(said, ys), squared_error(best, ys)])
-            n_seen += len(xs)
 
 
 @dataclass(frozen=True)
@@ -102,7 +50,11 @@ class MatchAnalysis(Analysis):
         )
 
     def run(self, model: SequenceModel, task: Task, seed: int, part: int) -> xarray.Dataset:
-        """The verdict, errors and convergence of layers, best steps by reference and layer."""
+        """The verdict, errors and convergence of layers, best steps by reference and layer.
+
+        `growth_gain` is the similarity that a constant number of steps a layer gains over a single
+        step for all layers.
+        """
         del part
         result = match(model, task, self.settings(seed))
         layers, verdict = result.layers.isel(site=0, drop=True), result.verdict
@@ -119,17 +71,28 @@ class MatchAnalysis(Analysis):
             "steps_per_layer_high": high,
             "layer_error": layers.mean_error,
             "convergence_order": layers.convergence_order,
+            "error_reduction": layers.error_reduction,
         }
-        for end in ("low", "high"):
-            bound = layers.convergence_order_interval.sel(bound=end, drop=True)
-            data[f"convergence_order_{end}"] = bound
+        data |= _bounds(layers, "convergence_order") | _bounds(layers, "error_reduction")
+        tables = [result.reference(name).isel(site=0).reset_coords(drop=True) for name in names]
         for name in BY_LAYER:
-            tables = [result.reference(reference)[name].isel(site=0) for reference in names]
-            data[name] = xarray.concat(
-                [table.reset_coords(drop=True) for table in tables],
-                xarray.IndexVariable("reference", names),
-            )
+            rows = [xarray.Dataset({name: t[name]} | _bounds(t, name)) for t in tables]
+            data |= xarray.concat(rows, xarray.IndexVariable("reference", names)).data_vars
+        gains = {
+            item.name: (item.growth_gain.value, item.growth_gain.low, item.growth_gain.high)
+            for finding in verdict.findings
+            if finding.measure is Measure.SIMILARITY
+            for item in finding.evidence
+        }
+        found = np.array([gains.get(name, (np.nan,) * 3) for name in names])
+        for end, values in zip(("", "_low", "_high"), found.T, strict=True):
+            data[f"growth_gain{end}"] = ("reference", values)
         return xarray.Dataset(data)
+
+
+def _bounds(table: xarray.Dataset, name: str) -> dict[str, xarray.DataArray]:
+    interval = table[f"{name}_interval"]
+    return {f"{name}_{end}": interval.sel(bound=end, drop=True) for end in ("low", "high")}
 
 
 @dataclass(frozen=True)
@@ -209,12 +172,17 @@ class AnatomyAnalysis(Analysis):
         at_least(LEAST_ANATOMY_PROMPTS, self, "n_prompts")
 
     def run(self, model: SequenceModel, task: Task, seed: int, part: int) -> xarray.Dataset:
-        """Shares, ceiling and resolved eigenvalue of every layer, with their intervals."""
+        """Shares, ceiling and resolved eigenvalue of layers, with intervals; and their energy."""
         del part
-        points = (min(task.n_dims, task.n_points - 1),)
+        points = (anatomy_point(task),)
         found = anatomy(model, task, points=points, n_prompts=self.n_prompts, seed=seed).table
         names = [f"{name}{end}" for name in OF_ANATOMY for end in ("", "_low", "_high")]
-        return found[names].isel(point=0, drop=True)
+        return found[[*names, "energy"]].isel(point=0, drop=True)
+
+
+def anatomy_point(task: Task) -> int:
+    """Number of examples after which layers are taken apart."""
+    return min(task.n_dims, task.n_points - 1)
 
 
 ANALYSES: dict[str, type[Analysis]] = {
@@ -225,5 +193,6 @@ ANALYSES: dict[str, type[Analysis]] = {
         ReadoutAnalysis,
         ConditionsAnalysis,
         AnatomyAnalysis,
+        PoolAnalysis,
     )
 }

@@ -6,6 +6,7 @@ import json
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import xarray
@@ -15,8 +16,15 @@ from interp.analyses.anatomy import LEAST_PROMPTS
 from interp.jobs.outcome import Failure, keep_tracebacks, outcome_of, sentences
 from interp.jobs.pool import Pool
 from interp.progress import Progress, shows_progress, silent
-from interp.study.analyses import AnatomyAnalysis, ErrorAnalysis, MatchAnalysis
+from interp.study.analyses import (
+    AnatomyAnalysis,
+    ErrorAnalysis,
+    MatchAnalysis,
+    PoolAnalysis,
+    anatomy_point,
+)
 from interp.study.analysis import Analysis, AnalysisCell, run_cell
+from interp.study.change_points import change_points, last_reference
 from interp.study.checkpoint import Checkpoint
 from interp.study.run import Results, Study
 from interp.study.snapshots import Models, find_snapshots, open_snapshot
@@ -64,7 +72,9 @@ def emerge(
         all points), `match_answer`, `match_verdict` and `match_steps_per_layer`; with `layer`
         `match_layer_error`; with `reference` and `layer` `match_best_step` and
         `match_best_similarity` (SimE); `anatomy_share`, `anatomy_ceiling` and
-        `anatomy_resolved_eigenvalue` if asked for; and `zero_error`, that of predicting 0.
+        `anatomy_resolved_eigenvalue` if asked for; and `zero_error`, that of predicting 0. On a
+        task with a pool of weight vectors `pool_…` say what was learnt of it, see
+        `interp.study.pool`. By `change` the change points, see `interp.study.change_points`.
         Attribute `without_result` is a JSON list of what has no result, and why.
 
     Raises:
@@ -80,6 +90,8 @@ def emerge(
     }
     if anatomy:
         analyses["anatomy"] = AnatomyAnalysis(max(n_prompts, LEAST_PROMPTS))
+    if isinstance(task, LinearRegression) and task.n_tasks:
+        analyses["pool"] = PoolAnalysis(n_prompts)
     cells = {
         (label, step): AnalysisCell(checkpoint, task, seed, analysis)
         for step, checkpoint in checkpoints.items()
@@ -107,9 +119,13 @@ def emerge(
     if "error_mean" not in data or "match_answer" not in data:
         raise ValueError(f"no checkpoint has a result; {'; '.join(sentences(reasons[:1]))}")
     data = data.rename(model="step").assign_coords(step=list(checkpoints))
-    is_least_squares = isinstance(task, LinearRegression) and task.noise_std == 0
-    return data.assign(zero_error=_zero_error(task, n_prompts, seed)).assign_attrs(
+    is_least_squares = isinstance(task, LinearRegression) and not (task.noise_std or task.n_tasks)
+    data = data.assign(zero_error=_zero_error(task, n_prompts, seed))
+    data = data.merge(change_points(data), combine_attrs="override")
+    return data.assign_attrs(
         format=FORMAT,
+        reference=last_reference(data),
+        examples=anatomy_point(task),
         task=json.dumps(task.describe()),
         baseline="least squares" if is_least_squares else "best predictor known",
         n_prompts=n_prompts,
@@ -124,7 +140,7 @@ def _open(
 ) -> tuple[dict[int, Checkpoint], Task]:
     """Checkpoints that can be read, by step, and a task: by default that of the last of them."""
     found = find_snapshots(models)
-    sizes: dict[int, str] = {}
+    sizes: dict[int, dict[str, Any]] = {}
     checkpoints: dict[int, Checkpoint] = {}
     last: SequenceModel | None = None
     for index, (named, source) in enumerate(found):
@@ -144,17 +160,23 @@ def _open(
             raise ValueError(f"{' and '.join(names)} are both of step {step}; keep one of them")
         checkpoints[step] = checkpoint
         n_weights = sum(one.numel() for one in model.parameters())
-        sizes[step] = f"{model.config.n_layers} layers and {n_weights:,} weights"
+        sizes[step] = {
+            "architecture": type(model).__name__,
+            **model.describe(),
+            "weights": n_weights,
+        }
         last = model if step == max(checkpoints) else last
     if last is None:
         raise ValueError(f"no checkpoint can be used; {'; '.join(sentences(reasons[:1]))}")
     first, *others = sorted(sizes)
     for step in others:
-        if sizes[step] != sizes[first]:
-            raise ValueError(
-                f"checkpoints must be of one training: step {first} has {sizes[first]}, step "
-                f"{step} has {sizes[step]}"
+        if changed := [key for key in sizes[step] if sizes[step][key] != sizes[first].get(key)]:
+            differ = (
+                f"step {one} has "
+                + " and ".join(f"{key} = {sizes[one].get(key)}" for key in changed)
+                for one in (first, step)
             )
+            raise ValueError(f"checkpoints must be of one training: {', '.join(differ)}")
     task = task or task_of(last)
     check_fit(last, task)
     return dict(sorted(checkpoints.items())), task

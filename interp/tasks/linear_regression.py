@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -24,7 +25,7 @@ class LinearRegression(Task):
     normalisation. `normalisation` says what Sigma is divided by: "none" (the paper's: eigenvalues
     100 and 1), "trace" (their mean, so E|x|^2 = n_dims) or "largest" (the condition number).
     With `condition_draw="log-uniform"` a prompt's own condition number is `condition_number` to the
-    power of a uniform number in [0, 1].
+    power of a uniform number in [0, 1]. With `n_tasks` w comes from a finite pool.
     """
 
     n_dims: int = 5
@@ -40,6 +41,11 @@ class LinearRegression(Task):
     """Factor on every x, after the covariance."""
     y_scale: float = 1.0
     """Factor on every y, noise included."""
+    n_tasks: int = 0
+    """Size of the pool of weight vectors, themselves drawn from N(0, I), that every prompt's w is
+    drawn from uniformly (Raventós et al. 2023); 0 for a new w in every prompt."""
+    pool_seed: int = 0
+    """Decides the pool; pools of fewer dimensions are the first dimensions of larger ones."""
 
     name = "linear_regression"
 
@@ -57,6 +63,9 @@ class LinearRegression(Task):
             raise ValueError(
                 f"condition_draw must be 'fixed' or 'log-uniform', got {self.condition_draw!r}"
             )
+        for field in ("n_tasks", "pool_seed"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"{field} must be at least 0, got {getattr(self, field)}")
         for field in ("x_scale", "y_scale"):
             if getattr(self, field) <= 0:
                 raise ValueError(f"{field} must be above 0, got {getattr(self, field)}")
@@ -83,6 +92,9 @@ class LinearRegression(Task):
         sizes = (d, n * d, n, basis_size, draw_size)
         rows = standard_normal_rows(n_prompts, sum(sizes), generator)
         weights, xs, noise, basis, draw = rows.split(sizes, dim=1)
+        if self.n_tasks:
+            share = torch.special.ndtr(weights[:, 0])
+            weights = self.pool()[(share * self.n_tasks).long().clamp_max(self.n_tasks - 1)]
         xs = xs.reshape(n_prompts, n, d)
         if basis_size:
             quantile = torch.special.ndtr(draw[:, 0]) if draw_size else xs.new_ones(n_prompts)
@@ -92,10 +104,27 @@ class LinearRegression(Task):
         xs = xs * self.x_scale
         return Prompts(xs, self._targets(xs, weights, noise), weights * self.y_scale)
 
+    def pool(self) -> Float[Tensor, "task dim"]:
+        """The weight vectors that prompts are drawn from.
+
+        Raises:
+            ValueError: Every prompt has a new one.
+        """
+        if not self.n_tasks:
+            raise ValueError("n_tasks is 0: every prompt has a weight vector of its own")
+        return _pool(self.n_tasks, self.n_dims, self.pool_seed)
+
+    def describe(self) -> dict[str, Any]:
+        """The task as plain values; without the entries of a pool where there is none."""
+        entries = super().describe()
+        if not self.n_tasks:
+            del entries["n_tasks"], entries["pool_seed"]
+        return entries
+
     def fresh_targets(
         self, xs: Float[Tensor, "prompt point dim"], generator: torch.Generator
     ) -> Float[Tensor, "prompt point"] | None:
-        if type(self).sample is not LinearRegression.sample:
+        if type(self).sample is not LinearRegression.sample or self.n_tasks:
             return None
         n_prompts, n_points, n_dims = xs.shape
         rows = standard_normal_rows(n_prompts, n_dims + n_points, generator)
@@ -108,6 +137,13 @@ class LinearRegression(Task):
         noise: Float[Tensor, "prompt point"],
     ) -> Float[Tensor, "prompt point"]:
         return (inner_products(xs, weights[:, None]) + self.noise_std * noise) * self.y_scale
+
+
+@lru_cache(maxsize=2)
+def _pool(n_tasks: int, n_dims: int, seed: int) -> Float[Tensor, "task dim"]:
+    generator = torch.Generator().manual_seed(seed)
+    blocks = [standard_normal_rows(n_tasks, 16, generator) for _ in range(-(-n_dims // 16))]
+    return torch.cat(blocks, dim=1)[:, :n_dims]
 
 
 def _haar(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from interp.tasks import LinearRegression, Prompts, Task, TwoLayerNetwork
 from interp.training.validation import squared_error
-from probes.references import OLS, Prefixes, Reference, Ridge
+from probes.references import OLS, DiscretePrior, Prefixes, Reference, Ridge
 
 
 def baseline_predictions(
@@ -15,15 +15,22 @@ def baseline_predictions(
 ) -> Float[Tensor, "prompt point"]:
     """What the best predictor known for a task says.
 
-    Ridge with lambda = sigma^2 (the posterior mean under w ~ N(0, I)) on noisy linear regression,
-    the best predictor linear in y on two-layer networks, minimum-norm OLS otherwise.
+    The posterior mean on linear regression: dMMSE where w comes from a pool, ridge with lambda =
+    sigma^2 with noise, minimum-norm OLS without; on two-layer networks the best predictor linear
+    in y.
     """
     if isinstance(task, TwoLayerNetwork):
         return task.posterior_mean(xs, ys)
-    reference: Reference = OLS()
+    return best_reference(task).predictions(Prefixes(xs, ys), None)[0]
+
+
+def best_reference(task: Task) -> Reference:
+    """The posterior mean on linear regression, minimum-norm OLS on everything else."""
+    if isinstance(task, LinearRegression) and task.n_tasks:
+        return DiscretePrior(task.y_scale * task.pool(), task.y_scale * task.noise_std)
     if isinstance(task, LinearRegression) and task.noise_std > 0:
-        reference = Ridge(task.noise_std**2)
-    return reference.predictions(Prefixes(xs, ys), None)[0]
+        return Ridge(task.noise_std**2)
+    return OLS()
 
 
 def baseline_error(task: Task, prompts: Prompts, batch_size: int = 512) -> float:

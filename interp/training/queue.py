@@ -10,13 +10,14 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from interp.errors import EXPECTED_ERRORS
 from interp.training.metrics import Metrics
+from interp.training.monitoring import Monitoring
 from interp.training.recipe import Recipe
 from interp.training.run_directory import RunDirectory, RunError
 
@@ -31,6 +32,7 @@ class Job:
 
     recipe: Recipe
     directory: Path
+    monitoring: Monitoring = field(default_factory=Monitoring)
 
 
 @runtime_checkable
@@ -69,6 +71,7 @@ def run_here(job: Job, watcher: Watcher, *, n_threads: int, stop_after: int | No
         job.directory,
         stop_after=stop_after,
         progress=lambda step, numbers: watcher.progressed(0, step, numbers),
+        monitoring=job.monitoring,
     )
     watcher.finished(0)
 
@@ -211,7 +214,13 @@ def _train(job: Job, n_threads: int, stop_after: int | None, connection: Connect
         from interp.training.train import train
 
         torch.set_num_threads(n_threads)
-        train(job.recipe, job.directory, stop_after=stop_after, progress=report)
+        train(
+            job.recipe,
+            job.directory,
+            stop_after=stop_after,
+            progress=report,
+            monitoring=job.monitoring,
+        )
         connection.send(latest)
         connection.send(Message("finished"))
     except EXPECTED_ERRORS as error:

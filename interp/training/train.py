@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from accelerate.accelerator import Accelerator
 from torch.nn import functional as F
 
 from hooks.checkpoints import save_checkpoint
@@ -16,6 +15,7 @@ from hooks.model import SequenceModel
 from interp.training.baseline import baseline_error
 from interp.training.interruption import held_back
 from interp.training.metrics import Metrics, describe_row
+from interp.training.monitoring import Monitor, Monitoring
 from interp.training.optimiser import build_optimiser, optimiser_tensors, restore_optimiser
 from interp.training.recipe import Recipe, initial_model
 from interp.training.run_directory import RunDirectory, TrainingState
@@ -34,6 +34,7 @@ def train(
     *,
     stop_after: int | None = None,
     progress: Progress | None = None,
+    monitoring: Monitoring | None = None,
 ) -> SequenceModel:
     """Trains a model, going on from the last checkpoint in the directory if there is one.
 
@@ -47,6 +48,7 @@ def train(
         stop_after: Saves and stops after that many steps of the recipe; calling again without it
             goes on to the end.
         progress: Told of every step.
+        monitoring: What to log elsewhere and to measure beside it.
 
     Returns:
         The trained model, in evaluation mode.
@@ -60,7 +62,8 @@ def train(
     """
     if stop_after is not None and stop_after < 1:
         raise ValueError(f"stop_after must be at least 1, got {stop_after}")
-    accelerator = Accelerator()
+    monitoring = monitoring or Monitoring()
+    accelerator = monitoring.accelerator(Path(directory))
     if recipe.training.batch_size % accelerator.num_processes:
         raise ValueError(
             f"training.batch_size must be a multiple of the {accelerator.num_processes} processes, "
@@ -71,7 +74,7 @@ def train(
         if accelerator.is_main_process:
             run.claim(recipe)
         accelerator.wait_for_everyone()
-        trainer = _Trainer(recipe, run, accelerator)
+        trainer = _Trainer(recipe, run, Monitor(monitoring, accelerator, recipe, run.log))
         n_steps = min(recipe.training.n_steps, stop_after or recipe.training.n_steps)
         progress = progress or (lambda step, numbers: None)
         if accelerator.num_processes > 1:  # which a signal reaches at different steps
@@ -83,8 +86,9 @@ def train(
 class _Trainer:
     """One training in one process (or one of several, through `accelerate`)."""
 
-    def __init__(self, recipe: Recipe, run: RunDirectory, accelerator: Accelerator) -> None:
-        self.recipe, self.run_directory, self.accelerator = recipe, run, accelerator
+    def __init__(self, recipe: Recipe, run: RunDirectory, monitor: Monitor) -> None:
+        self.recipe, self.run_directory, self.monitor = recipe, run, monitor
+        self.accelerator = accelerator = monitor.accelerator
         if recipe.training.precision == "tf32" and accelerator.device.type == "cuda":
             torch.set_float32_matmul_precision("high")
         self.model = initial_model(recipe).to(accelerator.device)
@@ -106,6 +110,7 @@ class _Trainer:
         self._fill_missing_log()
         if self.step < n_steps:
             self._log_start()
+            self.monitor.start(self.run_directory.path)
         numbers = dict(self.metrics[-1]) if self.metrics else {}
         started = time.perf_counter() - numbers.get("seconds", 0.0)
         losses: list[float] = []
@@ -117,6 +122,7 @@ class _Trainer:
             self.step += 1
             if settings.keeps(self.step):
                 self._write_model(self.run_directory.snapshot_file(self.step))
+            self.monitor.measure(self.step, self.model)
             is_over = self.step == n_steps or is_interrupted()
             if self.step % settings.checkpoint_every == 0 or is_over:
                 numbers = self._measure(sum(losses) / len(losses))
@@ -124,7 +130,9 @@ class _Trainer:
                 losses.clear()
                 self.metrics.append(numbers)
                 self._save()
+                self.monitor.record(self.step, numbers)
                 if is_over:
+                    self.monitor.end()
                     self._log("finished" if self.step == settings.n_steps else "stopped as asked")
             progress(self.step, numbers | {"step_loss": loss})
         self._write_missing_model()

@@ -18,6 +18,7 @@ from probes.references import Prefixes, Ridge
 VARIANTS: dict[str, Task] = {name: task() for name, task in TASKS.items()} | {
     "ill-conditioned": LinearRegression(condition_number=100.0),
     "noisy": LinearRegression(noise_std=0.1),
+    "pool": LinearRegression(n_tasks=3, noise_std=0.5),
     "scaled": LinearRegression(x_scale=2.0, y_scale=0.5),
     "one dimension": LinearRegression(n_dims=1, n_points=3, condition_number=4.0),
     "noisy tanh network": TwoLayerNetwork(activation="tanh", n_hidden=7, noise_std=0.2),

@@ -17,7 +17,7 @@ from interp.plots.panel import Panel
 from interp.plots.style import INK, MUTED, Look
 from interp.report.table import Table
 from interp.scoring.layer_matches import LayerMatches
-from interp.studies.paper.claims import RULES, Claim, Quantity
+from interp.studies.paper.claims import RULES, Claim, Quantity, number_claim
 from interp.studies.paper.models import PaperModels, match_official
 from interp.studies.paper.paper_setup import NEWTON_SIMILARITY, TABLE_1, paper_prefixes
 from interp.studies.paper.plots import arranged
@@ -52,6 +52,7 @@ def zero_predictor(models: PaperModels) -> Part:
             for role in ("transformer", "lstm")
             for name, words in TABLE_1_WORDS.items()
         ),
+        _later_by_one(prefixes),
     )
     data = xarray.Dataset(
         {
@@ -102,6 +103,18 @@ def _claim(closer: str, found: LayerMatches, published: Sequence[float]) -> Clai
         rule=replace(RULES["floor"], below=min(published), fails_from=max(published)),
         closer=closer,
     )
+
+
+def _later_by_one(prefixes: Prefixes) -> Claim:
+    """Whether layer 1's published SimE, best at step 1, is that of 0 with Newton's iterate 2."""
+    zero, newton = torch.zeros_like(prefixes.ys)[None], build_reference("newton")
+    first, second = (
+        match_official(zero, prefixes, newton, StepGrid((float(step),))) for step in (1, 2)
+    )
+    score = Quantity.of(second.best[0], second.best_interval[0])
+    about = "model-free, d = 20, 41 points"
+    claim = number_claim("zero-later", score, NEWTON_SIMILARITY[0], at_scale=True, about=about)
+    return replace(claim, found=f"{score.text()} at iterate 2, {first.best[0]:.3f} at iterate 1")
 
 
 def _dots(scores: Mapping[str, LayerMatches], index: int, look: Look) -> Scatter:
