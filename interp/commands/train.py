@@ -86,8 +86,13 @@ def train(
     except KeyboardInterrupt:
         is_saved = any(RunDirectory(job.directory).state_file.exists() for job in queue)
         if is_saved and is_first_process:
-            given = {"--jobs": jobs if jobs > 1 else None, "--threads": threads, "--steps": steps}
-            given |= {"--log-with": log_with, "--match-every": match_every}
+            given = {
+                "--jobs": jobs if jobs > 1 else None,
+                "--threads": threads,
+                "--steps": steps,
+                "--log-with": log_with,
+                "--match-every": match_every,
+            }
             options = [text for name, n in given.items() if n for text in (name, str(n))]
             line = shlex.join(["interp", "train", *recipes, "--out", str(out), *options])
             print(f"interp: saved in {out}; this goes on from there: {line}", file=sys.stderr)

@@ -77,7 +77,8 @@ class MatchAnalysis(Analysis):
         tables = [result.reference(name).isel(site=0).reset_coords(drop=True) for name in names]
         for name in BY_LAYER:
             rows = [xarray.Dataset({name: t[name]} | _bounds(t, name)) for t in tables]
-            data |= xarray.concat(rows, xarray.IndexVariable("reference", names)).data_vars
+            table = xarray.concat(rows, xarray.IndexVariable("reference", names))
+            data |= {str(key): values for key, values in table.data_vars.items()}
         gains = {
             item.name: (item.growth_gain.value, item.growth_gain.low, item.growth_gain.high)
             for finding in verdict.findings

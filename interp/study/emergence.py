@@ -16,16 +16,12 @@ from interp.analyses.anatomy import LEAST_PROMPTS
 from interp.jobs.outcome import Failure, keep_tracebacks, outcome_of, sentences
 from interp.jobs.pool import Pool
 from interp.progress import Progress, shows_progress, silent
-from interp.study.analyses import (
-    AnatomyAnalysis,
-    ErrorAnalysis,
-    MatchAnalysis,
-    PoolAnalysis,
-    anatomy_point,
-)
+from interp.study.analyses import AnatomyAnalysis, MatchAnalysis, anatomy_point
 from interp.study.analysis import Analysis, AnalysisCell, run_cell
 from interp.study.change_points import change_points, last_reference
 from interp.study.checkpoint import Checkpoint
+from interp.study.errors import ErrorAnalysis
+from interp.study.pool import PoolAnalysis
 from interp.study.run import Results, Study
 from interp.study.snapshots import Models, find_snapshots, open_snapshot
 from interp.study.store import Store
