@@ -37,7 +37,7 @@ def layers(found: xarray.Dataset) -> Figure:
             )
             hover = "layer %{x}: step %{customdata[0]:.3~g}, SimE %{customdata[1]:.3f}"
             shown = np.column_stack([here.match_best_step, here.match_best_similarity])
-            bars = error_bars(best, *ends, is_thin=True)
+            bars = error_bars(best, *ends)
             traces.append(
                 line(one.layer.values, best, reference_look(name), hover, customdata=shown,
                      error_y=bars)

@@ -66,7 +66,7 @@ def changes(found: xarray.Dataset, labels: Sequence[str]) -> Figure:
     ):
         if not chosen.any():
             continue
-        bars = error_bars(point[chosen], low[chosen], high[chosen], is_thin=True)
+        bars = error_bars(point[chosen], low[chosen], high[chosen])
         shown = found.change_step.values[chosen]
         traces.append(
             line(point[chosen], np.array(labels)[chosen], Look(name, INK, "solid", symbol),
