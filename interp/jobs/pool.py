@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from interp.jobs.outcome import Failure, outcome_of
+
+SECONDS_BETWEEN_LOOKS = 0.5
+"""Of a worker, for whether the process that started it is still there."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,23 @@ class Pool:
 
 
 def _outcome_from_worker(index: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
-    """As `outcome_of`, in a process that leaves Ctrl-C to the one that started it."""
+    """As `outcome_of`, in a process that leaves Ctrl-C to its parent, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _watch_parent()
     return outcome_of(index, work, *arguments)
+
+
+@cache
+def _watch_parent() -> None:
+    """Starts, once a process, what ends it soon after the process that started it was killed."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass

@@ -100,6 +100,11 @@ class RunDirectory:
             clear_abandoned(self.snapshot_file(0).parent)
             yield
 
+    def check_there(self) -> None:
+        """Raises a `RunError` if the folder was deleted since `claim`."""
+        if not self.recipe_file.exists():
+            raise RunError(f"{self.path}: was deleted while a training wrote to it")
+
     def claim(self, recipe: Recipe) -> None:
         """Records whose run this is, or checks that it is this recipe's.
 
@@ -145,7 +150,13 @@ class RunDirectory:
             ) from None
 
     def write_state(self, state: TrainingState) -> None:
-        """Saves a state and the table of its metrics, each atomically."""
+        """Saves a state and the table of its metrics, each atomically.
+
+        Raises:
+            RunError: The folder was deleted.
+            OSError: It cannot be written.
+        """
+        self.check_there()
         metadata = {"step": str(state.step), "metrics": json.dumps(state.metrics)}
         with atomic_write(self.state_file) as temporary:
             temporary.write_bytes(save(state.tensors, metadata))

@@ -55,7 +55,7 @@ def train(
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the step was finished and saved before.
-        RunError: The directory is in use, damaged or another recipe's.
+        RunError: The directory is in use, damaged, another recipe's, or was deleted under way.
         ValueError: `stop_after` is below 1, or the batch cannot be shared out evenly.
         FloatingPointError: The loss is no longer finite.
         OSError: The directory cannot be written; what was saved before is untouched.
@@ -136,6 +136,8 @@ class _Trainer:
                     self._log("finished" if self.step == settings.n_steps else "stopped as asked")
             progress(self.step, numbers | {"step_loss": loss})
         self._write_missing_model()
+        if self.accelerator.is_main_process:
+            self.run_directory.check_there()
         self.accelerator.wait_for_everyone()
         return self.model.eval()
 

@@ -43,3 +43,10 @@ def square_and_die_once(number: int, deadly: int, mark: Path) -> int:
 def read_shipped(name: str) -> str | None:
     path = shipped_file(name)
     return path.read_text() if path else None
+
+
+def note_and_sleep(number: int, folder: Path) -> None:
+    """Leaves the number of its process in a folder, and takes a minute."""
+    (folder / str(os.getpid())).touch()
+    del number
+    time.sleep(60)

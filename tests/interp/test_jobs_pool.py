@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +87,36 @@ def test_a_cluster_that_is_lost_is_said_to_be():
 def test_no_processes_are_no_pool():
     with pytest.raises(ValueError, match="n_jobs must be at least 1"):
         Pool(n_jobs=0)
+
+
+PARENT = """
+import sys
+from pathlib import Path
+import jobs_work
+from interp.jobs.pool import Pool
+work = [(number, Path(sys.argv[1])) for number in range(2)]
+list(Pool(n_jobs=2).run(jobs_work.note_and_sleep, work))
+"""
+
+
+def is_running(process: int) -> bool:
+    with suppress(FileNotFoundError):
+        state = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return state[0] not in "ZX"
+    return False
+
+
+def test_workers_end_within_two_seconds_of_the_one_that_started_them(tmp_path: Path):
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {here!r})\n{PARENT}"]
+    with subprocess.Popen([*command, str(tmp_path)]) as parent:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        parent.kill()
+    workers = [int(file.name) for file in tmp_path.iterdir()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 2
+    while any(map(is_running, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, workers))

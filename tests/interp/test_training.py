@@ -402,3 +402,14 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
+
+
+def test_a_folder_that_is_deleted_under_way_ends_the_training(tmp_path: Path):
+    def delete(step: int, numbers: dict[str, float]) -> None:
+        del numbers
+        if step == 7:
+            shutil.rmtree(tmp_path / "tiny")
+
+    with pytest.raises(RunError, match="was deleted while a training wrote to it"):
+        train(Recipe.from_mapping(tiny()), tmp_path / "tiny", progress=delete)
+    assert not (tmp_path / "tiny").exists()
