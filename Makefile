@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test golden notebook lint format bench docs notebooks clean
+.PHONY: help demo test campaigns golden notebook lint format bench docs notebooks clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,6 +18,11 @@ test: $(VENV)/installed-dev  ## Run the test suite, the docstrings and the noteb
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules probes
 	OMP_NUM_THREADS=1 PLOTLY_RENDERER=plotly_mimetype $(BIN)/python -m pytest --nbmake -n 2 examples
+
+campaigns: $(VENV)/installed-dev  ## Attack it with damaged files and kills, and build its packages (hours)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/campaigns/mutations.py --count 20000
+	OMP_NUM_THREADS=1 $(BIN)/python tests/campaigns/kills.py --count 100
+	$(BIN)/python tests/campaigns/build_packages.py --install
 
 golden: $(VENV)/installed-dev  ## Compare the numbers of whole commands with those on record
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m golden tests/golden

@@ -217,9 +217,8 @@ n_prompts = 512
 
 
 def read_grid(folder: Path) -> Any:
-    from interp.study.plan import plan_models
-
     from interp.study.grid import read_grid as read
+    from interp.study.sweep import plan_models
 
     plan_models(read(folder / "grid.toml"))
 

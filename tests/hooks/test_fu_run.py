@@ -333,3 +333,8 @@ def test_the_sample_run() -> None:
     torch.testing.assert_close(captured.activations, hidden, rtol=0, atol=1e-5)
     task = {"name": "linear_regression", "n_dims": 5, "n_points": 11}
     assert model.provenance["task"] == task
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path):
+    with pytest.raises(CheckpointError, match=r"neither state\.pt nor model_<step>\.pt"):
+        load_fu_run(tmp_path)

@@ -23,6 +23,8 @@ from probes.references import (
     build_reference,
 )
 
+LIBRARY = (sklearn.linear_model.Lasso, sklearn.linear_model.Ridge)
+
 
 @pytest.fixture
 def prompts() -> tuple[torch.Tensor, torch.Tensor]:
@@ -130,6 +132,18 @@ def test_lasso_equals_scikit_learn_at_its_own_tolerance(prompts) -> None:
     model = sklearn.linear_model.Lasso(0.05, fit_intercept=False, tol=1e-12, max_iter=10**6)
     model.fit(xs[1, :8], ys[1, :8])
     np.testing.assert_allclose(weights[1, 8], model.coef_, atol=1e-8)
+
+
+def test_defaults_are_those_of_scikit_learn(prompts) -> None:
+    lasso, ridge = (kind(fit_intercept=False) for kind in LIBRARY)
+    assert Lasso().tolerance == lasso.tol
+    assert Ridge().lam == ridge.alpha
+    assert Lasso() == build_reference("lasso")
+    xs, ys = prompts
+    near, exact = (
+        Lasso(0.05, *tolerance).weights(Prefixes(xs, ys)) for tolerance in ((), (1e-14,))
+    )
+    torch.testing.assert_close(near, exact, rtol=0, atol=0.02)
 
 
 def test_bayes_is_ridge_with_noise_and_ols_without(prompts) -> None:
