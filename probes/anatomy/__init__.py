@@ -13,6 +13,7 @@ explain. `free_filter` fits g without assuming an algorithm, and `shares` puts b
 from probes.anatomy.depth_law import DepthLaw, depth_law
 from probes.anatomy.free_filter import FilterBasis, exponent, resolved_eigenvalue
 from probes.anatomy.layer_sums import LayerSums
+from probes.anatomy.mixture import Mixture
 from probes.anatomy.shares import EQUIVALENCE, PARTS, Band, Shares
 from probes.anatomy.transforms import KEPT, N_FACTORS, VARIANTS, draw_variants, kept_parts
 
@@ -26,6 +27,7 @@ __all__ = [
     "DepthLaw",
     "FilterBasis",
     "LayerSums",
+    "Mixture",
     "Shares",
     "depth_law",
     "draw_variants",
