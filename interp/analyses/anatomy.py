@@ -27,6 +27,7 @@ from interp.tasks.compatibility import model_and_task
 from interp.versions import checkpoint_of, library_versions
 from probes.anatomy import (
     LayerSums,
+    Mixture,
     Shares,
 )
 from probes.candidate import Candidate
@@ -85,6 +86,9 @@ def anatomy(
         resolved eigenvalue a layer, `data["steps_per_layer"]` of each reference that resolve as
         much, both with intervals, `data["geometric_evidence"]`, the likelihood of a geometric fall
         over one like 1 / depth, and the misfit of both laws;
+        `data["mixture_weight"]` of every reference, none negative, at `data["mixture_step"]` in the
+        mixture that explains a layer best, `data["mixture_share"]` of its energy on other prompts
+        and `data["mixture_gain"]` over the best reference alone, with intervals;
         `data["energy"]`, the mean square of what a layer says in units of that of y. Where that is
         next to nothing, so is what its shares mean.
 
@@ -199,7 +203,9 @@ def _table(
     sizes = [len(item.grid.steps) for item in items]
     is_filter = [isinstance(item.reference, SpectralReference) for item in items]
     found = [Shares.of(one, sizes, is_filter, weights) for one in sums]
-    return anatomy_table(layers, points, items, sums, found).assign_attrs(missing=missing)
+    mixtures = [Mixture.of(*one.sampled(), sizes, weights) for one in sums]
+    table = anatomy_table(layers, points, items, sums, found, mixtures)
+    return table.assign_attrs(missing=missing)
 
 
 def default_points(task: Task, first_point: int = 0) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from probes.anatomy import (
     PARTS,
     Band,
     LayerSums,
+    Mixture,
     Shares,
     depth_law,
     exponent,
@@ -30,6 +31,7 @@ def anatomy_table(
     items: Sequence[Candidate],
     sums: Sequence[LayerSums],
     found: Sequence[Shares],
+    mixtures: Sequence[Mixture],
 ) -> xarray.Dataset:
     """All that `anatomy` returns.
 
@@ -39,6 +41,7 @@ def anatomy_table(
         items: The references.
         sums: Over all prompts.
         found: What was solved for.
+        mixtures: Of references, for each point.
     """
     coords: dict[str, Any] = {
         "layer": list(layers),
@@ -56,6 +59,9 @@ def anatomy_table(
         "filter": (*by_layer, "knot"),
         "resolved_eigenvalue": by_layer,
         "exponent": by_layer,
+        "mixture_weight": (*by_layer, "reference"),
+        "mixture_share": by_layer,
+        "mixture_gain": by_layer,
         "halvings": ("point",),
         "steps_per_layer": ("point", "reference"),
     }
@@ -63,6 +69,7 @@ def anatomy_table(
     axes |= {
         "eigenvalue": ("point", "knot"),
         "reference_step": (*by_layer, "reference"),
+        "mixture_step": (*by_layer, "reference"),
         "reference_filter": (*by_layer, "reference", "knot"),
         "reference_exponent": (*by_layer, "reference"),
         "best_reference": by_layer,
@@ -73,7 +80,7 @@ def anatomy_table(
         "harmonic_misfit": ("point",),
     }
     table = empty_table(axes, coords, {})
-    for point, part, one in zip(points, sums, found, strict=True):
+    for point, part, one, mixture in zip(points, sums, found, mixtures, strict=True):
         basis, knots = part.basis, coords["knot"][: len(part.basis.knots)]
         measured: dict[str, Band] = {
             "share": one.share,
@@ -83,6 +90,9 @@ def anatomy_table(
             "filter": one.filters,
             "resolved_eigenvalue": one.interval_of(partial(resolved_eigenvalue, basis)),
             "exponent": one.interval_of(partial(exponent, basis)),
+            "mixture_weight": mixture.weight,
+            "mixture_share": mixture.share,
+            "mixture_gain": mixture.gain,
         }
         energy = part.energy.sum(0) / part.target_energy
         fall = depth_law(basis, one, energy >= SILENT, [item.grid.steps for item in items])
@@ -102,11 +112,11 @@ def anatomy_table(
                 where = {"point": point} | ({"knot": knots} if name == "filter" else {})
                 table[f"{name}{end}"].loc[where] = values.numpy()
         table["eigenvalue"].loc[{"point": point, "knot": knots}] = basis.knots.numpy()
-        steps = [
-            [item.grid.steps[step] for item, step in zip(items, row, strict=True)]
-            for row in one.reference_step.tolist()
-        ]
-        table["reference_step"].loc[{"point": point}] = np.array(steps)
+        for name, chosen in (
+            ("reference_step", one.reference_step),
+            ("mixture_step", mixture.step),
+        ):
+            table[name].loc[{"point": point}] = _steps(items, chosen.tolist())
         table["reference_filter"].loc[{"point": point, "knot": knots}] = (
             one.reference_filters.numpy()
         )
@@ -117,3 +127,16 @@ def anatomy_table(
         table["best_reference"].loc[{"point": point}] = one.best.numpy()
     families = ("reference", [item.family for item in items])
     return table.assign_coords(family=families).assign_attrs(equivalence=EQUIVALENCE)
+
+
+def _steps(items: Sequence[Candidate], chosen: Sequence[Sequence[int]]) -> np.ndarray:
+    """Steps of all references by layer, from their places in the grids; NaN for -1."""
+    return np.array(
+        [
+            [
+                item.grid.steps[step] if step >= 0 else np.nan
+                for item, step in zip(items, row, strict=True)
+            ]
+            for row in chosen
+        ]
+    )

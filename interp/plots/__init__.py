@@ -20,6 +20,7 @@ from interp.plots.induced_weights import span, weights, weights_by_examples
 from interp.plots.influence import influence
 from interp.plots.interchange import interchange
 from interp.plots.layer_order import layer_order
+from interp.plots.mixtures import mixtures
 from interp.plots.patterns import looked_at, patterns
 from interp.plots.sites import halves, sites
 from interp.plots.steering import steering
@@ -41,6 +42,7 @@ __all__ = [
     "interchange",
     "layer_order",
     "looked_at",
+    "mixtures",
     "patterns",
     "points",
     "resolved",

@@ -22,6 +22,7 @@ OF_VIEW = {
     "heads": "heads",
     "influence": "influence",
     "looked_at": "patterns",
+    "mixtures": "anatomy",
     "patterns": "patterns",
     "resolved": "anatomy",
     "shares": "anatomy",

@@ -42,7 +42,7 @@ def shares(anatomy: AnatomyTable, point: int | None = None) -> Figure:
     Raises:
         ValueError: A point that was not taken apart.
     """
-    table = _at(anatomy, point)
+    table = at_point(anatomy, point)
     layers = table.layer.values
     traces: list[Bar | Scatter] = []
     for part, (label, colour, hatching) in PART_LOOKS.items():
@@ -103,7 +103,7 @@ def filters(
     Raises:
         ValueError: A point that was not taken apart.
     """
-    table = _at(anatomy, point, is_first=True)
+    table = at_point(anatomy, point, is_first=True)
     layers = [int(layer) for layer in table.layer.values]
     n_rows = -(-len(layers) // COLUMNS)
     figure = make_subplots(
@@ -192,7 +192,12 @@ def _table(anatomy: AnatomyTable) -> xarray.Dataset:
     return anatomy.to_dataset() if isinstance(anatomy, xarray.DataTree) else anatomy
 
 
-def _at(anatomy: AnatomyTable, point: int | None, *, is_first: bool = False) -> xarray.Dataset:
+def at_point(anatomy: AnatomyTable, point: int | None, *, is_first: bool = False) -> xarray.Dataset:
+    """What was found at one point, by default the last.
+
+    Raises:
+        ValueError: A point that was not taken apart.
+    """
     table = _table(anatomy)
     known = [int(one) for one in table.point.values]
     chosen = known[0 if is_first else -1] if point is None else point

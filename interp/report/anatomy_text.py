@@ -13,6 +13,9 @@ from interp.results.anatomy import SILENT, Anatomy
 from probes.references import family_phrase, legend_of
 from probes.verdict.criteria import DEFAULT_CRITERIA
 
+MIXTURE_GAIN = 0.01
+"""Share of a layer's energy that a mixture explains more than one reference, above which it is
+told."""
 LEAST_LAYERS = 4
 """Layers that a law of depth is told from."""
 BEYOND = {
@@ -185,3 +188,29 @@ def _pace(table: xarray.Dataset) -> str:
 def _percent(share: xarray.DataArray) -> str:
     value = 100 * max(0.0, share.item())
     return f"{value:.1f} %" if value < 10 or value > 98.5 else f"{value:.0f} %"
+
+
+def mixture_text(table: xarray.Dataset) -> str:
+    """Whether several references together explain a layer better than the best one alone."""
+    last = table.isel(point=-1)
+    speaks = last.energy.values >= SILENT
+    gain = last.mixture_gain.values[speaks]
+    surely = (last.mixture_gain_low.values[speaks] > MIXTURE_GAIN).nonzero()[0]
+    if not len(surely):
+        return (
+            "No layer is explained better by a mixture of references than by the best one alone, "
+            f"to within {MIXTURE_GAIN:.0%} of its energy (the most is {max(gain, default=0):.1%})."
+        )
+    words = []
+    for layer in last.layer.values[speaks][surely]:
+        here = last.sel(layer=layer)
+        parts = [
+            f"{weight:.2f} × {legend_of(str(name))} at step {step:.3g}"
+            for name, weight, step in zip(
+                here.reference.values, here.mixture_weight.values, here.mixture_step.values,
+                strict=True,
+            )
+            if weight > 0
+        ]  # fmt: skip
+        words.append(f"layer {layer} ({' + '.join(parts)}; {here.mixture_gain.item():.1%} more)")
+    return f"Better than by the best reference alone a mixture explains {', '.join(words)}."

@@ -10,7 +10,7 @@ from interp import plots
 from interp.plots.induced_weights import references_of
 from interp.plots.sites import has_halves
 from interp.plots.style import MEASURE_LABELS
-from interp.report.anatomy_text import anatomy_text
+from interp.report.anatomy_text import anatomy_text, mixture_text
 from interp.report.section import Section, written_section
 from interp.report.view_notes import influence_note
 from interp.results.result import MatchResult
@@ -200,7 +200,11 @@ def _anatomy(result: MatchResult) -> Section | None:
     few = [int(one) for one in table.point.values]
     pictures = [plots.resolved(table), *(plots.shares(table, point) for point in few)]
     pictures.append(plots.filters(table))
-    note = " ".join(filter(None, (*anatomy_text(table), str(table.attrs["missing"]))))
+    words = list(anatomy_text(table))
+    if "mixture_gain" in table:  # results of earlier versions have none
+        pictures.append(plots.mixtures(table))
+        words.append(mixture_text(table))
+    note = " ".join(filter(None, (*words, str(table.attrs["missing"]))))
     return written_section("match", "anatomy", pictures, note=note)
 
 

@@ -10,6 +10,9 @@ from torch import Tensor
 from probes.anatomy.free_filter import FilterBasis
 from probes.anatomy.transforms import KEPT
 
+N_SAMPLED = 4096
+"""Prompts that are kept whole at most, whatever their number."""
+
 
 class LayerSums:
     """Sums over groups of prompts of all products that the shares of some layers need, at a point.
@@ -36,6 +39,8 @@ class LayerSums:
         """Sum of products with y, over all groups."""
         self.iterate_product = torch.zeros(n_groups, n_layers, n_iterates, dtype=torch.float64)
         self.iterate_moment = torch.zeros(n_groups, n_iterates, knots, dtype=torch.float64)
+        self._samples: list[tuple[Tensor, Tensor]] = []
+        self._n_sampled = 0
 
     def update(
         self,
@@ -57,6 +62,9 @@ class LayerSums:
             kept: Of `kept_parts`; None where prompts cannot be changed.
         """
         groups = slice(first_group, first_group + len(features))
+        if self._n_sampled < N_SAMPLED:
+            self._samples.append((said.flatten(1), iterates.flatten(1)))
+            self._n_sampled += said[0].numel()
         z = features.double()
         f, p = (
             rearrange(part.double(), "row group prompt -> group row prompt")
@@ -76,6 +84,11 @@ class LayerSums:
         h = rearrange(kept.double(), "layer group prompt kept -> group layer kept prompt")
         self.kept[groups] += (h @ f[..., None])[..., 0]
         self.kept_moment[groups] += h @ z[:, None]
+
+    def sampled(self) -> tuple[Float[Tensor, "layer prompt"], Float[Tensor, "iterate prompt"]]:
+        """What layers and iterates say on the first prompts, `N_SAMPLED` or a few more."""
+        said, iterates = zip(*self._samples, strict=True)
+        return torch.cat(said, 1), torch.cat(iterates, 1)
 
     def free_filters(
         self, groups: Bool[Tensor, " group"], penalty: float

@@ -67,14 +67,14 @@ class Mixture:
         explained = torch.zeros(2, *f.shape, dtype=torch.float64)  # by the mixture, by the single
         for half in (group % 2 == 0, group % 2 == 1):
             moment, gram = f[:, ~half] @ p[:, ~half].T, p[:, ~half] @ p[:, ~half].T
-            energy = f[:, ~half].square().sum(1).tolist()
             for layer, row in enumerate(moment):
-                single = _single(row, gram)
-                alone = row[single] / gram[single, single].clamp(min=torch.finfo().tiny)
-                mixed = _mixed(row, gram, sizes, energy[layer], int((~half).sum()))
-                for kind, (chosen, weight) in enumerate((mixed, (single, alone))):
-                    answer = weight @ p[chosen][:, half]
-                    explained[kind, layer, half] = 2 * f[layer, half] * answer - answer**2
+                best = _single(row, gram)
+                alone = row[best] / gram[best, best].clamp(min=torch.finfo().tiny)
+                energy = float(f[layer, ~half].square().sum())
+                chosen, parts = _mixed(row, gram, sizes, energy, int((~half).sum()))
+                for kind, answer in enumerate((parts @ p[chosen], alone @ p[best])):
+                    gained = 2 * f[layer] * answer - answer**2
+                    explained[kind, layer, half] = gained[half]
         energies = torch.cat([f.square()[None], explained])
         sums = torch.zeros(n_groups, 3, len(f), dtype=torch.float64)
         sums.index_add_(0, group, energies.permute(2, 0, 1))
@@ -85,7 +85,7 @@ class Mixture:
         weight = torch.zeros(len(drawn), *step.shape, dtype=torch.float64)
         offsets = np.cumsum([0, *sizes])
         for layer, row in enumerate(moment):
-            energy = f[layer].square().sum().item()
+            energy = float(f[layer].square().sum())
             chosen, _ = _mixed(row, gram, sizes, energy, n_prompts)
             if not len(chosen):
                 continue
@@ -132,7 +132,7 @@ def _mixed(
 
     def solved(rows: np.ndarray) -> tuple[float, np.ndarray, Tensor]:
         weight = _solved(gram[rows][:, rows], moment[rows])
-        left = max(energy - float(weight @ moment[rows]), LEAST_ENERGY * energy)
+        left = max(energy - float(weight @ moment[rows]), LEAST_ENERGY * energy, 1e-300)
         used = weight.numpy() > 0
         return (
             n_prompts * np.log(left) + 2 * np.log(n_prompts) * used.sum(),
@@ -151,9 +151,9 @@ def _mixed(
             own = whole[low:high] - (projection * cross).sum(1)
             new = low + int(_gains(left, own, whole[low:high]).argmax())
             for rows in (np.append(others, new), others):
-                cost, *found = solved(rows) if len(rows) else (np.inf, chosen, weight)
-                if cost < best - 1e-6:
-                    best, (chosen, weight) = cost, found
+                found = solved(rows) if len(rows) else (np.inf, chosen, weight)
+                if found[0] < best - 1e-6:
+                    best, chosen, weight = found
         if best > before - 1e-6:
             break
     return chosen, weight

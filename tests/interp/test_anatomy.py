@@ -14,6 +14,7 @@ import hooks
 import interp
 from interp import plots
 from interp.analyses.anatomy import anatomy, default_points
+from interp.report.anatomy_text import mixture_text
 from interp.results.anatomy import Anatomy, open_anatomy
 from interp.tasks import LinearRegression, TwoLayerNetwork
 from probes.anatomy import PARTS
@@ -146,3 +147,20 @@ def test_three_questions_are_answered_in_words(newton: Anatomy):
     assert "Iterative Newton explains all but 1 %" in which
     assert "a constant factor" in pace
     assert "steps of Newton a layer" in pace
+
+
+def test_a_model_of_one_algorithm_is_no_mixture(newton: Anatomy):
+    table = newton.table.isel(point=-1)
+    table = table.isel(layer=np.flatnonzero(table.energy > 0.01))
+    best = table.reference_share.max("reference")  # the read-outs of 512 prompts have some noise
+    np.testing.assert_allclose(table.mixture_share, best, atol=0.002)
+    np.testing.assert_allclose(table.mixture_gain, 0, atol=0.002)
+    is_in = table.mixture_weight > 0
+    assert (np.isfinite(table.mixture_step) == is_in).all()
+    own = table.mixture_step.sel(reference="newton-fixed").dropna("layer")
+    np.testing.assert_allclose(own, own.layer - 2, atol=0.25)
+    assert len(own) > len(table.layer) / 2
+    assert "No layer is explained better by a mixture" in mixture_text(newton.table)
+    assert {trace.type for trace in plots.mixtures(newton).data} == {"bar"}
+    better = newton.table.assign(mixture_gain_low=newton.table.mixture_gain_low + 0.1)
+    assert "Better than by the best reference alone a mixture explains" in mixture_text(better)
