@@ -185,7 +185,9 @@ def _try(model: AttachedModel) -> dict[str, list[int]]:
             ys,
             fwd_hooks=[(model.hook_name(site), partial(record, site=site)) for site in sites],
         )
-    check_finite(predictions, "predictions", first_point=model.first_point, skipping="attach")
+    check_finite(
+        predictions, "predictions", points=model.readable_points(n_points), opener="attach"
+    )
     for site, shapes in seen.items():
         found = sum(shape[1] for shape in shapes)
         if found != n_points:

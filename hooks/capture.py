@@ -30,6 +30,7 @@ def capture(
     final_norm: FinalNorm = "official",
     positions: Positions = "predictions",
     batch_size: int | None = None,
+    points: Sequence[int] | None = None,
 ) -> Iterator[Captured]:
     """Streams a model's predictions and its activations at some sites.
 
@@ -49,6 +50,8 @@ def capture(
             paper's code; "all": to every site of the residual stream; "none": to none.
         positions: "predictions" reads where the points are predicted, "tokens" everywhere.
         batch_size: Most prompts to run at a time; larger batches are cut. None runs them as given.
+        points: Those that are checked to be finite, where predictions are read; by default all from
+            `model.first_point` on.
 
     Returns:
         An iterator of one `Captured` for every batch that is run. Predictions and activations are
@@ -79,7 +82,7 @@ def capture(
     if isinstance(prompts, tuple) and isinstance(prompts[0], Tensor):
         prompts = [prompts]
     normed = {site for site in sites if _is_normed(site, model.n_layers, final_norm)}
-    return _stream(model, _pieces(prompts, batch_size), sites, normed, positions)
+    return _stream(model, _pieces(prompts, batch_size), sites, normed, positions, points)
 
 
 def _is_normed(site: Site, n_layers: int, final_norm: FinalNorm) -> bool:
@@ -110,9 +113,10 @@ def _stream(
     sites: tuple[Site, ...],
     normed: set[Site],
     positions: Positions,
+    points: Sequence[int] | None,
 ) -> Iterator[Captured]:
     n_seen = 0
-    first, axis = (model.first_point, "point") if positions == "predictions" else (0, "token")
+    of_points = positions == "predictions"
     for xs, ys in prompts:
         model.check_prompts(xs, ys)
         for name, values in (("xs", xs), ("ys", ys)):
@@ -126,12 +130,15 @@ def _stream(
         captured = Captured(xs, ys, predictions.clone(), reader.finished(), sites)
         if model.first_point:
             captured.predictions[:, : model.first_point] = torch.nan
-            captured.activations[:, :, :first] = torch.nan
+            if of_points:
+                captured.activations[:, :, : model.first_point] = torch.nan
+        read = points or model.readable_points(ys.shape[1])
         for site, values in zip(sites, captured.activations, strict=True):
-            place = f"site {site}"
-            check_finite(values, place, n_seen, first_point=first, axis=axis, skipping="attach")
-        said, start = captured.predictions, model.first_point
-        check_finite(said, "predictions", n_seen, first_point=start, skipping="attach")
+            if of_points:
+                check_finite(values, f"site {site}", n_seen, points=read, opener="attach")
+            else:
+                check_finite(values, f"site {site}", n_seen, axis="token")
+        check_finite(captured.predictions, "predictions", n_seen, points=read, opener="attach")
         yield captured
         n_seen += xs.shape[0]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -16,9 +18,9 @@ def check_finite(
     where: str,
     first_prompt: int = 0,
     *,
-    first_point: int = 0,
+    points: Sequence[int] | None = None,
     axis: str = "point",
-    skipping: str = "",
+    opener: str = "",
 ) -> None:
     """Raises if a value is not finite.
 
@@ -26,17 +28,17 @@ def check_finite(
         values: Values to check; the second axis, if there is one, is that of the points.
         where: What they are, to begin the message with.
         first_prompt: Index of the first of these prompts among all.
-        first_point: Points before this one are not checked.
+        points: Those to check, in ascending order; None for all.
         axis: What the second axis is called in the message.
-        skipping: The function that takes `points_from`, to be named where only the first points
-            are bad, in every prompt.
+        opener: The function that takes `points_from`, to be named with a match's `points` where
+            the same first or last points are bad in every prompt.
 
     Raises:
         NonFiniteError: The message names the first bad prompt and its points, how many more
             prompts there are, and the remedy where the values show one.
     """
-    if first_point:
-        values = values[:, first_point:]
+    if points is not None:
+        values = values[:, index_of(points)]
     # A sum is one cheap pass; only what it cannot clear is looked at number by number.
     if values.sum().isfinite():
         return
@@ -48,13 +50,32 @@ def check_finite(
     more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
     message = f"{where}: NaN or infinite values at prompt {first_prompt + int(bad[0])}{more}"
     if values.ndim > 1:
-        points = places[bad[0]].nonzero().flatten() + first_point
-        span = f"{axis} {points[0]}" if len(points) == 1 else f"{axis}s {points[0]} to {points[-1]}"
-        message += f" ({span})"
-        n_first = int(places.any(0).sum())
-        if skipping and n_first < places.shape[1] and places[:, :n_first].all():
-            start = first_point + n_first
-            message += f"; {skipping}(…, points_from={start}) leaves out the points before {start}"
+        numbers = range(n_points) if points is None else points
+        of_prompt = [numbers[int(place)] for place in places[bad[0]].nonzero()]
+        last = f" to {of_prompt[-1]}" if len(of_prompt) > 1 else ""
+        message += f" ({axis}{'s' if last else ''} {of_prompt[0]}{last})"
+        if opener:
+            message += _remedy(places, numbers, opener)
     if values.dtype == torch.float16:
         message += "; float16 ends at 65504: run the model in float32"
     raise NonFiniteError(message)
+
+
+def index_of(points: Sequence[int]) -> slice | list[int]:
+    """Ascending points as an index: a slice, which copies nothing, where they follow each other."""
+    first, last = points[0], points[-1]
+    return slice(first, last + 1) if len(points) == last - first + 1 else list(points)
+
+
+def _remedy(places: Bool[Tensor, "prompt point"], points: Sequence[int], opener: str) -> str:
+    """How to leave out the first or last points, if they are bad in every prompt."""
+    is_bad = places.any(0)
+    good = (~is_bad).nonzero().flatten().tolist()
+    if not good or not places[:, is_bad].all() or len(good) <= good[-1] - good[0]:
+        return ""
+    start = points[good[0]]
+    stop = "" if good[-1] == len(points) - 1 else points[good[-1]]
+    remedy = f'points="{start}-{stop}" in a match (--points {start}-{stop})'
+    if stop == "":
+        remedy = f"{opener}(…, points_from={start}) or {remedy}"
+    return f"; {remedy} leaves these points out"

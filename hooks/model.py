@@ -191,6 +191,10 @@ class SequenceModel(HookedRootModule):
         """The normalisation between last layer and read-out; identity where there is none."""
         return activations
 
+    def readable_points(self, n_points: int) -> range:
+        """Points of prompts so long that predictions and activations can be read at."""
+        return range(self.first_point, n_points)
+
     def check_prompts(
         self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
     ) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from hooks.capture import capture
 from hooks.captured import Captured
+from hooks.finite import index_of
 from hooks.foreign import own_model
 from hooks.model import SequenceModel
 from hooks.wiring_error import WiringError
@@ -33,6 +36,7 @@ class Wiring:
 def check_wiring(
     model: SequenceModel,
     prompts: tuple[Float[Tensor, "prompt point dim"], Float[Tensor, "prompt point"]] | None = None,
+    points: Sequence[int] | None = None,
 ) -> Wiring:
     """Returns how a model's predictions depend on answers, if they depend on earlier ones only.
 
@@ -43,6 +47,7 @@ def check_wiring(
     Args:
         model: Any model that can be run.
         prompts: A few prompts as it takes them, at least two; None for made-up ones.
+        points: Those that are to be read, in ascending order; by default all that can be.
 
     Raises:
         WiringError: A prediction or an activation changes with its own answer or with later pairs,
@@ -50,17 +55,19 @@ def check_wiring(
     """
     model = own_model(model)
     xs, ys = _made_up(model) if prompts is None else (prompts[0], prompts[1])
-    last = xs.shape[1] - 1
-    points = tuple(sorted({model.first_point, (model.first_point + last) // 2, last}))
-    before = _run(model, xs, ys)
-    for point in points:
-        own = _run(model, xs, _exchanged(ys, point, point + 1))
-        later = (_exchanged(values, point + 1, last + 1) for values in (xs, ys))
-        _refuse_leaks(model, before, own, _run(model, *later), point)
+    read = points or model.readable_points(xs.shape[1])
+    last = read[-1]
+    checked = tuple(sorted({read[0], read[(len(read) - 1) // 2], last}))
+    run = partial(_run, model, points=read)
+    before = run(xs, ys)
+    for point in checked:
+        own = run(xs, _exchanged(ys, point, point + 1))
+        later = (_exchanged(values, point + 1, xs.shape[1]) for values in (xs, ys))
+        _refuse_leaks(model, before, own, run(*later), read[: read.index(point) + 1])
     reads_examples, moves_layers = True, True
-    if last > model.first_point:
-        moved = _run(model, xs, _exchanged(ys, 0, last))
-        at = slice(last, None)
+    if last > read[0]:
+        moved = run(xs, _exchanged(ys, 0, last))
+        at = [last]
         reads_examples = _change(before.predictions, moved.predictions, at)
         moves_layers = _change(before.activations[-1], moved.activations[-1], at)
     if not reads_examples:
@@ -74,14 +81,15 @@ def check_wiring(
             f"the predictions of {model.name} change with earlier answers, but what is read of its "
             "last layer does not; pass the `points` and `layers` that predictions are made from"
         )
-    return Wiring(points, reads_examples)
+    return Wiring(checked, reads_examples)
 
 
 def _refuse_leaks(
-    model: SequenceModel, before: Captured, own: Captured, later: Captured, point: int
+    model: SequenceModel, before: Captured, own: Captured, later: Captured, seen: Sequence[int]
 ) -> None:
-    seen = slice(model.first_point, point + 1)
-    here = slice(point, point + 1)
+    """Raises if anything at the points up to the last of `seen` has changed."""
+    point = seen[-1]
+    here = [point]
     sees_later = _change(before.predictions, later.predictions, seen)
     sees_own = _change(before.predictions, own.predictions, seen)
     layers = range(len(before.sites))
@@ -118,12 +126,13 @@ def _made_up(model: SequenceModel) -> tuple[Tensor, Tensor]:
     return xs, (xs * weights).sum(2)
 
 
-def _run(model: SequenceModel, xs: Tensor, ys: Tensor) -> Captured:
+def _run(model: SequenceModel, xs: Tensor, ys: Tensor, points: Sequence[int]) -> Captured:
     """Runs a model with the same random numbers each time, should it draw any."""
     cuda = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(cuda):
         torch.manual_seed(0)
-        [captured] = capture(model, (xs, ys), model.site_kinds[0], final_norm="none")
+        kind = model.site_kinds[0]
+        [captured] = capture(model, (xs, ys), kind, final_norm="none", points=points)
     return captured
 
 
@@ -133,10 +142,11 @@ def _exchanged(values: Tensor, start: int, stop: int) -> Tensor:
     return changed
 
 
-def _change(before: Tensor, after: Tensor, points: slice) -> bool:
+def _change(before: Tensor, after: Tensor, points: Sequence[int]) -> bool:
     """Whether values [prompt, point, …] change by more than rounding does."""
     tolerance = _TOLERANCE.get(before.dtype, _LOW_PRECISION_TOLERANCE)
-    rounding = 100 * torch.finfo(before.dtype).eps * before[:, points].abs().max().item()
-    before, after = before[:, points].cpu().double(), after[:, points].cpu().double()
+    at = index_of(points)
+    rounding = 100 * torch.finfo(before.dtype).eps * before[:, at].abs().max().item()
+    before, after = (values[:, at].cpu().double() for values in (before, after))
     spread = (before - before.mean(0)).square().mean().sqrt()
     return bool((after - before).abs().max() > tolerance * spread + rounding)

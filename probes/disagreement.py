@@ -35,6 +35,7 @@ def similarity_by_disagreement(
     n_replicates: int = 200,
     seed: int = 0,
     level: float = 0.95,
+    n_unseen: int = 1,
 ) -> RivalSimilarity:
     """SimE of every layer with two rivals on each quarter of the prompts, by their disagreement.
 
@@ -51,6 +52,7 @@ def similarity_by_disagreement(
         n_replicates: Bootstrap replicates, over the prompts of a part.
         seed: Of the replicates.
         level: Confidence level of the intervals.
+        n_unseen: Leading points that have seen no pair.
 
     Raises:
         ValueError: Fewer than two prompts a part, or a prediction that is not finite.
@@ -59,8 +61,8 @@ def similarity_by_disagreement(
     size = n_prompts // n_parts if n_parts > 0 else 0
     if size < 2:
         raise ValueError(f"n_parts must leave 2 of {n_prompts} prompts in each, got {n_parts}")
-    said = error_directions(layers, ys)
-    first, second = (error_directions(rival, ys) for rival in rivals)
+    said = error_directions(layers, ys, n_unseen=n_unseen)
+    first, second = (error_directions(rival, ys, n_unseen=n_unseen) for rival in rivals)
     between = 1 - (first * second).sum(-1)  # [layer, prompt]
     ascending = between.argsort(dim=-1)[:, n_prompts - size * n_parts :]
 

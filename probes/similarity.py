@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from einops import einsum, rearrange
@@ -11,7 +11,7 @@ from torch import Tensor
 
 Convention = Literal["paper", "official"]
 
-FIRST_POINT: dict[str, int] = {"paper": 1, "official": 0}
+CONVENTIONS = get_args(Convention)
 """The paper's definition starts at the point that has seen one pair, the official code at none."""
 
 
@@ -19,6 +19,7 @@ def error_directions(
     predictions: Float[Tensor, "*predictor prompt point"],
     ys: Float[Tensor, "prompt point"],
     convention: Convention = "paper",
+    n_unseen: int = 1,
 ) -> Float[Tensor, "*predictor prompt scored_point"]:
     """Each prompt's residual vector over its points, scaled to length one.
 
@@ -27,14 +28,15 @@ def error_directions(
     Args:
         predictions: Predictions of any number of predictors.
         ys: What was to be predicted.
-        convention: Where the vector starts, a key of `FIRST_POINT`.
+        convention: Where the vector starts, one of `CONVENTIONS`.
+        n_unseen: Leading points that have seen no pair, see `Prefixes.n_unseen`.
 
     Raises:
         ValueError: No point is left, or a prediction is not finite.
     """
-    if convention not in FIRST_POINT:
-        raise ValueError(f"convention must be one of {', '.join(FIRST_POINT)}, got {convention!r}")
-    first = FIRST_POINT[convention]
+    if convention not in CONVENTIONS:
+        raise ValueError(f"convention must be one of {', '.join(CONVENTIONS)}, got {convention!r}")
+    first = n_unseen if convention == "paper" else 0
     if ys.shape[-1] <= first:
         raise ValueError(
             f"prompts of {ys.shape[-1]} point(s) leave none under the {convention!r} convention"

@@ -5,12 +5,9 @@ for every kind of site, one array [layer, prompt, point, d_model] named after it
 numbers in `<kind>_layers`.
 """
 
-from hooks.activation_files.activation_file import (
-    ActivationFile,
-    ActivationFileError,
-    open_activations,
-)
+from hooks.activation_files.activation_file import ActivationFile, open_activations
 from hooks.activation_files.answers import check_answers_hidden
+from hooks.activation_files.reader import ActivationFileError
 from hooks.activation_files.writer import write_activations
 
 __all__ = [

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from jaxtyping import Float
 from torch import Tensor
 
-from hooks.activation_files.npz_file import NpzReader
-from hooks.activation_files.pt_file import PtReader
-from hooks.activation_files.safetensors_file import SafetensorsReader
-from hooks.activation_files.zarr_folder import ZarrReader
+from hooks.activation_files.reader import DAMAGE, READERS, ActivationFileError, Reader, reason
 from hooks.captured import Captured
 from hooks.finite import check_finite
-from hooks.input_file import DAMAGE
 from hooks.sites import Site
 
 _PROMPT_ARRAYS = ("xs", "ys", "predictions")
-
-
-class ActivationFileError(ValueError):
-    """A file of activations cannot be used; the message names the file and the array."""
-
-
-@runtime_checkable
-class _Reader(Protocol):
-    metadata: dict[str, Any]
-
-    def shapes(self) -> dict[str, tuple[int, ...]]: ...
-
-    def read(self, name: str, prompts: slice, layer: int | None = None) -> Tensor: ...
-
-
-_READERS: dict[str, Callable[[Path], _Reader]] = {
-    ".npz": NpzReader,
-    ".safetensors": SafetensorsReader,
-    ".zarr": ZarrReader,
-    ".pt": PtReader,
-    ".pth": PtReader,
-}
-_DAMAGE = (*DAMAGE, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -59,7 +32,7 @@ class ActivationFile:
     first_point: int
     """First point that can be read; earlier values may be NaN."""
     metadata: dict[str, Any]
-    _reader: _Reader
+    _reader: Reader
     _rows: dict[Site, int]
     """Where each site's layer is on the first axis of its array."""
 
@@ -70,10 +43,12 @@ class ActivationFile:
         batch_size: int = 512,
         start: int = 0,
         stop: int | None = None,
+        points: Sequence[int] | None = None,
     ) -> Iterator[Captured]:
         """Yields prompts `start` to `stop` (None: all) in batches, with their activations.
 
-        Where the file has no predictions they are NaN. Without `sites` all are read.
+        Where the file has no predictions they are NaN. Without `sites` all are read. Values are
+        checked to be finite at `points`, by default all from `first_point` on.
 
         Raises:
             ValueError: A site that the file does not have, sites of different widths, a batch
@@ -88,20 +63,23 @@ class ActivationFile:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if start < 0:
             raise ValueError(f"start must be at least 0, got {start}")
-        widths = {self._reader.shapes()[site.kind][3] for site in chosen}
+        widths = {self.width(site.kind) for site in chosen}
         if len(widths) > 1:
             raise ValueError(
                 f"{self.path}: the sites are {', '.join(map(str, sorted(widths)))} wide; stream "
                 "sites of different widths in separate calls"
             )
         last = self.n_prompts if stop is None else min(stop, self.n_prompts)
-        return self._batches(chosen, range(start, last, batch_size))
+        return self._batches(chosen, range(start, last, batch_size), points)
 
-    def _batches(self, sites: tuple[Site, ...], starts: range) -> Iterator[Captured]:
+    def _batches(
+        self, sites: tuple[Site, ...], starts: range, points: Sequence[int] | None
+    ) -> Iterator[Captured]:
+        read = points or range(self.first_point, self.n_points)
         for start in starts:
             prompts = slice(start, min(start + starts.step, starts.stop))
-            xs, ys = self._tensor("xs", prompts), self._tensor("ys", prompts)
-            named = [("xs", xs), ("ys", ys)]
+            xs, ys = self.prompts(prompts.start, prompts.stop)
+            named = []
             predictions = torch.full_like(ys, torch.nan)
             if self.has_predictions:
                 predictions = self._tensor("predictions", prompts)
@@ -109,11 +87,27 @@ class ActivationFile:
             activations = [self._tensor(site.kind, prompts, self._rows[site]) for site in sites]
             named += [(f"site {site}", part) for site, part in zip(sites, activations, strict=True)]
             for name, values in named:
-                first = 0 if name in ("xs", "ys") else self.first_point
-                hint = "" if name in ("xs", "ys") else "open_activations"
                 where = f"{self.path}: {name}"
-                check_finite(values, where, start, first_point=first, skipping=hint)
+                check_finite(values, where, start, points=read, opener="open_activations")
             yield Captured(xs, ys, predictions, torch.stack(activations), sites)
+
+    def prompts(
+        self, start: int, stop: int
+    ) -> tuple[Float[Tensor, "prompt point dim"], Float[Tensor, "prompt point"]]:
+        """The xs and ys of some prompts.
+
+        Raises:
+            NonFiniteError: Values are NaN or infinite; the message names prompt and point.
+            ActivationFileError: A part of the file is damaged or missing.
+        """
+        xs, ys = (self._tensor(name, slice(start, stop)) for name in ("xs", "ys"))
+        for name, values in (("xs", xs), ("ys", ys)):
+            check_finite(values, f"{self.path}: {name}", start)
+        return xs, ys
+
+    def width(self, kind: str) -> int:
+        """Width of the activations of one kind of site."""
+        return self._reader.shapes()[kind][3]
 
     def check_arrays(self) -> None:
         """Raises an `ActivationFileError` if an array holds no numbers, or not all of its parts."""
@@ -125,17 +119,13 @@ class ActivationFile:
     def _tensor(self, name: str, prompts: slice, layer: int | None = None) -> Tensor:
         try:
             return self._reader.read(name, prompts, layer)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ActivationFileError(
-                f"{self.path}: {name} cannot be read ({_reason(error)})"
+                f"{self.path}: {name} cannot be read ({reason(error)})"
             ) from None
 
     def _listed(self) -> str:
         return ", ".join(map(str, self.sites))
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def open_activations(path: str | Path, *, points_from: int | None = None) -> ActivationFile:
@@ -158,16 +148,16 @@ def open_activations(path: str | Path, *, points_from: int | None = None) -> Act
             missing or does not fit the prompts.
     """
     path = Path(path).expanduser()
-    if path.suffix not in _READERS:
-        raise ActivationFileError(f"{path}: must end in {', '.join(_READERS)}")
+    if path.suffix not in READERS:
+        raise ActivationFileError(f"{path}: must end in {', '.join(READERS)}")
     if not path.exists():
         raise ActivationFileError(f"{path}: no such file or folder")
     try:
-        reader = _READERS[path.suffix](path)
+        reader = READERS[path.suffix](path)
         shapes = reader.shapes()
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ActivationFileError(
-            f"{path}: cannot be read as {path.suffix} ({_reason(error)})"
+            f"{path}: cannot be read as {path.suffix} ({reason(error)})"
         ) from None
     for name, axes in (("xs", "[prompt, point, dim]"), ("ys", "[prompt, point]")):
         if len(shapes.get(name, ())) != axes.count(",") + 1:
@@ -203,7 +193,7 @@ def open_activations(path: str | Path, *, points_from: int | None = None) -> Act
     return file
 
 
-def _site_rows(path: Path, reader: _Reader, shapes: dict[str, tuple[int, ...]]) -> dict[Site, int]:
+def _site_rows(path: Path, reader: Reader, shapes: dict[str, tuple[int, ...]]) -> dict[Site, int]:
     rows: dict[Site, int] = {}
     n_prompts, n_points, _ = shapes["xs"]
     for kind, shape in shapes.items():
@@ -219,9 +209,9 @@ def _site_rows(path: Path, reader: _Reader, shapes: dict[str, tuple[int, ...]]) 
         if f"{kind}_layers" in shapes:
             try:
                 layers = [int(layer) for layer in reader.read(f"{kind}_layers", slice(None))]
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 raise ActivationFileError(
-                    f"{path}: {kind}_layers cannot be read ({_reason(error)})"
+                    f"{path}: {kind}_layers cannot be read ({reason(error)})"
                 ) from None
         if len(layers) != shape[0] or len(set(layers)) != len(layers):
             raise ActivationFileError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -16,11 +17,12 @@ _KNOWN = 0.95
 """Share of y's variance that an embedding of other tokens cannot hold, unless x gives it away."""
 
 
-def check_answers_hidden(file: ActivationFile) -> None:
+def check_answers_hidden(file: ActivationFile, points: Sequence[int] | None = None) -> None:
     """Warns where the embedding, or predictions made before any example, contain y.
 
     Without the model this is as far as data tell. Nothing is said where y is a linear function of
-    x that all prompts share, or where prompts are too few for the width.
+    x that all prompts share, or where prompts are too few for the width. Only `points` are looked
+    at, by default all that can be read.
 
     Raises:
         WiringError: The y of a point can be read from layer 0 at that point.
@@ -32,9 +34,10 @@ def check_answers_hidden(file: ActivationFile) -> None:
         return
     first = min(site for site in file.sites if site.kind == "resid_post")
     stop = min(N_PROMPTS, file.n_prompts)
-    [batch] = file.stream([first], batch_size=stop, stop=stop)
+    points = points or range(file.first_point, file.n_points)
+    [batch] = file.stream([first], batch_size=stop, stop=stop, points=points)
     ys = batch.ys.double()
-    for point in sorted({file.first_point, file.n_points - 1}):
+    for point in sorted({points[0], points[-1]}):
         is_given = _explained(batch.xs[:, point], ys[:, point]) > _KNOWN
         if first.layer or is_given:
             continue
@@ -44,7 +47,7 @@ def check_answers_hidden(file: ActivationFile) -> None:
                 "activations are those of tokens that hold the answer; save those of the x tokens, "
                 "where y is predicted"
             )
-    if file.has_predictions and file.first_point == 0:
+    if file.has_predictions and points[0] == 0:
         said = batch.predictions[:, :1]
         explained = _explained(said, ys[:, 0])
         if explained > 0.5 and _explained(batch.xs[:, 0], ys[:, 0]) < 0.5:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 import xarray
 from jaxtyping import Float
 from torch import Tensor
@@ -24,6 +25,7 @@ from interp.analyses.benchmark_prompts import (
 )
 from interp.analyses.match import match
 from interp.analyses.match_settings import MatchSettings
+from interp.points import points_to_read
 from interp.results.result import MatchResult
 from interp.scoring.stream import Progress
 from interp.tasks import Task
@@ -47,6 +49,9 @@ class CompareSettings:
     """See `interp.analyses.match_settings.MatchSettings`."""
     batch_size: int | None = None
     """The same."""
+    points: Sequence[int] | str | None = None
+    """The same; errors and similarities of predictions are of these points too. By default all that
+    every one of the models can be read at."""
 
     def __post_init__(self) -> None:
         self.for_match(())
@@ -63,6 +68,7 @@ class CompareSettings:
             n_prompts=self.n_prompts,
             seed=self.seed,
             batch_size=self.batch_size,
+            points=self.points,
         )
 
     @property
@@ -117,8 +123,9 @@ def _scores(
     model: SequenceModel, task: Task, settings: CompareSettings, seeds: Sequence[int]
 ) -> xarray.Dataset:
     """What `Assessment.scores` holds."""
-    prompts = task_prompts(task, settings.n_whole_groups, seeds[0])
-    repeated, harder = recall(task, seeds[1]), ill_conditioned(task, seeds[2])
+    points = tuple(points_to_read(settings.points, task.n_points, model.first_point))
+    prompts = task_prompts(task, settings.n_whole_groups, seeds[0], points)
+    repeated, harder = recall(task, seeds[1]), ill_conditioned(task, seeds[2], points)
     predictions = predict(model, prompts.xs, prompts.ys)
     remembered = repeated.of_references()
     similarity = {
@@ -133,7 +140,7 @@ def _scores(
         {
             "error": (("group", "point"), prompts.error(predictions).numpy()),
             "baseline_error": (("group", "point"), prompts.baseline_error.numpy()),
-            "zero_error": (prompts.ys.square().mean() / task.n_dims).item(),
+            "zero_error": prompts.error(torch.zeros_like(prompts.ys)).mean().item(),
             **similarity,
             "gap": ("gap_index", repeated.gaps.double().numpy()),
             "n_examples": repeated.n_examples,
@@ -148,7 +155,7 @@ def _scores(
             "n_parameters": count_parameters(model),
             "milliseconds_per_prompt": milliseconds_per_prompt(model, prompts.xs, prompts.ys),
         },
-        {"remembering": list(REMEMBERING), **grids},
+        {"remembering": list(REMEMBERING), "point": list(points), **grids},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -11,6 +11,7 @@ from einops import einsum, rearrange, reduce, repeat
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hooks.finite import index_of
 from hooks.inference import predict
 from hooks.model import SequenceModel
 from interp.analyses.comparisons import default_comparisons
@@ -38,8 +39,10 @@ KAPPA = VARIATIONS["kappa"]
 class TaskPrompts:
     """Prompts of a task, and the error directions of references on them."""
 
-    xs: Float[Tensor, "prompt point dim"]
-    ys: Float[Tensor, "prompt point"]
+    xs: Float[Tensor, "prompt every_point dim"]
+    ys: Float[Tensor, "prompt every_point"]
+    points: Sequence[int]
+    """Those that errors are of."""
     candidates: Mapping[str, Candidate]
     """By `TABLE_REFERENCES`."""
     directions: Mapping[str, Float[Tensor, "_step prompt scored_point"]]
@@ -47,29 +50,41 @@ class TaskPrompts:
     """Squared error / n_dims of the best predictor known for the task."""
 
     @classmethod
-    def of(cls, task: Task, n_prompts: int, seed: int) -> TaskPrompts:
+    def of(
+        cls, task: Task, n_prompts: int, seed: int, points: Sequence[int] | None = None
+    ) -> TaskPrompts:
         """Draws prompts, a multiple of `N_GROUPS`, and runs the references on them once."""
+        points = points or range(task.n_points)
         xs, ys, _ = task.sample(n_prompts, torch.Generator().manual_seed(seed))
         known = default_comparisons(task)
         compared = {name: select(known, name) for name in ("newton", "gd")}
         compared["ogd"] = Candidate.of("ogd", "ogd", "ogd")
-        prefixes = Prefixes(xs, ys)
+        prefixes = Prefixes(xs, ys).at_points(points)
         directions = {
-            name: error_directions(item.reference.predictions(prefixes, item.grid.steps), ys)
+            name: error_directions(
+                item.reference.predictions(prefixes, item.grid.steps),
+                prefixes.ys,
+                n_unseen=prefixes.n_unseen,
+            )
             for name, item in compared.items()
         }
         baseline = _group_error(baseline_predictions(task, xs, ys)[None], ys[None], task.n_dims)
-        return cls(xs, ys, compared, directions, baseline[:, 0])
+        return cls(xs, ys, points, compared, directions, baseline[:, 0, index_of(points)])
 
-    def error(self, predictions: Float[Tensor, "prompt point"]) -> Float[Tensor, "group point"]:
+    def error(
+        self, predictions: Float[Tensor, "prompt every_point"]
+    ) -> Float[Tensor, "group point"]:
         """Squared error / n_dims of predictions."""
-        return _group_error(predictions[None], self.ys[None], self.xs.shape[2])[:, 0]
+        errors = _group_error(predictions[None], self.ys[None], self.xs.shape[2])
+        return errors[:, 0, index_of(self.points)]
 
     def similarity(
-        self, predictions: Float[Tensor, "prompt point"]
+        self, predictions: Float[Tensor, "prompt every_point"]
     ) -> Mapping[str, Float[Tensor, "group _step"]]:
         """SimE of predictions with each reference, as they are (the paper's)."""
-        own = error_directions(predictions[None], self.ys)
+        at = index_of(self.points)
+        n_unseen = int(self.points[0] == 0)
+        own = error_directions(predictions[None, :, at], self.ys[:, at], n_unseen=n_unseen)
         return {
             name: group_similarity(own, directions, N_GROUPS)[:, 0]
             for name, directions in self.directions.items()
@@ -135,11 +150,15 @@ class IllConditioned:
     kappas: tuple[float, ...]
     xs: Float[Tensor, "kappa prompt point dim"]
     ys: Float[Tensor, "kappa prompt point"]
+    points: Sequence[int]
+    """Those that errors are means over."""
     baseline_error: Float[Tensor, "group kappa"]
     """Squared error / n_dims of the best predictor known."""
 
     @classmethod
-    def of(cls, task: Task, n_prompts: int, seed: int) -> IllConditioned:
+    def of(
+        cls, task: Task, n_prompts: int, seed: int, points: Sequence[int] | None = None
+    ) -> IllConditioned:
         """Draws prompts for every condition number; none for a task that has no such thing."""
         kappas = () if lacks(task, KAPPA) else KAPPA.values
         xs = torch.empty(len(kappas), n_prompts, task.n_points, task.n_dims, dtype=torch.float64)
@@ -149,7 +168,10 @@ class IllConditioned:
             generator = torch.Generator().manual_seed(seed)
             xs[index], ys[index], _ = condition.sample(n_prompts, generator)
             best[index] = baseline_predictions(condition, xs[index], ys[index])
-        return cls(kappas, xs, ys, cls._error(best, ys, task.n_dims))
+        points = points or range(task.n_points)
+        at = index_of(points)
+        best_error = cls._error(best[..., at], ys[..., at], task.n_dims)
+        return cls(kappas, xs, ys, points, best_error)
 
     def of_model(self, model: SequenceModel) -> Float[Tensor, "group kappa"]:
         """Squared error / n_dims of a model; NaN where it leaves the range of numbers."""
@@ -157,7 +179,8 @@ class IllConditioned:
             return self.baseline_error.clone()
         predictions = predict(model, self.xs.flatten(0, 1), self.ys.flatten(0, 1))
         by_kappa = predictions.unflatten(0, self.ys.shape[:2])
-        error = self._error(by_kappa, self.ys, self.xs.shape[3])
+        at = index_of(self.points)
+        error = self._error(by_kappa[..., at], self.ys[..., at], self.xs.shape[3])
         return torch.where(error.isfinite().all(0), error, torch.nan)
 
     @staticmethod
@@ -171,9 +194,9 @@ class IllConditioned:
 
 
 @lru_cache(maxsize=2)
-def task_prompts(task: Task, n_prompts: int, seed: int) -> TaskPrompts:
+def task_prompts(task: Task, n_prompts: int, seed: int, points: tuple[int, ...]) -> TaskPrompts:
     """`TaskPrompts.of`, remembered for the next model of the same task."""
-    return TaskPrompts.of(task, n_prompts, seed)
+    return TaskPrompts.of(task, n_prompts, seed, points)
 
 
 @lru_cache(maxsize=2)
@@ -183,9 +206,9 @@ def recall(task: Task, seed: int) -> Recall:
 
 
 @lru_cache(maxsize=2)
-def ill_conditioned(task: Task, seed: int) -> IllConditioned:
+def ill_conditioned(task: Task, seed: int, points: tuple[int, ...]) -> IllConditioned:
     """`IllConditioned.of` with `N_KAPPA_PROMPTS`, remembered for the next model of the task."""
-    return IllConditioned.of(task, N_KAPPA_PROMPTS, seed)
+    return IllConditioned.of(task, N_KAPPA_PROMPTS, seed, points)
 
 
 def _group_error(

@@ -13,6 +13,7 @@ from hooks.foreign import unwrapped
 from hooks.model import SequenceModel
 from interp.analyses.assessment import Assessment, CompareSettings, assess
 from interp.analyses.comparison_result import ModelComparison, make_comparison
+from interp.points import check_points
 from interp.progress import Progress, shows_progress, silent
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
@@ -62,16 +63,20 @@ def compare(
     sources = _named(models)
     if n_jobs < 1:
         raise ValueError(f"n_jobs must be at least 1, got {n_jobs}")
-    opened = {}
+    opened: dict[str, tuple[SequenceModel, Task]] = {}
     for done, (name, source) in enumerate(sources.items()):
         progress("opening models", done, len(sources))
-        opened[name] = _open(name, source, task, device)
+        opened[name] = _open(name, source, task, device, settings)
+    first_point = max(model.first_point for model, _ in opened.values())
+    if settings.points is None and first_point:
+        settings = replace(settings, points=f"{first_point}-")
     assessments = list(_assess_all(opened, settings, n_jobs, progress))
     return make_comparison(
         assessments,
         {
             "seed": settings.seed,
             "prompts": settings.n_whole_groups,
+            "points": check_points(settings.points),
             "readout": settings.readout,
             "versions": library_versions(),
             "command": command_line(),
@@ -106,7 +111,11 @@ def _name(model: Source) -> str:
 
 
 def _open(
-    name: str, source: Source, task: Task | None, device: str | None
+    name: str,
+    source: Source,
+    task: Task | None,
+    device: str | None,
+    settings: CompareSettings,
 ) -> tuple[SequenceModel, Task]:
     """The model and the task that it is measured on.
 
@@ -116,7 +125,7 @@ def _open(
     """
     model = load(source, device=device) if isinstance(source, (str, Path)) else source
     try:
-        return model_and_task(model, task)
+        return model_and_task(model, task, settings.points)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: {error}") from None
 

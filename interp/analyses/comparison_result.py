@@ -103,7 +103,7 @@ def make_comparison(
         [_replicates(item.scores, weights) for item in assessments],
         xarray.Variable("model", names),
         join="outer",
-    ).drop_vars(["point", "gap_index", "kappa_index"])
+    ).drop_vars(["gap_index", "kappa_index"])
     replicates["task"] = "model", [tasks.index(item.task) for item in assessments]
     similarity = replicates.similarity
     other = similarity.rename(model="other")
@@ -158,8 +158,9 @@ def _replicates(
     data |= {name: scores[name].variable for name in (*kept, "milliseconds_per_prompt")}
     table = xarray.Dataset(data, {"reference": list(TABLE_REFERENCES)})
     table = table.assign_coords(remembering=scores.remembering)
-    axes = ("point", "gap_index", "kappa_index")
-    return table.assign_coords({axis: np.arange(table.sizes[axis]) for axis in axes})
+    axes = ("gap_index", "kappa_index")
+    numbered = {axis: np.arange(table.sizes[axis]) for axis in axes}
+    return table.assign_coords(numbered).assign_coords(point=scores.point)
 
 
 def _with_intervals(replicates: xarray.Dataset) -> xarray.Dataset:

@@ -133,6 +133,7 @@ def fit_parameters(
     task: Task,
     parameters: Mapping[str, Mapping[str, Any]],
     seed: int,
+    points: Sequence[int] | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, float]]]:
     """Returns all parameters as numbers, and by themselves those that were fitted.
 
@@ -145,6 +146,7 @@ def fit_parameters(
         task: Where prompts come from.
         parameters: By reference and name; those that are `FIT` are fitted.
         seed: Of the prompts, see `batches`.
+        points: Points to look at; all without them.
 
     Raises:
         ValueError: A reference without steps, or a field that is not a number.
@@ -157,9 +159,10 @@ def fit_parameters(
         del numbers[name][field]
     sites = list(model.sites(model.site_kinds[0]))
     [(prefixes, activations, _)] = batches(
-        model, task, sites, N_PROMPTS, seed, batch_size=N_PROMPTS
+        model, task, sites, N_PROMPTS, seed, batch_size=N_PROMPTS, points=points
     )
-    flat = rearrange(activations[:, :, 1:].double(), "site prompt point d -> site (prompt point) d")
+    seen = activations[:, :, prefixes.n_unseen :].double()
+    flat = rearrange(seen, "site prompt point d -> site (prompt point) d")
     directions, sizes, _ = torch.linalg.svd(flat - flat.mean(1, keepdim=True), full_matrices=False)
     is_used = sizes > sizes[:, :1] * 1e-6
     directions = directions * is_used[:, None]
@@ -191,7 +194,8 @@ def _best(
             steps = torch.tensor(item.grid.steps[1:], dtype=torch.float64)
             reach = 0.2
             for _ in range(N_ZOOMS):
-                iterates = reference.predictions(prefixes, steps.tolist())[..., 1:].flatten(1)
+                iterates = reference.predictions(prefixes, steps.tolist())
+                iterates = iterates[..., prefixes.n_unseen :].flatten(1)
                 targets = (iterates - iterates.mean(1, keepdim=True)).T
                 held = (directions.mT @ targets).square().sum(1) / targets.square().sum(0)
                 best = steps[held.nan_to_num(-1).argmax(-1)]

@@ -101,7 +101,8 @@ def layer_order(
     sites, activations = sites[-(N_TRIPLES + 2) :], activations[-(N_TRIPLES + 2) :]
     limit = _limit(task)
     half = prefixes.n_prompts // 2
-    n_samples = half * (task.n_points - 1)
+    n_unseen = prefixes.n_unseen
+    n_samples = half * (prefixes.n_points - n_unseen)
     n_unknowns = activations.shape[-1] + 1
     if limit is None:
         return _untold(f"what the layers of a model of {task.name} converge to is not known")
@@ -112,11 +113,11 @@ def layer_order(
             f"a read-out of {n_unknowns} unknowns needs {SAMPLES_PER_UNKNOWN} samples each, "
             f"{half} prompts have {n_samples}"
         )
-    target = limit.predictions(prefixes)[0][:, 1:]
-    features = activations[:, :, 1:]
+    target = limit.predictions(prefixes)[0][:, n_unseen:]
+    features = activations[:, :, n_unseen:]
     readout = fit_converged_readout(features[:, :half].flatten(1, 2), target[:half].flatten())
     errors = (readout(features[:, half:])[..., 0] - target[half:]).abs()
-    smallest = prefixes.smallest_eigenvalues[half:, 1:]
+    smallest = prefixes.smallest_eigenvalues[half:, n_unseen:]
     easiest = smallest >= torch.quantile(smallest.flatten(), 1 - EASIEST)
     floor = errors[:, easiest].median(dim=1).values
     found = order_of_convergence(errors, floor, seed=seed)

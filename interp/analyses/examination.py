@@ -22,6 +22,7 @@ from interp.analyses.match_settings import (
     budget_of,
 )
 from interp.analyses.views import shown_kinds
+from interp.points import points_to_read
 from interp.scoring.direct_targets import TARGETS
 from interp.scoring.evaluation import evaluate
 from interp.scoring.readouts import fit_readouts
@@ -51,6 +52,8 @@ class Examination:
     scores: Scores
     twin_scores: Scores | None
     verdict: Verdict
+    points: Sequence[int]
+    """Those that were read."""
     fitted: Mapping[str, Mapping[str, float]]
     """Parameters of references that were fitted to the layers."""
 
@@ -92,21 +95,18 @@ def examine(
         seeds[:3] = 0, budget.n_fit, budget.n_fit + budget.n_held_out
         source = SavedActivations(model)
         task = source.task
-        check_answers_hidden(model)
     else:
-        source, task = model_and_task(model, task)
-    if model.first_point:
-        raise ValueError(
-            f"a match reads every point, and this one can be read from point {model.first_point} "
-            "on only; attach or save it on prompts that begin with examples it may have"
-        )
+        source, task = model_and_task(model, task, settings.points)
+    points = points_to_read(settings.points, task.n_points, model.first_point)
+    if isinstance(model, ActivationFile):
+        check_answers_hidden(model, points)
     usual = tuple(kind for kind in DEFAULT_KINDS if kind in source.site_kinds)
     kinds = settings.site_kinds or usual or source.site_kinds[:1]
     kinds = shown_kinds(kinds, settings.show, source.site_kinds)
     settings = replace(settings, site_kinds=kinds)
     sites = [site for kind in kinds for site in source.sites(kind)]
     known = own_parameters(model) if isinstance(model, SequenceModel) else {}
-    chosen, fitted = fit_parameters(source, task, known | dict(parameters or {}), seeds[0])
+    chosen, fitted = fit_parameters(source, task, known | dict(parameters or {}), seeds[0], points)
     every = default_comparisons(task, chosen)
     comparisons = tuple(item for item in every if item.family not in without)
     judged: tuple[tuple[Matching, Convention], ...] = ((settings.readout, "paper"),)
@@ -117,6 +117,7 @@ def examine(
         seeds,
         progress,
         settings.batch_size,
+        points,
         compared=judged if is_verdict_only else COMPARED,
         by_point=not is_verdict_only,
     )
@@ -153,6 +154,7 @@ def examine(
         scores,
         twin_scores,
         verdict,
+        points,
         fitted,
     )
 
@@ -167,6 +169,7 @@ class _Run:
     seeds: Sequence[int]
     progress: Progress
     batch_size: int | None = None
+    points: Sequence[int] | None = None
     compared: Sequence[tuple[Matching, Convention]] = COMPARED
     by_point: bool = True
     targets: Sequence[str] = tuple(TARGETS)
@@ -176,7 +179,7 @@ class _Run:
     ) -> Scores:
         budget = budget_of(n_prompts)
         common: dict[str, Any] = {"final_norm": self.final_norm, "progress": self.progress}
-        common["batch_size"] = self.batch_size
+        common |= {"batch_size": self.batch_size, "points": self.points}
         fit_seeds = (self.seeds[0], self.seeds[1])
         readouts = fit_readouts(
             model,

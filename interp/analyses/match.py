@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,12 +56,12 @@ def match(
     """
     settings = replace(settings or MatchSettings(), **options)
     model = model if isinstance(model, ActivationFile) else own_model(model)
-    views = choose_views(settings.show, model)
+    views = choose_views(settings.show, model, has_points=settings.points is not None)
     seen = examine(model, task, settings, parameters, progress)
     source, task, settings, seeds = seen.source, seen.task, seen.settings, seen.seeds
     sites, comparisons = seen.sites, seen.comparisons
     scores, twin_scores = seen.scores, seen.twin_scores
-    verdict, place = seen.verdict, Arrangement(sites)
+    verdict, place = seen.verdict, Arrangement(sites, seen.points)
     layers = layer_table(scores, place, task.n_dims)
     tables = {
         item.name: reference_table(scores, twin_scores, item, place, settings.readout, task.n_dims)
@@ -84,7 +84,8 @@ def match(
         tables,
         control_tables(scores, twin_scores, comparisons, place),
         verdict,
-        _provenance(source, task, settings) | ({"fitted": seen.fitted} if seen.fitted else {}),
+        _provenance(source, task, settings, seen.points)
+        | ({"fitted": seen.fitted} if seen.fitted else {}),
     )
     if not isinstance(model, SequenceModel):
         return result
@@ -93,7 +94,10 @@ def match(
 
 
 def _provenance(
-    model: SequenceModel | SavedActivations, task: Task, settings: MatchSettings
+    model: SequenceModel | SavedActivations,
+    task: Task,
+    settings: MatchSettings,
+    points: Sequence[int],
 ) -> dict[str, Any]:
     return {
         "checkpoint": checkpoint_of(model.provenance),
@@ -103,6 +107,7 @@ def _provenance(
         "recipe": model.provenance.get("recipe"),
         "trained": {key: model.provenance.get(key) for key in ("step", "metrics", "versions")},
         "seed": settings.seed,
+        "points": list(points),
         "prompts": budget_of(settings.n_prompts).n_evaluate,
         "readout": settings.readout,
         "final_norm": settings.final_norm,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from hooks.activation_files import ActivationFile
 from hooks.capture import FinalNorm
 from interp.analyses.views import parse_show
+from interp.points import check_points
 from interp.scoring.readouts import PromptBudget
 
 DEFAULT_KINDS = ("resid_post", "attn_out")
@@ -32,11 +34,15 @@ class MatchSettings:
     """Prompts of a forward pass, about; by default 512, fewer where activations are large."""
     final_norm: FinalNorm = "official"
     """See `hooks.capture`."""
+    points: Sequence[int] | str | None = None
+    """Points to read, such as "3-10", see `interp.points`; by default all that the model or file
+    can be read at. Read-outs are fitted on them alone."""
     show: str | tuple[str, ...] = ()
     """Costlier views to add, names of `interp.analyses.views.VIEWS`, "sites" or "all"."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "show", parse_show(self.show))
+        object.__setattr__(self, "points", check_points(self.points))
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         if self.n_prompts < 128:

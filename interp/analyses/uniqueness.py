@@ -32,8 +32,9 @@ class Rivals:
     names: tuple[str, ...]
     """The member of each family that is most like the layers; retained families come first, then
     the most similar one."""
-    xs: Float[Tensor, "prompt point dim"]
     ys: Float[Tensor, "prompt point"]
+    n_unseen: int
+    """Leading points that have seen no pair."""
     layers: Float[Tensor, "layer prompt point"]
     """What the layers' read-outs say, at the sites of the first kind."""
     predictions: Float[Tensor, "rival layer prompt point"]
@@ -61,7 +62,7 @@ class Rivals:
         for item in ranked:
             best.setdefault(item.family, item.name)
         prefixes = sample.prefixes.part(0, N_PROMPTS)
-        xs, ys = prefixes.xs, prefixes.ys
+        ys = prefixes.ys
         predictions = []
         for name in best.values():
             reference = select(comparisons, name).reference
@@ -73,7 +74,7 @@ class Rivals:
             predictions = [own_readouts(iterates, ys) for iterates in predictions]
         rivals = torch.stack(predictions)
         said = sample.said[: rivals.shape[1], :N_PROMPTS]
-        return cls(tuple(best.values()), xs, ys, said, rivals)
+        return cls(tuple(best.values()), ys, prefixes.n_unseen, said, rivals)
 
 
 def unique_variables(rivals: Rivals, place: Arrangement) -> dict[str, dict[str, Any]]:
@@ -85,8 +86,8 @@ def unique_variables(rivals: Rivals, place: Arrangement) -> dict[str, dict[str, 
     `probes.controls.unique_variance`.
     """
     found = unique_variance(
-        rivals.layers[..., 1:],
-        rivals.predictions.movedim(0, 1)[..., 1:],
+        rivals.layers[..., rivals.n_unseen :],
+        rivals.predictions.movedim(0, 1)[..., rivals.n_unseen :],
         n_replicates=N_REPLICATES,
     )
     return {
@@ -107,7 +108,12 @@ def disagreement_variables(rivals: Rivals, layers: xarray.Dataset) -> dict[str, 
     if len(rivals.names) < 2:
         return {}
     found = similarity_by_disagreement(
-        rivals.layers, rivals.predictions[:2], rivals.ys, n_parts=N_PARTS, n_replicates=N_REPLICATES
+        rivals.layers,
+        rivals.predictions[:2],
+        rivals.ys,
+        n_parts=N_PARTS,
+        n_replicates=N_REPLICATES,
+        n_unseen=rivals.n_unseen,
     )
     own = layers.layer.values[: rivals.layers.shape[0]]
     table = xarray.Dataset(

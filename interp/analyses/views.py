@@ -94,6 +94,8 @@ VIEWS: dict[str, View] = {
     "heads": View(lacks_heads, _heads),
     "patterns": View(lacks_patterns, _patterns),
 }
+OWN_POINTS = frozenset({"anatomy", "influence"})
+"""Views that choose the points they read; others read every point of a prompt."""
 SITES = "sites"
 """Shows more kinds of site, for which the match itself is run on them."""
 
@@ -121,8 +123,15 @@ def usual_views(model: object, n_prompts: int) -> tuple[str, ...]:
     return ("anatomy",) if can_run else ()
 
 
-def choose_views(show: Sequence[str], model: object) -> tuple[str, ...]:
+def choose_views(
+    show: Sequence[str], model: object, *, has_points: bool = False
+) -> tuple[str, ...]:
     """The views to compute for a model: those named, or with `all` those that it can have.
+
+    Args:
+        show: Their names.
+        model: A model, or activations that were saved.
+        has_points: Whether not all points of a prompt are to be read.
 
     Raises:
         ValueError: A view is named that the model cannot be shown in, or views of no model are.
@@ -131,12 +140,19 @@ def choose_views(show: Sequence[str], model: object) -> tuple[str, ...]:
         return ()
     if not isinstance(model, SequenceModel):
         raise ValueError(f"show={', '.join(show)} needs the model, not activations that were saved")
+    has_points |= model.first_point > 0
     if ALL in show:
-        return tuple(name for name, view in VIEWS.items() if view.lacks(model) is None)
+        return tuple(
+            name
+            for name, view in VIEWS.items()
+            if view.lacks(model) is None and (name in OWN_POINTS or not has_points)
+        )
     named = tuple(name for name in show if name != SITES)
     for name in named:
         if reason := VIEWS[name].lacks(model):
             raise ValueError(f"show={name}: {reason}")
+        if has_points and name not in OWN_POINTS:
+            raise ValueError(f"show={name}: it reads every point, and only some are to be read")
     return named
 
 

@@ -14,6 +14,7 @@ from interp.commands.options import (
     DeviceOption,
     JsonOption,
     OpenOption,
+    PointsOption,
     ReadoutKind,
     ReadoutOption,
     SeedOption,
@@ -60,6 +61,7 @@ def compare(
     prompts: Annotated[
         int, typer.Option(min=1, max=MOST_PROMPTS, help="Prompts to evaluate each model on.")
     ] = 1024,
+    points: PointsOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     batch_size: BatchSizeOption = None,
@@ -97,6 +99,7 @@ def compare(
             batch_size=batch_size,
             progress=progress,
             n_prompts=prompts,
+            points=points,
             seed=seed,
             readout=readout.value,
         )

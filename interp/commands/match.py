@@ -17,6 +17,7 @@ from interp.commands.options import (
     DeviceOption,
     JsonOption,
     OpenOption,
+    PointsOption,
     ReadoutKind,
     ReadoutOption,
     SeedOption,
@@ -86,6 +87,7 @@ def match(
     prompts: Annotated[
         int, typer.Option(min=128, max=MOST_PROMPTS, help="Prompts to evaluate on.")
     ] = 4096,
+    points: PointsOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     batch_size: BatchSizeOption = None,
@@ -117,6 +119,7 @@ def match(
             n_prompts=prompts,
             seed=seed,
             batch_size=batch_size,
+            points=points,
             show=tuple(show or ()),
         )
         model = _load(checkpoint, activations, device)
@@ -194,14 +197,17 @@ def _layer_table(result: MatchResult) -> Table:
     """Error of every layer's read-out and its best match with every reference that has steps."""
     from rich.table import Table
 
+    from interp.points import points_words
     from interp.results.selection import AT_LEAST
 
     layers = result.layers.isel(site=0)
     names = [name for name in result.references if result.reference(name).sizes["step"] > 1]
+    read = points_words(result.provenance.get("points"), result.provenance["task"]["n_points"])
+    at = read and f", {read}"
     table = Table(
         "layer",
         "error/d",
-        title=f"best-matching step of each reference and its SimE, {layers.site.item()}",
+        title=f"best-matching step of each reference and its SimE, {layers.site.item()}{at}",
         box=None,
         padding=(0, 1, 0, 0),
         pad_edge=False,

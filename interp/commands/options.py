@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from interp.points import POINTS
 from interp.zoo.catalogue import DEVICES, check_name
 
 MOST_PROMPTS, MOST_SEED, MOST_JOBS = 10**8, 2**63 - 1, 10_000
@@ -53,6 +54,25 @@ BatchSizeOption = Annotated[
         min=1,
         max=MOST_PROMPTS,
         help="Prompts of a forward pass; by default 512, fewer if activations are large.",
+    ),
+]
+
+
+def check_points(text: str | None) -> str | None:
+    """Passes points that `interp.points` can read, before torch is imported."""
+    if text is not None and not re.fullmatch(POINTS, text.replace(" ", "")):
+        raise typer.BadParameter(f"must be such as 3-10, 3- or 2,5,8, got {text!r}")
+    return text
+
+
+PointsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="POINTS",
+        help="Points to read, such as 3-10, 3- or 2,5,8; point 3 follows three pairs. By default "
+        "all that can be read.",
+        show_default=False,
+        callback=check_points,
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all prompts.")]

@@ -106,7 +106,7 @@ def plot_differences(comparison: ModelComparison, other: str | None = None) -> F
 def plot_examples(comparison: ModelComparison) -> Figure:
     """Error of predictions against the number of examples, and that of the best predictor."""
     summary = comparison.summary
-    summary["examples"] = "point", np.arange(summary.sizes["point"])
+    summary["examples"] = summary.point
     traces = [*_best(summary, "examples", "point_baseline_error")]
     traces += _lines(summary, "examples", "point_error")
     y = _error_axis("squared error / d", summary.point_error)

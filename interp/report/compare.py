@@ -137,9 +137,12 @@ def prompts_words(comparison: ModelComparison) -> str:
     else:
         numbered = (f"({number}) {task_words(task)}" for number, task in enumerate(tasks, 1))
         where = f"of the task it was trained on: {'; '.join(numbered)}"
+    points = comparison.provenance.get("points")
+    if isinstance(points, list):
+        points = ", ".join(map(str, points))
     return (
         f"{comparison.provenance['prompts']:,} prompts for each model, {where}. Errors are of the "
-        "models' own predictions."
+        f"models' own predictions{(points and f' at points {points}') or ''}."
     )
 
 

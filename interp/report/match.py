@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from interp.points import points_words
 from interp.report.error_text import error_text
 from interp.report.evidence_text import measure_text, reason_text, unit_text
 from interp.report.match_sections import last_steps_note, match_sections
@@ -167,12 +168,16 @@ def _task(provenance: dict[str, Any]) -> str:
     task = dict(provenance.get("task") or {})
     name = str(task.pop("name", "unknown task")).replace("_", " ")
     dims, points = task.get("n_dims"), task.get("n_points")
-    return f"{name}, d = {dims}, {points} points" if dims and points else name
+    if not (dims and points):
+        return name
+    read = points_words(provenance.get("points"), points)
+    return f"{name}, d = {dims}, {points} points{read and f', read at {read}'}"
 
 
 def _facts(provenance: dict[str, Any]) -> list[tuple[str, Any]]:
     trained = provenance.get("trained") or {}
     metrics = trained.get("metrics") or {}
+    task = provenance.get("task") or {}
     facts = {
         "Checkpoint": provenance.get("checkpoint"),
         "Model": _model(provenance),
@@ -182,9 +187,8 @@ def _facts(provenance: dict[str, Any]) -> list[tuple[str, Any]]:
             for key in ("loss", "error", "baseline_error", "excess")
             if isinstance(metrics.get(key), int | float)
         ),
-        "Task": ", ".join(
-            f"{key} = {value}" for key, value in (provenance.get("task") or {}).items()
-        ),
+        "Task": ", ".join(f"{key} = {value}" for key, value in task.items()),
+        "Points": points_words(provenance.get("points"), (task.get("n_points") or 0)),
         "Prompts": f"{provenance['prompts']:,} to evaluate on, as many to fit read-outs",
         "Seed": str(provenance.get("seed")),
         "Read-outs of iterates": provenance.get("readout"),

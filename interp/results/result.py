@@ -114,6 +114,7 @@ class MatchResult(SavedResult):
             "task": provenance["task"],
             "seed": provenance["seed"],
             "prompts": provenance["prompts"],
+            "points": provenance.get("points"),
             "site": site,
             "readout": provenance["readout"],
             "layers": root.layer.values.tolist(),

@@ -96,14 +96,14 @@ class DirectTargets:
             known: Predictions of comparisons at every step of their `grid`, by name; a prediction
                 at a step among them is not computed again.
         """
-        shape = (prefixes.n_prompts, prefixes.n_points - 1, self.n_targets)
+        shape = (prefixes.n_prompts, prefixes.n_points - prefixes.n_unseen, self.n_targets)
         matrix = torch.empty(shape, dtype=torch.float64)
         items = {item.name: item for item in self.comparisons}
         for block in self.blocks:
             item = items[block.comparison]
             matrix[..., block.columns] = rearrange(
                 self._iterates(item, block.target, prefixes, (known or {}).get(item.name))[
-                    :, :, 1:
+                    :, :, prefixes.n_unseen :
                 ],
                 "step prompt point dim -> prompt point (step dim)",
             )
@@ -177,7 +177,8 @@ class ExplainedVariance:
         """Adds a batch whose prompts fill `n_groups` consecutive groups, in order."""
         size = values.shape[0] * values.shape[1] // n_groups
         targets = rearrange(values, "prompt point target -> (prompt point) target")
-        features = rearrange(activations[:, :, 1:], "site prompt point d -> site (prompt point) d")
+        seen = activations[:, :, -values.shape[1] :]
+        features = rearrange(seen, "site prompt point d -> site (prompt point) d")
         n_at_once = max(1, NUMBERS_AT_ONCE // (size * self.targets.n_targets))
         for start in range(0, n_groups, n_at_once):
             stop = min(start + n_at_once, n_groups)

@@ -40,6 +40,7 @@ def evaluate(
     *,
     compared: Sequence[tuple[Matching, Convention]] = COMPARED,
     by_point: bool = True,
+    points: Sequence[int] | None = None,
     final_norm: FinalNorm = "official",
     batch_size: int | None = None,
     progress: Progress = silent,
@@ -59,6 +60,7 @@ def evaluate(
         weights: How often each group of prompts counts, the first row once each.
         compared: Treatments of the iterates and conventions of SimE, some of `COMPARED`.
         by_point: Whether errors of references and similarities point by point are wanted.
+        points: Points to look at; all without them.
         final_norm: See `hooks.capture`.
         batch_size: Prompts a batch, about; by default as many as suit the sites' size.
         progress: Called after every batch.
@@ -85,6 +87,7 @@ def evaluate(
         seed,
         final_norm,
         max(1, most // group_size) * group_size,
+        points,
     ):
         iterates = {item.name: item.iterates(prefixes) for item in comparisons if compared}
         said, shuffled = readouts.layers(activations).unbind(-1)
@@ -97,6 +100,7 @@ def evaluate(
                 readouts.references,
                 said[:, few],
                 prefixes.ys[few],
+                prefixes.n_unseen,
             )
         for variance, item in zip(direct, readouts.direct, strict=True):
             if not (n_direct := leading(item.n_prompts, done, prefixes)):

@@ -130,11 +130,11 @@ def match_steps(
     Raises:
         ValueError: An iterate is not finite, or the groups would differ in size.
     """
-    ys = prefixes.ys
-    directions = error_directions(predictions, ys, convention)
+    ys, n_unseen = prefixes.ys, prefixes.n_unseen
+    directions = error_directions(predictions, ys, convention, n_unseen)
     groups = []
     for iterate in _iterates(prefixes, reference, grid, matched_on):
-        other = error_directions(iterate[None], ys, convention)
+        other = error_directions(iterate[None], ys, convention, n_unseen)
         groups.append(group_similarity(directions, other, n_groups))
     if interpolate is None:
         interpolate = reference.takes_real_steps

@@ -75,6 +75,7 @@ def fit_readouts(
     seeds: tuple[int, int],
     *,
     targets: Sequence[str] = tuple(TARGETS),
+    points: Sequence[int] | None = None,
     final_norm: FinalNorm = "official",
     batch_size: int | None = None,
     progress: Progress = silent,
@@ -89,6 +90,7 @@ def fit_readouts(
         budget: How many prompts to use.
         seeds: Of the prompts to fit on, and of those to choose ridge strengths on; see `batches`.
         targets: What of the iterates is read, "prediction" among it.
+        points: Points to look at; all without them.
         final_norm: See `hooks.capture`.
         batch_size: Prompts a batch; by default as many as suit the sites' size.
         progress: Called after every batch.
@@ -109,7 +111,7 @@ def fit_readouts(
     for n_prompts, fitters, seed in sizes:
         start = 0
         for prefixes, activations, _ in batches(
-            model, task, sites, n_prompts, seed, final_norm, batch_size
+            model, task, sites, n_prompts, seed, final_norm, batch_size, points
         ):
             fitters.update(prefixes, activations, start, with_references=fitters is fitted)
             start += prefixes.n_prompts
@@ -164,7 +166,7 @@ class _Fitters:
                     samples = rearrange(values, "step prompt point -> step (prompt point) 1")
                     self.references[name].update(samples, column)
             for first, stop, values in targets.parts(prefixes, known):
-                samples = activations[:n_sites, first:stop, 1:].flatten(1, 2)
+                samples = activations[:n_sites, first:stop, prefixes.n_unseen :].flatten(1, 2)
                 fitter.update(samples, values.flatten(0, 1))
 
     def solve(self, held_out: _Fitters) -> FittedReadouts:

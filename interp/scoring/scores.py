@@ -116,15 +116,16 @@ class Totals:
         readouts: Mapping[str, Readout],
         said: Float[Tensor, "site prompt point"],
         ys: Float[Tensor, "prompt point"],
+        n_unseen: int = 1,
     ) -> None:
         """SimE of the layers with every iterate, and the iterates' errors at each point."""
         n_groups = len(ys) // self.group_size
-        layers = {key: error_directions(said, ys, key) for _, key in self.compared}
+        layers = {key: error_directions(said, ys, key, n_unseen) for _, key in self.compared}
         errors = rearrange(said - ys, "site prompt point -> point site prompt")
         for name, raw in iterates.items():
             both = {"raw": raw, "matched": _matched(raw, readouts[name])}
             for treatment, convention in self.compared:
-                theirs = error_directions(both[treatment], ys, convention)
+                theirs = error_directions(both[treatment], ys, convention, n_unseen)
                 similarity = group_similarity(layers[convention], theirs, n_groups)
                 self.similarity[name, treatment, convention].append(similarity)
             if self.by_point:

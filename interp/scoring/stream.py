@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from hooks.activation_files import ActivationFile
 from hooks.capture import FinalNorm, capture
+from hooks.finite import index_of
 from hooks.model import ModelConfig, SequenceModel
 from hooks.sites import Site
 from interp.progress import Progress as Progress
@@ -32,8 +32,8 @@ class SavedPrompts(Task):
 
     def sample(self, n_prompts: int, generator: torch.Generator) -> Prompts:
         del generator
-        [batch] = self.file.stream(self.file.sites[:1], batch_size=n_prompts, stop=n_prompts)
-        return Prompts(batch.xs.double(), batch.ys.double())
+        xs, ys = self.file.prompts(0, n_prompts)
+        return Prompts(xs.double(), ys.double())
 
     def describe(self) -> dict[str, Any]:
         sizes = {"n_dims": self.n_dims, "n_points": self.n_points}
@@ -65,15 +65,14 @@ class SavedActivations:
             raise ValueError(f"{self.file.path}: has {known}, not {kind!r}")
         return tuple(sorted(site for site in self.file.sites if site.kind == kind))
 
-    @cached_property
+    @property
     def config(self) -> ModelConfig:
         """Sizes of the model that the activations are from, as far as the file shows."""
-        [first] = self.file.stream(self.file.sites[:1], batch_size=1, stop=1)
         return ModelConfig(
             n_dims=self.file.n_dims,
             n_points=self.file.n_points,
             n_layers=max(1, *(site.layer for site in self.file.sites)),
-            d_model=first.activations.shape[-1],
+            d_model=self.file.width(self.file.sites[0].kind),
         )
 
     @property
@@ -103,6 +102,7 @@ def batches(
     seed: int,
     final_norm: FinalNorm = "official",
     batch_size: int = BATCH_SIZE,
+    points: Sequence[int] | None = None,
 ) -> Iterator[
     tuple[Prefixes, Float[Tensor, "site prompt point d_model"], Float[Tensor, "prompt point"]]
 ]:
@@ -117,15 +117,23 @@ def batches(
             index of the first prompt.
         final_norm: See `hooks.capture`.
         batch_size: Prompts a batch.
+        points: Points to look at, in ascending order; all without them.
 
     Raises:
         NonFiniteError: An activation or prediction is NaN or infinite.
     """
     if isinstance(model, SavedActivations):
         stop = seed + n_prompts
-        stream = model.file.stream(sites, batch_size=batch_size, start=seed, stop=stop)
+        stream = model.file.stream(
+            sites, batch_size=batch_size, start=seed, stop=stop, points=points
+        )
     else:
         prompts = task.stream(n_prompts, seed=seed, batch_size=batch_size)
-        stream = capture(model, prompts, sites, final_norm=final_norm)
+        stream = capture(model, prompts, sites, final_norm=final_norm, points=points)
     for batch in stream:
-        yield Prefixes(batch.xs, batch.ys), batch.activations.cpu(), batch.predictions.cpu()
+        prefixes = Prefixes(batch.xs, batch.ys)
+        activations, predictions = batch.activations, batch.predictions
+        if points is not None:
+            prefixes, at = prefixes.at_points(points), index_of(points)
+            activations, predictions = activations[:, :, at], predictions[:, at]
+        yield prefixes, activations.cpu(), predictions.cpu()

@@ -38,7 +38,6 @@ def layer_table(scores: Scores, arrange: Arrangement, n_dims: int) -> xarray.Dat
         before[:, site] = real[:, previous]
     error = scores.layer_error / n_dims
     mean = error.mean(-1)
-    points = np.arange(error.shape[-1])
     data: dict[str, Any] = {
         "error": arrange(error[0], "point"),
         **arrange.with_interval("mean_error", mean, scores.n_groups),
@@ -48,7 +47,9 @@ def layer_table(scores: Scores, arrange: Arrangement, n_dims: int) -> xarray.Dat
         **arrange.with_interval("error_selectivity", selectivity(control, real), scores.n_groups),
         **arrange.with_interval("error_reduction", 1 - real / before, scores.n_groups),
     }
-    return xarray.Dataset(data, coords={**arrange.coords, "point": points, "bound": list(BOUNDS)})
+    return xarray.Dataset(
+        data, coords={**arrange.coords, "point": arrange.points, "bound": list(BOUNDS)}
+    )
 
 
 def reference_table(
@@ -86,7 +87,7 @@ def reference_table(
     coords: dict[str, Any] = {
         **arrange.coords,
         "step": list(item.grid.steps),
-        "point": np.arange(error.shape[-1]),
+        "point": arrange.points,
         "treatment": list(TREATMENTS),
         "bound": list(BOUNDS),
     }
@@ -164,7 +165,8 @@ def _direct_table(
 class Arrangement:
     """Turns a flat axis of sites into `site` (the kind) and `layer`; NaN where there is none."""
 
-    def __init__(self, sites: Sequence[Site]) -> None:
+    def __init__(self, sites: Sequence[Site], points: Sequence[int] = ()) -> None:
+        self.points = list(points)
         self.kinds = list(dict.fromkeys(site.kind for site in sites))
         self.layers = sorted({site.layer for site in sites})
         self.rows = [self.kinds.index(site.kind) for site in sites]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from hooks.foreign import own_model
 from hooks.model import SequenceModel
 from hooks.wiring import check_wiring
+from interp.points import points_to_read
 from interp.tasks import Task, build_task
 
 N_WIRING_PROMPTS = 4
 
 
-def model_and_task(model: object, task: Task | None) -> tuple[SequenceModel, Task]:
+def model_and_task(
+    model: object, task: Task | None, points: Sequence[int] | str | None = None
+) -> tuple[SequenceModel, Task]:
     """The model, out of its wrappers, and the task given, or that of the training, which fits it.
 
     A model whose wiring was not checked is checked on a few prompts, unless hooks are on it: an
-    intervention may mix prompts or points on purpose.
+    intervention may mix prompts or points on purpose. Only `points` are read (`interp.points`).
 
     Raises:
         TypeError: It is no model; for a module, the message says how to attach to it.
@@ -28,7 +33,9 @@ def model_and_task(model: object, task: Task | None) -> tuple[SequenceModel, Tas
     check_fit(model, task)
     has_hooks = any(point._forward_hooks for point in model.hook_dict.values())
     if not model.is_wiring_checked and not has_hooks:
-        check_wiring(model, task.sample(N_WIRING_PROMPTS, torch.Generator().manual_seed(0))[:2])
+        prompts = task.sample(N_WIRING_PROMPTS, torch.Generator().manual_seed(0))
+        read = points_to_read(points, task.n_points, model.first_point)
+        check_wiring(model, prompts[:2], read)
         model.is_wiring_checked = True
     return model, task
 

@@ -39,7 +39,7 @@ class Task:
         for field in ("n_dims", "n_points"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
-        for field, value in asdict(self).items():
+        for field, value in vars(self).items():
             if isinstance(value, int | float) and not abs(value) <= LARGEST:
                 raise ValueError(f"{field} must be at most {LARGEST:,}, got {value}")
         if self.n_dims * max(self.n_dims, self.n_points) > MOST_NUMBERS:

@@ -43,9 +43,10 @@ class Quadratic:
         """
         d = prefixes.decomposition
         values, coefficients = d.singular_values[prompt, point], d.coefficients[prompt, point]
-        if bool((values[:point] > 0).all()):
-            examples = decimals(prefixes.xs[prompt, :point])
-            targets = decimals(prefixes.ys[prompt, :point])
+        n_examples = prefixes.points[point]
+        if bool((values[:n_examples] > 0).all()):
+            examples = decimals(prefixes.whole.xs[prompt, :n_examples])
+            targets = decimals(prefixes.whole.ys[prompt, :n_examples])
             directions = d.right_vectors[prompt, point]
         else:
             examples = np.diag(decimals(values))

@@ -41,10 +41,10 @@ class NearestNeighbours(Reference):
     def stream_predictions(
         self, prefixes: Prefixes, steps: Steps = None
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point"]]]:
-        xs, ys = prefixes.xs, prefixes.ys
+        xs, ys = prefixes.whole.xs, prefixes.whole.ys
         predictions = torch.zeros_like(ys)
-        for t in range(1, prefixes.n_points):
+        for t in filter(None, prefixes.points):
             distances = (xs[:, :t] - xs[:, t, None]).square().sum(-1)
             nearest = distances.argsort(dim=-1, stable=True)[:, : self.k]
             predictions[:, t] = ys.gather(1, nearest).mean(-1)
-        yield 0.0, predictions
+        yield 0.0, prefixes.at_own_points(predictions)

@@ -79,7 +79,7 @@ class NetworkGD(Reference):
     ) -> Iterator[tuple[float, Float[Tensor, "prompt point"]]]:
         counts = sorted(self.check_steps(steps))
         trainings = [
-            self._train(prefixes.xs[chosen], prefixes.ys[chosen])
+            self._train(prefixes.whole.xs[chosen], prefixes.whole.ys[chosen])
             for chosen in torch.arange(prefixes.n_prompts).split(PROMPTS_AT_ONCE)
         ]
         predictions = [next(training) for training in trainings]
@@ -88,7 +88,7 @@ class NetworkGD(Reference):
                 predictions = [next(training) for training in trainings]
             found = torch.cat(predictions)
             warn_of_overflow(self.name, found[..., None])
-            yield step, found
+            yield step, prefixes.at_own_points(found)
 
     def start(self, n_dims: int) -> tuple[Float[Tensor, "hidden dim"], Float[Tensor, " hidden"]]:
         """The network that training starts from: w and a."""

@@ -64,6 +64,11 @@ class Prefixes:
             above 1e40) that products of their powers in some reference would be 0 or infinite.
     """
 
+    points: Sequence[int]
+    """How many examples each prefix has, in ascending order."""
+    whole: Prefixes
+    """The prompts with all their points; the same object, unless made by `at_points`."""
+
     def __init__(
         self, xs: Float[Tensor, "prompt point dim"], ys: Float[Tensor, "prompt point"]
     ) -> None:
@@ -84,6 +89,7 @@ class Prefixes:
         self.ys = ys.detach().to(torch.float64)
         _check_scale("an x", self.xs.abs().amax(-1))
         _check_scale("a largest |y|", self.ys.abs().amax(-1, keepdim=True))
+        self.points, self.whole = range(xs.shape[1]), self
 
     @property
     def n_prompts(self) -> int:
@@ -97,19 +103,33 @@ class Prefixes:
     def n_dims(self) -> int:
         return self.xs.shape[2]
 
+    @property
+    def n_unseen(self) -> int:
+        """Leading points that have seen no example: 1 of whole prompts."""
+        return int(self.points[0] == 0)
+
     @cached_property
     def decomposition(self) -> Decomposition:
         """The singular value decompositions, computed on first use."""
-        return self._decomposed(range(self.n_points))
+        return self.whole._decomposed(self.points)
 
     def at_points(self, points: Sequence[int]) -> Prefixes:
-        """The prefixes of some lengths only, all that spectral references and `terms` need.
+        """The prefixes of some lengths only, with the queries after that many examples.
 
-        Its points are the queries after that many examples, in the order given.
+        References predict there what they predict at these points of the whole prompts.
         """
-        some = Prefixes(self.xs[:, list(points)], self.ys[:, list(points)])
-        some.decomposition = self._decomposed(points)
+        if list(points) == list(self.points):
+            return self
+        whole, some = self.whole, object.__new__(Prefixes)  # whose numbers have been checked
+        some.xs, some.ys = whole.xs[:, list(points)], whole.ys[:, list(points)]
+        some.points, some.whole = tuple(points), whole
         return some
+
+    def at_own_points(
+        self, of_whole: Float[Tensor, "prompt every_point *rest"]
+    ) -> Float[Tensor, "prompt point *rest"]:
+        """Values at all points of the whole prompts, reduced to these points."""
+        return of_whole if self.whole is self else of_whole[:, list(self.points)]
 
     def _decomposed(self, points: Sequence[int]) -> Decomposition:
         n_prompts, _, n_dims = self.xs.shape
@@ -168,7 +188,8 @@ class Prefixes:
         """Some of the prompts, with their share of what has been decomposed."""
         if start <= 0 and stop >= self.n_prompts:
             return self
-        some = Prefixes(self.xs[start:stop], self.ys[start:stop])
+        whole = Prefixes(self.whole.xs[start:stop], self.whole.ys[start:stop])
+        some = whole.at_points(self.points)
         if "decomposition" in self.__dict__:
             parts = (getattr(self.decomposition, one.name)[start:stop] for one in _FIELDS)
             some.decomposition = Decomposition(*parts)
@@ -176,10 +197,12 @@ class Prefixes:
 
     @classmethod
     def joined(cls, parts: Sequence[Prefixes]) -> Prefixes:
-        """The prompts of all parts, of as many points each, decomposed where all parts are."""
+        """The prompts of all parts, of the same points, decomposed where all parts are."""
         if len(parts) == 1:
             return parts[0]
-        whole = cls(torch.cat([part.xs for part in parts]), torch.cat([part.ys for part in parts]))
+        wholes = [part.whole for part in parts]
+        whole = cls(torch.cat([part.xs for part in wholes]), torch.cat([p.ys for p in wholes]))
+        whole = whole.at_points(parts[0].points)
         if all("decomposition" in part.__dict__ for part in parts):
             whole.decomposition = Decomposition(
                 *(

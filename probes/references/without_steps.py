@@ -21,7 +21,7 @@ class WithoutSteps(Reference):
 
     @abstractmethod
     def solve(self, prefixes: Prefixes) -> Float[Tensor, "prompt point dim"]:
-        """The weights of every prefix."""
+        """The weights of every prefix of whole prompts."""
 
     def stream_predictions(
         self, prefixes: Prefixes, steps: Steps = None
@@ -34,6 +34,6 @@ class WithoutSteps(Reference):
         yield 0.0, self._solved(prefixes)
 
     def _solved(self, prefixes: Prefixes) -> Float[Tensor, "prompt point dim"]:
-        weights = self.solve(prefixes)
+        weights = prefixes.at_own_points(self.solve(prefixes.whole))
         warn_of_overflow(self.name, weights)
         return weights

@@ -55,6 +55,7 @@ def pairwise_test(
     ys: Float[Tensor, "prompt point"],
     *,
     n_replicates: int = 200,
+    n_unseen: int = 1,
     seed: int = 0,
     level: float = LEVEL,
     disagreeing_share: float = DEFAULT_CRITERIA.disagreeing_share,
@@ -74,30 +75,33 @@ def pairwise_test(
         iterates: Of each reference after the steps of each layer, with its own read-out.
         ys: What was to be predicted.
         n_replicates: Bootstrap replicates over prompts.
+        n_unseen: Leading points that have seen no pair and are left out.
         seed: Of the replicates.
         level: Confidence level.
         disagreeing_share: See `Criteria`.
 
     Raises:
-        ValueError: Fewer than two points or eight prompts, or a prediction that is not finite.
+        ValueError: No point, fewer than eight prompts, or a prediction that is not finite.
     """
     n_prompts, n_points = ys.shape
     if n_prompts < 8:
         raise ValueError(f"a pairwise test needs at least 8 prompts, got {n_prompts}")
-    strict = (
-        1 - (1 - level) / n_points
-    )  # one comparison of all points, and one of each but the first
-    layers, first, second = (error_directions(one, ys) for one in (predictions, *iterates))
+    seen = slice(n_unseen, None)
+    # One comparison of all points, and one of each that has seen a pair.
+    strict = 1 - (1 - level) / (n_points - n_unseen + 1)
+    layers, first, second = (
+        error_directions(one, ys, n_unseen=n_unseen) for one in (predictions, *iterates)
+    )
     apart = 1 - (first * second).sum(-1).mean(0)
     chosen = apart.topk(round(disagreeing_share * n_prompts)).indices
     ahead = (layers * (first - second)).sum(-1).mean(0)[chosen]
     weights = bootstrap_weights(len(chosen), n_replicates, seed, with_original=True)
     everywhere = bootstrap_weights(n_prompts, n_replicates, seed, with_original=True)
-    residuals = [one[..., 1:].double() - ys[:, 1:] for one in (predictions, *iterates)]
+    residuals = [one[..., seen].double() - ys[:, seen] for one in (predictions, *iterates)]
     by_examples = _point_cosines(everywhere, residuals[0], residuals[1]) - _point_cosines(
         everywhere, residuals[0], residuals[2]
     )
-    log_ratios = _log_ratios(*(one[..., 1:].double() for one in (predictions, *iterates)))
+    log_ratios = _log_ratios(*(one[..., seen].double() for one in (predictions, *iterates)))
     log_ratio = everywhere @ log_ratios / n_prompts
     return PairwiseTest(
         names=names,

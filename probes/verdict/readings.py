@@ -74,10 +74,12 @@ class Readings:
         if not self.answers:
             return ()
         ys = self.prefixes.ys
-        layers = error_directions(self.predictions, ys)
+        n_unseen = self.prefixes.n_unseen
+        layers = error_directions(self.predictions, ys, n_unseen=n_unseen)
 
         def cosines(predictions: Tensor) -> Tensor:
-            return (layers * error_directions(read_out(predictions, ys), ys)).sum(-1)
+            theirs = error_directions(read_out(predictions, ys), ys, n_unseen=n_unseen)
+            return (layers * theirs).sum(-1)
 
         return compare_non_iterative(
             {
@@ -110,12 +112,18 @@ class Readings:
         others += [answer for one, answer in self.answers.items() if one != name]
         return lack_of_fit(
             name,
-            self.predictions[..., 1:],
-            iterates[..., 1:],
-            torch.cat(others)[..., 1:],
-            self.prefixes.ys[:, 1:],
+            self.predictions[..., self._seen],
+            iterates[..., self._seen],
+            torch.cat(others)[..., self._seen],
+            self.prefixes.ys[:, self._seen],
         )
 
     def _nearest_steps(self, item: Candidate) -> Match:
         iterates = item.iterates(self.prefixes)
-        return best_match(affine_r2(iterates[..., 1:], self.predictions[..., 1:]), item.grid)
+        seen = self._seen
+        return best_match(affine_r2(iterates[..., seen], self.predictions[..., seen]), item.grid)
+
+    @property
+    def _seen(self) -> slice:
+        """Points that have seen a pair."""
+        return slice(self.prefixes.n_unseen, None)

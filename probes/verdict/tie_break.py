@@ -53,6 +53,7 @@ def break_ties(
             predictions,
             (iterates[family_of[a.name]], iterates[family_of[b.name]]),
             prefixes.ys,
+            n_unseen=prefixes.n_unseen,
             disagreeing_share=criteria.disagreeing_share,
         )
         for a, b in combinations(contenders.values(), 2)
@@ -88,6 +89,7 @@ def _likeliest(
     depth: Float[Tensor, " layer"] | None,
 ) -> Float[Tensor, "layer prompt point"]:
     """A reference at the constant rate at which it explains most of the layers' predictions."""
-    table = affine_r2(item.iterates(prefixes)[..., 1:], predictions[..., 1:])[None]
+    seen = slice(prefixes.n_unseen, None)
+    table = affine_r2(item.iterates(prefixes)[..., seen], predictions[..., seen])[None]
     fit = best_constant_rate(table, item.grid, depth)
     return item.at_steps(prefixes, fit.steps[0].tolist())

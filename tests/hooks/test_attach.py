@@ -636,7 +636,7 @@ def test_points_that_cannot_be_asked() -> None:
         return torch.where(torch.arange(N_POINTS) < 2, torch.nan, predictions)
 
     options: dict[str, Any] = {"n_dims": N_DIMS, "n_points": N_POINTS, "layers": "body.h.*"}
-    message = r"prompt 0 and 2 more \(points 0 to 1\); attach\(…, points_from=2\)"
+    message = r"prompt 0 and 2 more \(points 0 to 1\); attach\(…, points_from=2\) or points=\"2-\""
     with pytest.raises(NonFiniteError, match=message):
         attach(foreign(), early, **options)
     models = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from probes.references import OLS, Prefixes
+from probes.references import OLS, REFERENCES, Prefixes, build_reference
 from probes.references.single_thread import single_thread
 
 
@@ -81,3 +81,26 @@ def test_null_queries_are_what_the_examples_do_not_span() -> None:
 def test_bad_prompts_are_named(xs: torch.Tensor, ys: torch.Tensor, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Prefixes(xs, ys)
+
+
+@pytest.mark.parametrize("key", REFERENCES)
+def test_every_reference_predicts_at_some_points_what_it_predicts_there_of_all(key: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    xs = torch.randn(8, 7, 3, dtype=torch.float64, generator=generator)
+    ys = torch.randn(8, 7, dtype=torch.float64, generator=generator)
+    whole, points = Prefixes(xs, ys), [0, 2, 3, 6]
+    some = Prefixes(xs, ys).at_points(points)
+    tasks = torch.randn(4, 3, dtype=torch.float64, generator=generator)
+    reference = build_reference(key, **({"tasks": tasks} if key == "dmmse" else {}))
+    expected = reference.predictions(whole, [0, 2, 5])[..., points]
+    torch.testing.assert_close(reference.predictions(some, [0, 2, 5]), expected)
+    part = some.part(2, 6)
+    torch.testing.assert_close(reference.predictions(part, [0, 2, 5]), expected[:, 2:6])
+    joined = Prefixes.joined([some.part(0, 3), some.part(3, 8)])
+    torch.testing.assert_close(reference.predictions(joined, [0, 2, 5]), expected)
+    try:
+        weights = reference.weights(whole, [2])[:, :, points]
+    except ValueError:
+        return
+    torch.testing.assert_close(reference.weights(some, [2]), weights)
+    assert (whole.n_unseen, some.n_unseen, whole.at_points([3, 4]).n_unseen) == (1, 1, 0)
