@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 LARGEST_SHIPPED = 2**29
 """Bytes of a file up to which it is sent to workers; larger ones must be where they see them."""
-
-
+AT_ONCE = 16
+"""Results that are fetched in one message."""
 LOST = object()
 """In place of the result of work whose workers died."""
 
@@ -62,34 +62,53 @@ def _gather(
     Raises:
         OSError: The scheduler is gone.
     """
-    from concurrent.futures import CancelledError
-
     from distributed import as_completed
-    from distributed.scheduler import KilledWorker
 
-    futures = {
-        client.submit(outcome_of, index, work, *arguments[index], pure=False): index
-        for index in indices
-    }
+    calls = [(index, work, *arguments[index]) for index in indices]
+    submitted = client.map(_call, calls, pure=False)  # in one message
+    futures = dict(zip(submitted, indices, strict=True))
     try:
-        for future in as_completed(list(futures), loop=client.loop):
-            index = futures.pop(future)
-            try:
-                yield future.result()
-            except KilledWorker:
-                yield index, LOST
-            except CancelledError:
-                raise ConnectionError("the Dask cluster was lost; what is done is kept") from None
-            except RuntimeError as error:
-                if "deserialization of the task graph" not in str(error):
-                    raise
-                raise ConnectionError(
-                    "the Dask cluster cannot read this work; install the same icl-interp "
-                    "on its scheduler and workers"
-                ) from None
-            future.release()
+        for arrived in as_completed(submitted, loop=client.loop).batches():
+            for start in range(0, len(arrived), AT_ONCE):
+                batch = arrived[start : start + AT_ONCE]
+                done = [future for future in batch if future.status == "finished"]
+                fetched = _from(client.gather, done)
+                answers = {} if fetched is LOST else dict(zip(done, fetched, strict=True))
+                for future in batch:
+                    answer = answers[future] if future in answers else _from(future.result)
+                    yield futures.pop(future), LOST if answer is LOST else answer[1]
+                    future.release()
     finally:
         client.cancel(list(futures))
+
+
+def _call(values: tuple[Any, ...]) -> tuple[int, Any]:
+    return outcome_of(*values)
+
+
+def _from(fetch: Callable[..., Any], *arguments: Any) -> Any:
+    """What a cluster answers; `LOST` where the scheduler has given up on the workers' deaths.
+
+    Raises:
+        OSError: The scheduler is gone, or cannot read what it was sent.
+    """
+    from concurrent.futures import CancelledError
+
+    from distributed.scheduler import KilledWorker
+
+    try:
+        return fetch(*arguments)
+    except KilledWorker:
+        return LOST
+    except (CancelledError, OSError):
+        raise ConnectionError("the Dask cluster was lost; what is done is kept") from None
+    except RuntimeError as error:
+        if "deserialization of the task graph" not in str(error):
+            raise
+        raise ConnectionError(
+            "the Dask cluster cannot read this work; install the same icl-interp on its scheduler "
+            "and workers"
+        ) from None
 
 
 def shipped_file(name: str) -> Path | None:

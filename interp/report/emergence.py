@@ -23,8 +23,8 @@ CHANGES = {
     "layer": ("", "removes {level:.0%} of the error that the layer before leaves"),
     "growth": ("linear growth", "steps of {reference} grow with depth: SimE gains {level}"),
     "alike": ("alike", "SimE of the last layer and {reference} is {level}"),
-    "general": ("general", "nearer to ridge than to dMMSE on new tasks"),
-    "memorised": ("memorised", "nearer to dMMSE than to ridge on new tasks"),
+    "general": ("general", "three times nearer to ridge than to dMMSE on new tasks"),
+    "memorised": ("memorised", "three times nearer to dMMSE than to ridge on new tasks"),
     "order": (
         "order-free",
         "{level:.0%} of the last layer at most depends on the order of examples",

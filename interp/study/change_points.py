@@ -26,8 +26,8 @@ WORKING = 0.02
 """Share of the error left by the layer before that a layer at work removes at least."""
 ALIKE = 0.9
 """SimE of the last layer and a reference that are alike."""
-HALFWAY = 0.5
-"""From dMMSE to ridge, on prompts whose w is not of the pool."""
+GENERAL, MEMORISED = 0.75, 0.25
+"""Where a model is between dMMSE, 0, and ridge, 1, on new tasks; predicting 0 is about half-way."""
 ORDER_FREE = 0.05
 """Share of the last layer that may depend on the order of the examples."""
 EXPLAINED = 0.9
@@ -136,8 +136,8 @@ def _curves(found: xarray.Dataset, reference: str) -> Iterator[Curve]:
     yield Curve("alike", *_band(last, "match_best_similarity"), ALIKE)
     if "pool_ridge_likeness" in found:
         likeness = _band(found.sel(prompts="new"), "pool_ridge_likeness")
-        yield Curve("general", *likeness, HALFWAY)
-        yield Curve("memorised", *likeness, HALFWAY, rises=False)
+        yield Curve("general", *likeness, GENERAL)
+        yield Curve("memorised", *likeness, MEMORISED, rises=False)
     if "anatomy_share" in found:
         order = _band(last.sel(part="order"), "anatomy_share")
         yield Curve("order", *order, ORDER_FREE, rises=False)
