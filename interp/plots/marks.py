@@ -39,7 +39,7 @@ def line(
     return Scatter(x=x, y=y, hovertemplate=hover, **{**common, **more})
 
 
-def level(y: float, label: str, x: Sequence[float], dash: str = "dash") -> Scatter:
+def level(y: Any, label: str, x: Any, dash: str = "dash") -> Scatter:
     """A horizontal line across a panel, from one x to another."""
     stroke = {"color": MUTED, "dash": dash, "width": 1.5}
     return Scatter(x=x, y=[y, y], mode="lines", line=stroke, name=label, hoverinfo="skip")
