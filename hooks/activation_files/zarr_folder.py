@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hooks.activation_files.array_spec import ArraySpec
 from hooks.activation_files.tensors import from_numpy
-from hooks.input_file import check_claim
+from hooks.input_file import LARGEST_TEXT, check_claim, check_file
 
 PROMPTS_PER_CHUNK = 1024
 
@@ -73,6 +73,9 @@ class ZarrReader:
     """Arrays of a Zarr folder, each read on first use."""
 
     def __init__(self, path: Path) -> None:
+        for file in path.rglob("*"):
+            if not file.is_dir():
+                check_file(file, LARGEST_TEXT if file.suffix == ".json" else None)
         self.group = _zarr().open_group(path, mode="r")
         self.metadata = dict(self.group.attrs)
         self._whole: set[str] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mutations import KINDS, run
 
-COUNTS = {"run": 30, "result": 30, "npz": 20, "pt": 20, "prompts": 20, "training": 15}
+COUNTS = {"grid": 8, "run": 30, "result": 10, "npz": 20, "pt": 20, "prompts": 20, "training": 15}
 """Damaged files of a kind; of all others, 40."""
 SLOW = {"huggingface"}
 """Left to the long form: transformers takes seconds to import."""
