@@ -53,6 +53,7 @@ def layers(found: xarray.Dataset) -> Figure:
         "range": [-1.2 if axis.is_log else -0.5, top * 1.05 + 0.5]
     }
     figure = draw(Panel("Error of read-outs", [first], x, y), Panel("Steps", others, x, reach))
+    figure.update_layout(meta={"wide": True})  # two titles of axes side by side
     return _with_slider(figure, found.dropna("step", how="all", subset=["match_layer_error"]), at)
 
 
