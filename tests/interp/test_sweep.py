@@ -34,6 +34,7 @@ from interp.study.analysis import AnalysisCell
 from interp.study.checkpoint import Checkpoint
 from interp.study.grid import ModelEntry, TaskEntry
 from interp.study.readouts import ReadoutAnalysis
+from interp.study.store import Store
 from interp.study.table import sweep_table
 from interp.tasks import LinearRegression
 from interp.training.recipe import Recipe
@@ -74,7 +75,7 @@ def small_grid(*sources: str, **more: object) -> Grid:
 
 def computed(sweep_folder: Path) -> dict[str, int]:
     """The cells that are there, and when they were written."""
-    return {f.name: f.stat().st_mtime_ns for f in (sweep_folder / "cells").glob("*.nc")}
+    return {f.name: f.stat().st_mtime_ns for f in (sweep_folder / "cells").glob("*.msgpack")}
 
 
 def test_every_combination_is_there_under_its_labels(tmp_path: Path):
@@ -334,7 +335,7 @@ def test_ctrl_c_keeps_what_is_done_and_nothing_by_halves(tmp_path: Path, source:
         out / "cells" / name for name in before
     }
     for name in before:
-        assert np.isfinite(xarray.load_dataset(out / "cells" / name)["mean"])
+        assert np.isfinite(Store(out / "cells", xarray.Dataset).read(Path(name).stem)["mean"])
     assert is_gone(group, within=20)
     again = Command("sweep", grid, "--jobs", 1, "--out", out, folder=tmp_path).end()
     assert again.code == 0, again.stderr
