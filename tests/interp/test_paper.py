@@ -259,7 +259,7 @@ def test_the_command_writes_report_page_and_summary(tmp_path: Path):
     summary = json.loads((out / "summary.json").read_text())
     assert summary["rows"] == [row]
     assert summary["command"] == f"interp reproduce 5 --prompts 32 --seed 1 --document {page}"
-    assert {file.name for file in out.iterdir()} == {"report.html", "summary.json", "fig5.nc"}
+    assert {file.name for file in out.glob("[!.]*")} == {"report.html", "summary.json", "fig5.nc"}
     text = page.read_text()
     for check in row["checks"]:
         assert check["claim"] in text

@@ -182,7 +182,7 @@ def test_the_command_writes_what_it_shows(tmp_path):
     shown = CliRunner().invoke(build_app(), [*arguments, "--json"], catch_exceptions=False)
     summary = json.loads(shown.stdout)
     assert summary == json.loads((tmp_path / "found" / "summary.json").read_text())
-    assert sorted(path.name for path in (tmp_path / "found").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "found").glob("[!.]*")) == [
         "ablation.nc", "report.html", "steering.nc", "summary.json",
     ]  # fmt: skip
     ablation = xarray.open_dataset(tmp_path / "found" / "ablation.nc")
