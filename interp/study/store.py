@@ -21,6 +21,8 @@ from hooks.input_file import DAMAGE, check_file
 
 Result = TypeVar("Result")
 
+CHECKSUM = "sha256"
+"""Entry of a packed dataset with the checksum of it."""
 KEY = "store_key"
 """Entry of a file that says which key it was put under."""
 
@@ -51,6 +53,8 @@ class Store(Generic[Result]):
             decode = msgspec.msgpack.decode if self._is_dataset else msgspec.json.decode
             entries = decode(check_file(path).read_bytes())
             written_under, content = entries[KEY], entries["result"]
+            if self._is_dataset and entries.get(CHECKSUM) not in (None, _checksum(content)):
+                raise ValueError("damaged, its content is not what its checksum says")
             found: Any = (
                 _unpacked(content)
                 if self._is_dataset
@@ -69,7 +73,9 @@ class Store(Generic[Result]):
             OSError: The folder cannot be written.
         """
         if isinstance(result, xarray.Dataset):
-            content = msgspec.msgpack.encode({KEY: key, "result": _packed(result)})
+            packed = _packed(result)
+            entries = {KEY: key, CHECKSUM: _checksum(packed), "result": packed}
+            content = msgspec.msgpack.encode(entries)
             with atomic_write(self.path(key)) as temporary:
                 temporary.write_bytes(content)
         else:
@@ -115,6 +121,11 @@ def _unpacked(entries: Mapping[str, Any]) -> xarray.Dataset:
         for part in ("coords", "variables")
     )
     return xarray.Dataset(variables, coords, entries["attrs"])
+
+
+def _checksum(packed: Any) -> str:
+    """The SHA-256 of a packed dataset."""
+    return hashlib.sha256(msgspec.msgpack.encode(packed)).hexdigest()
 
 
 def hash_of(kind: str, values: Mapping[str, Any]) -> str:
