@@ -183,7 +183,8 @@ def test_the_command_writes_what_it_shows(tmp_path):
     summary = json.loads(shown.stdout)
     assert summary == json.loads((tmp_path / "found" / "summary.json").read_text())
     assert sorted(path.name for path in (tmp_path / "found").glob("[!.]*")) == [
-        "ablation.nc", "report.html", "steering.nc", "summary.json",
+        "ablation.nc", "interchange.nc", "layer_order.nc", "report.html", "steering.nc",
+        "summary.json",
     ]  # fmt: skip
     ablation = xarray.open_dataset(tmp_path / "found" / "ablation.nc")
     skipped = [r for r in summary["ablation"] if r.get("part") == "layer" and r["layer"] == 2]
