@@ -97,6 +97,7 @@ def ablate(
     task: Task | None = None,
     settings: AblationSettings | None = None,
     *,
+    device: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> xarray.Dataset:
@@ -108,6 +109,7 @@ def ablate(
         model: Any hooked model: from `interp.load`, trained here, or attached.
         task: Where prompts come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
+        device: Where the model runs, as for `interp.match`.
         progress: Called after every pass.
         **options: Fields of `AblationSettings`.
 
@@ -128,7 +130,7 @@ def ablate(
         NonFiniteError: A prediction of the whole model is NaN or infinite.
     """
     settings = replace(settings or AblationSettings(), **options)
-    model, task = model_and_task(model, task)
+    model, task = model_and_task(model, task, device=device)
     comparisons = stepping_comparisons(
         model, default_comparisons(task, own_parameters(model)), settings.references
     )

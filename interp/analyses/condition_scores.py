@@ -18,7 +18,7 @@ from hooks.model import SequenceModel
 from interp.analyses.comparisons import default_comparisons
 from interp.scoring.layer_matches import N_REPLICATES, match_steps
 from interp.scoring.layer_predictions import fit_layer_readouts
-from interp.scoring.stream import batches
+from interp.scoring.stream import batches, joined
 from interp.scoring.tables import BOUNDS
 from interp.tasks import Task
 from interp.training.baseline import best_reference
@@ -65,6 +65,7 @@ def measure(
     *,
     n_prompts: int,
     seed: int,
+    batch_size: int | None = None,
 ) -> xarray.Dataset:
     """Errors of all layers, their matching steps, and the steps that the references need.
 
@@ -77,19 +78,23 @@ def measure(
         references: What layers are matched with.
         n_prompts: Prompts to evaluate on, a multiple of `N_GROUPS`; as many to fit read-outs.
         seed: Of the prompts.
+        batch_size: Prompts of a forward pass; by default all.
 
     Returns:
         NaN everywhere, and an attribute `failure`, where the model leaves the range of numbers.
     """
     layers = [site.layer for site in model.sites()]
     try:
-        readout = fit_layer_readouts(model, task, n_prompts=n_prompts, seed=seed, scaling="rms")
-        [whole] = batches(
-            model, task, list(model.sites()), n_prompts, seed + 1, "official", n_prompts
+        readout = fit_layer_readouts(
+            model, task, n_prompts=n_prompts, seed=seed, scaling="rms", batch_size=batch_size
+        )
+        prefixes, activations, predictions = joined(
+            batches(
+                model, task, model.sites(), n_prompts, seed + 1, "official", batch_size or n_prompts
+            )
         )
     except NonFiniteError as error:
         return _failed(layers, list(references), str(error))
-    prefixes, activations, predictions = whole
     said = readout(activations)[..., 0]
     ys, scale = prefixes.ys, 1 / task.n_dims
     squares = scale * torch.cat([said - ys, (predictions.double() - ys)[None]]).square().mean(-1)

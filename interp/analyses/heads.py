@@ -73,6 +73,7 @@ def read_heads(
     settings: HeadSettings | None = None,
     *,
     comparisons: Sequence[Candidate] | None = None,
+    device: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> xarray.Dataset:
@@ -88,6 +89,7 @@ def read_heads(
         task: Where prompts come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
         comparisons: References to choose from; by default those of `interp.match`.
+        device: Where the model runs, as for `interp.match`.
         progress: Called after every batch.
         **options: Fields of `HeadSettings`.
 
@@ -102,7 +104,7 @@ def read_heads(
         NonFiniteError: A head's output is NaN or infinite.
     """
     settings = replace(settings or HeadSettings(), **options)
-    model, task = model_and_task(model, task)
+    model, task = model_and_task(model, task, device=device)
     if reason := lacks_heads(model):
         raise ValueError(reason)
     if comparisons is None:

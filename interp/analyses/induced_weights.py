@@ -70,6 +70,7 @@ def compare_induced_weights(
     *,
     comparisons: Sequence[Candidate] | None = None,
     readout: Readout | None = None,
+    device: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> xarray.DataTree:
@@ -87,6 +88,7 @@ def compare_induced_weights(
         settings: Options; further keyword arguments replace single ones of them.
         comparisons: References; by default those of `interp.match`.
         readout: Of y, from the residual stream of every layer; by default fitted here.
+        device: Where the model runs, as for `interp.match`.
         progress: Called after every batch.
         **options: Fields of `InducedWeightSettings`.
 
@@ -102,7 +104,7 @@ def compare_induced_weights(
         NonFiniteError: A prediction or activation is NaN or infinite.
     """
     settings = replace(settings or InducedWeightSettings(), **options)
-    model, task = model_and_task(model, task)
+    model, task = model_and_task(model, task, device=device)
     is_shared = shares_prefixes(model)
     n_prompts = settings.n_prompts or (N_PROMPTS if is_shared else N_PROMPTS_BY_ITSELF)
     if not is_shared:

@@ -66,6 +66,7 @@ def influence(
     points: Sequence[int] | None = None,
     n_prompts: int = N_PROMPTS,
     seed: int = 0,
+    device: str | None = None,
     progress: Progress = silent,
 ) -> xarray.Dataset:
     """Measures J = d answer / d y, the weight that every example's y has in an answer.
@@ -79,6 +80,7 @@ def influence(
         points: Numbers of examples seen; by default those of `interp.anatomy`.
         n_prompts: To measure on, each at every point; 2,048 others fit the read-outs.
         seed: Of all prompts.
+        device: Where the model runs, as for `interp.match`.
         progress: Called after every batch.
 
     Returns:
@@ -95,7 +97,7 @@ def influence(
             prompts, or no gradient flows through the model.
         NonFiniteError: An answer or a derivative is NaN or infinite.
     """
-    model, task = model_and_task(model, task)
+    model, task = model_and_task(model, task, device=device)
     points = tuple(points) if points is not None else default_points(task, model.first_point)
     check_points(points, task, model.first_point)
     if n_prompts < LEAST_PROMPTS:

@@ -45,6 +45,7 @@ def interchange(
     references: Sequence[str] | None = None,
     n_prompts: int = 1024,
     seed: int = 0,
+    device: str | None = None,
     progress: Progress = silent,
 ) -> xarray.Dataset:
     """Puts the query's state of prompt A into prompt B: all of it, or where an iterate is held.
@@ -66,6 +67,7 @@ def interchange(
             the algorithm that a model was built to run, or Newton, and beside it GD, or Newton.
         n_prompts: Pairs; the directions are fitted on half of them.
         seed: Of the pairs, of random directions and intervals.
+        device: Where the model runs, as for `interp.match`.
         progress: Called after every pass.
 
     Returns:
@@ -82,7 +84,7 @@ def interchange(
             out of range, or a reference is unknown or has no steps.
         NonFiniteError: A state or an answer is NaN or infinite.
     """
-    model, task = model_and_task(model, task)
+    model, task = model_and_task(model, task, device=device)
     least = max(LEAST_PROMPTS, 2 * model.config.d_model)
     if n_prompts < least:
         raise ValueError(

@@ -31,6 +31,7 @@ from interp.analyses.resolved_eigenvalues import LEVEL, ResolvedEigenvalues
 from interp.progress import Progress, shows_progress, silent
 from interp.scoring.layer_matches import CurveReader
 from interp.scoring.layer_predictions import fit_layer_readouts
+from interp.scoring.stream import check_batch_size
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from probes.uncertainty.bootstrap import bootstrap_weights
@@ -52,6 +53,8 @@ def reorder_layers(
     references: Sequence[str] | None = None,
     n_prompts: int = 512,
     seed: int = 0,
+    device: str | None = None,
+    batch_size: int | None = None,
     progress: Progress = silent,
 ) -> xarray.Dataset:
     """Repeats every layer, swaps it with the next one, and skips it; measures what changes.
@@ -69,6 +72,8 @@ def reorder_layers(
             or Newton and GD.
         n_prompts: To measure on; 2,048 others fit the read-outs.
         seed: Of all prompts.
+        device: Where the model runs, as for `interp.match`.
+        batch_size: Prompts of a forward pass; by default 256.
         progress: Called after every pass.
 
     Returns:
@@ -89,7 +94,8 @@ def reorder_layers(
             have, or a reference that is unknown or has no steps.
         NonFiniteError: A prediction of the whole model is NaN or infinite.
     """
-    model, task = model_and_task(model, task)
+    check_batch_size(batch_size)
+    model, task = model_and_task(model, task, device=device)
     if n_prompts < LEAST_PROMPTS:
         raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
     point = min(task.n_dims, task.n_points - 1) if point is None else point
@@ -99,7 +105,12 @@ def reorder_layers(
     )
     fit_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
     readout = fit_layer_readouts(
-        model, task, n_prompts=N_FIT_PROMPTS, seed=fit_seed, progress=progress
+        model,
+        task,
+        n_prompts=N_FIT_PROMPTS,
+        seed=fit_seed,
+        batch_size=batch_size,
+        progress=progress,
     )
     reader = CurveReader(readout, comparisons)
     layers = range(1, model.n_layers + 1)
@@ -113,10 +124,11 @@ def reorder_layers(
         places = _places(order, model.n_layers)
         changes.append(Change(Reordered(model, order), places=places, followed=(-1,)))
     filters = ResolvedEigenvalues(point, len(changes), model.n_layers + 2, n_prompts)
-    n_batches = -(-n_prompts // BATCH_SIZE)
+    size = batch_size or BATCH_SIZE
+    n_batches = -(-n_prompts // size)
     measured = measure(
         changes,
-        task.stream(n_prompts, seed=seed, batch_size=BATCH_SIZE),
+        task.stream(n_prompts, seed=seed, batch_size=size),
         reader,
         bootstrap_weights(n_prompts, N_REPLICATES, seed),
         lambda done: progress("reordering layers", done, n_batches * len(changes)),

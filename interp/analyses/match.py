@@ -20,6 +20,7 @@ from interp.scoring.stream import SavedActivations
 from interp.scoring.tables import Arrangement, control_tables, layer_table, reference_table
 from interp.tasks import Task
 from interp.versions import checkpoint_of, command_line, library_versions
+from interp.zoo.loading import moved
 
 
 @shows_progress
@@ -29,6 +30,7 @@ def match(
     settings: MatchSettings | None = None,
     *,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> MatchResult:
@@ -43,6 +45,8 @@ def match(
         parameters: Parameters of references, see `interp.analyses.comparisons`; those that a model
             was built with are known. "fit" in place of a number has it fitted to the layers, as in
             `{"gd": {"eta": "fit"}}`.
+        device: Where the model runs, such as "cuda" or "auto" (CUDA where there is one); it is
+            moved there. By default where it is.
         progress: Called with a stage, the prompts done and those in all. Without it a bar shows
             in terminals and notebooks; `interp.silent` shows nothing.
         **options: Fields of `MatchSettings`.
@@ -55,7 +59,7 @@ def match(
             few prompts.
     """
     settings = replace(settings or MatchSettings(), **options)
-    model = model if isinstance(model, ActivationFile) else own_model(model)
+    model = model if isinstance(model, ActivationFile) else moved(own_model(model), device)
     views = choose_views(settings.show, model, has_points=settings.points is not None)
     seen = examine(model, task, settings, parameters, progress)
     source, task, settings, seeds = seen.source, seen.task, seen.settings, seen.seeds

@@ -61,6 +61,7 @@ def attention_patterns(
     task: Task | None = None,
     settings: PatternSettings | None = None,
     *,
+    device: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> xarray.Dataset:
@@ -70,6 +71,7 @@ def attention_patterns(
         model: A model with hooks `blocks.*.attn.hook_pattern`.
         task: Where prompts come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
+        device: Where the model runs, as for `interp.match`.
         progress: Called after every batch.
         **options: Fields of `PatternSettings`.
 
@@ -85,7 +87,7 @@ def attention_patterns(
         NonFiniteError: A pattern is NaN or infinite.
     """
     settings = replace(settings or PatternSettings(), **options)
-    model, task = model_and_task(model, task)
+    model, task = model_and_task(model, task, device=device)
     if reason := lacks_patterns(model):
         raise ValueError(reason)
     kept: dict[int, Tensor] = {}

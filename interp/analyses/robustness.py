@@ -14,6 +14,7 @@ from interp.analyses.condition_scores import N_GROUPS, measure, references_for
 from interp.analyses.condition_sweep import ConditionSweep, make_sweep
 from interp.analyses.variations import VARIATIONS, Variation, choose_variations, lacks
 from interp.progress import Progress, shows_progress, silent
+from interp.scoring.stream import check_batch_size
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
 from interp.versions import checkpoint_of, command_line, library_versions
@@ -31,6 +32,8 @@ def conditions(
     values: Mapping[str, Sequence[float]] | None = None,
     n_prompts: int = 512,
     seed: int = 0,
+    device: str | None = None,
+    batch_size: int | None = None,
     progress: Progress = silent,
 ) -> ConditionSweep:
     """Errors and matching steps of a model by condition number, noise, scale and length of prompts.
@@ -49,6 +52,8 @@ def conditions(
         n_prompts: Prompts to evaluate on under each condition, rounded up to a multiple of 64; as
             many more fit read-outs.
         seed: Of all prompts.
+        device: Where the model runs, as for `interp.match`.
+        batch_size: Prompts of a forward pass; by default all of a condition.
         progress: Called after every condition.
 
     Returns:
@@ -61,7 +66,8 @@ def conditions(
     if n_prompts < LEAST_PROMPTS:
         raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
     n_prompts = -(-n_prompts // N_GROUPS) * N_GROUPS
-    model, task = model_and_task(model, task)
+    check_batch_size(batch_size)
+    model, task = model_and_task(model, task, device=device)
     tasks = condition_tasks(model, task, vary, values)
     if not tasks:
         chosen = choose_variations(vary).values()
@@ -76,7 +82,16 @@ def conditions(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DivergenceWarning)  # away from training they may
                 references = references_for(condition, known)
-                rows.append(measure(model, condition, references, n_prompts=n_prompts, seed=seed))
+                rows.append(
+                    measure(
+                        model,
+                        condition,
+                        references,
+                        n_prompts=n_prompts,
+                        seed=seed,
+                        batch_size=batch_size,
+                    )
+                )
             done += 1
             progress(f"varying {name}", done, total)
         table = xarray.concat(rows, xarray.Variable("value", list(by_value)))

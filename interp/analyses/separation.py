@@ -16,7 +16,7 @@ from hooks.model import SequenceModel
 from interp.analyses.comparisons import default_comparisons, own_parameters
 from interp.scoring.layer_matches import match_steps
 from interp.scoring.layer_predictions import fit_layer_readouts
-from interp.scoring.stream import batches
+from interp.scoring.stream import batches, check_batch_size, joined
 from interp.scoring.tables import BOUNDS
 from interp.tasks import Task
 from interp.tasks.compatibility import model_and_task
@@ -44,6 +44,8 @@ def separate(
     largest_condition: float = 100.0,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int = 0,
+    device: str | None = None,
+    batch_size: int | None = None,
 ) -> xarray.Dataset:
     """SimE of every layer with two references, on prompts built to separate them.
 
@@ -63,6 +65,8 @@ def separate(
         parameters: Of references, see `interp.analyses.comparisons`; those that a model was built
             with are known.
         seed: Of all prompts.
+        device: Where the model runs, as for `interp.match`.
+        batch_size: Prompts of a forward pass; by default all of a kind.
 
     Returns:
         By `prompts` ("separating", "ordinary"), `reference` and `layer`: `best_step` and
@@ -73,15 +77,18 @@ def separate(
         ValueError: A reference that is not compared or has no steps, the same one twice, two that
             no prompt separates, or a task that does not fit the model.
     """
-    model, task = model_and_task(model, task)
+    check_batch_size(batch_size)
+    model, task = model_and_task(model, task, device=device)
     comparisons = default_comparisons(task, own_parameters(model) | dict(parameters or {}))
     items = [select(comparisons, name) for name in (a, b)]
     for item in items:
         if not item.has_steps:
             raise ValueError(f"{item.name} has no steps that a layer could match")
-    readout = fit_layer_readouts(model, task, n_prompts=N_FIT_PROMPTS, seed=seed, scaling="rms")
-    sites = list(model.sites())
-    [ordinary] = batches(model, task, sites, n_prompts, seed + 1, "official", n_prompts)
+    sites, size = list(model.sites()), batch_size or n_prompts
+    readout = fit_layer_readouts(
+        model, task, n_prompts=N_FIT_PROMPTS, seed=seed, scaling="rms", batch_size=batch_size
+    )
+    ordinary = joined(batches(model, task, sites, n_prompts, seed + 1, "official", size))
     said = readout(ordinary[1])[..., 0]
     matched = match_steps(
         said,
@@ -104,11 +111,11 @@ def separate(
         largest_condition=largest_condition,
         seed=seed,
     )
-    [batch] = capture(model, (built.xs, built.ys), sites)
-    kinds = (
-        (Prefixes(built.xs, built.ys), batch.activations.cpu(), batch.predictions.cpu()),
-        ordinary,
+    unusual = joined(
+        (Prefixes(part.xs, part.ys), part.activations.cpu(), part.predictions.cpu())
+        for part in capture(model, (built.xs, built.ys), sites, batch_size=size)
     )
+    kinds = (unusual, ordinary)
     parts = [
         _similarities(readout(activations)[..., 0], prefixes, predictions, items, comparisons, seed)
         for prefixes, activations, predictions in kinds

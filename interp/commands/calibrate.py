@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from interp.commands.emit import emit, working, write_files
-from interp.commands.options import MOST_JOBS
+from interp.commands.options import MOST_JOBS, DeviceOption
 
 
 def calibrate(
@@ -18,6 +18,7 @@ def calibrate(
             help="What to run: quick (minutes), full (an hour of one core) or a TOML file."
         ),
     ] = "quick",
+    device: DeviceOption = "cpu",
     jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Processes at a time.")] = 1,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
@@ -77,7 +78,7 @@ def calibrate(
         found = run(
             cells,
             out,
-            Pool(jobs, dask),
+            Pool(jobs, dask, device),
             fresh=fresh,
             report_only=report_only,
             finished=lambda done, total: progress(f"cell {done} of {total}", done, total),

@@ -9,6 +9,7 @@ import typer
 
 from interp.commands.options import (
     MOST_PROMPTS,
+    BatchSizeOption,
     CheckpointArgument,
     DeviceOption,
     JsonOption,
@@ -41,6 +42,7 @@ def conditions(
     ] = 512,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
+    batch_size: BatchSizeOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report.html, conditions.nc and summary.json."),
@@ -67,6 +69,7 @@ def conditions(
             values=None if values is None else {names[0]: _numbers(values)},
             n_prompts=prompts,
             seed=seed,
+            batch_size=batch_size,
             progress=progress,
         )
         if out is not None:

@@ -11,6 +11,7 @@ from interp.commands.emit import emit, working, write_files
 from interp.commands.options import (
     MOST_JOBS,
     MOST_PROMPTS,
+    DeviceOption,
     JsonOption,
     OpenOption,
     SeedOption,
@@ -44,6 +45,7 @@ def emerge(
         bool,
         typer.Option("--paper", help="Also small multiples as emergence.svg and emergence.pdf."),
     ] = False,
+    device: DeviceOption = "cpu",
     jobs: Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Processes at a time.")] = 1,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")
@@ -73,7 +75,7 @@ def emerge(
             seed=seed,
             anatomy=anatomy,
             out=out,
-            pool=Pool(jobs, dask),
+            pool=Pool(jobs, dask, device),
             progress=progress,
         )
         progress("writing the report", 0, 1)

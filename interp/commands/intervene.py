@@ -10,6 +10,7 @@ import typer
 from interp.commands.emit import emit, working, write_files
 from interp.commands.options import (
     MOST_PROMPTS,
+    BatchSizeOption,
     CheckpointArgument,
     DeviceOption,
     JsonOption,
@@ -36,6 +37,7 @@ def intervene(
     ] = 256,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
+    batch_size: BatchSizeOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -67,9 +69,9 @@ def intervene(
         model = load(checkpoint, device=device)
         chosen = read_task(task) if task else task_of(model)
         options: dict[str, Any] = {"n_prompts": prompts, "seed": seed, "progress": progress}
-        ablation = ablate(model, chosen, batch_size=min(prompts, 512), **options)
+        ablation = ablate(model, chosen, batch_size=batch_size or min(prompts, 512), **options)
         options["n_prompts"] = max(prompts, 64)
-        reordered = reorder_layers(model, chosen, **options)
+        reordered = reorder_layers(model, chosen, batch_size=batch_size, **options)
         options["n_prompts"] = max(4 * prompts, 64, 2 * model.config.d_model)
         interchanged = interchange(model, chosen, **options)
         steering = steer(model, chosen, **options | {"n_prompts": prompts})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interp.commands.emit import emit, working, write_files
-from interp.commands.options import MOST_PROMPTS, MOST_SEED
+from interp.commands.options import MOST_PROMPTS, MOST_SEED, DeviceOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +48,7 @@ def reproduce(
         int, typer.Option(min=1, max=MOST_PROMPTS, help="Prompts to score on.")
     ] = DEFAULT_PROMPTS,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of all prompts.")] = 0,
+    device: DeviceOption = "cpu",
     list_rows: Annotated[
         bool, typer.Option("--list", help="List the figures and what they need; compute nothing.")
     ] = False,
@@ -66,9 +67,11 @@ def reproduce(
         from interp.studies.paper.page import introduction, reproduction_page
         from interp.studies.paper.paper_setup import Settings
         from interp.studies.paper.reproduction import reproduce as run
+        from interp.zoo.loading import running_on
 
         settings = Settings(n_prompts=prompts, seed=seed)
-        results = list(run(rows, PaperModels.of(checkpoint or (), settings), progress))
+        with running_on(device):
+            results = list(run(rows, PaperModels.of(checkpoint or (), settings), progress))
         summary = [result.describe() for result in results]
         progress("writing the report", 0, 1)
         command = _command(figures or (), checkpoint or (), document, prompts, seed)

@@ -10,6 +10,7 @@ import typer
 from interp.commands.emit import emit, working, write_files
 from interp.commands.options import (
     MOST_PROMPTS,
+    BatchSizeOption,
     CheckpointArgument,
     DeviceOption,
     SeedOption,
@@ -35,6 +36,7 @@ def separate(
     ] = 512,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
+    batch_size: BatchSizeOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for separation.html and separation.nc.")
     ] = None,
@@ -53,6 +55,7 @@ def separate(
             n_prompts=prompts,
             largest_condition=condition,
             seed=seed,
+            batch_size=batch_size,
         )
         if out is not None:
             from interp.report.algorithms import separation_page

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from interp.commands.emit import emit, working
-from interp.commands.options import MOST_JOBS
+from interp.commands.options import MOST_JOBS, DeviceOption
 
 
 def sweep(
@@ -18,6 +18,7 @@ def sweep(
             metavar="GRID", help="TOML file, or name of a shipped grid.", show_default=False
         ),
     ],
+    device: DeviceOption = "cpu",
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -41,7 +42,7 @@ def sweep(
         from interp.study.grid import read_grid
         from interp.study.sweep import run_sweep
 
-        pool = Pool(jobs or cpu_count(), dask)
+        pool = Pool(jobs or (cpu_count() if device == "cpu" else 1), dask, device)
         result = run_sweep(
             read_grid(grid),
             out,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -10,11 +11,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from interp.jobs.outcome import Failure, outcome_of
+from interp.zoo.catalogue import DEVICES
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """Of a worker, for whether the process that started it is still there."""
@@ -28,10 +30,14 @@ class Pool:
     """Processes at a time on this machine; 1 is this process itself."""
     dask_address: str | None = None
     """Of the scheduler of a Dask cluster to run on instead."""
+    device: str | None = None
+    """Where models that the work loads run, see `interp.load`; by default where they were made."""
 
     def __post_init__(self) -> None:
         if self.n_jobs < 1:
             raise ValueError(f"n_jobs must be at least 1, got {self.n_jobs}")
+        if self.device is not None and not re.fullmatch(DEVICES, self.device):
+            raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {self.device!r}")
 
     @property
     def is_remote(self) -> bool:
@@ -64,6 +70,8 @@ class Pool:
         """
         if not arguments:
             return
+        if self.device is not None:
+            work = partial(_run_on, self.device, work)
         if self.dask_address is not None:
             from interp.jobs.cluster import run_on_dask
 
@@ -73,6 +81,13 @@ class Pool:
                 yield outcome_of(index, work, *values)
         else:
             yield from _run_on_loky(self.n_jobs, work, arguments)
+
+
+def _run_on(device: str, work: Callable[..., Any], *arguments: Any) -> Any:
+    from interp.zoo.loading import running_on
+
+    with running_on(device):
+        return work(*arguments)
 
 
 def _outcome_from_worker(index: int, work: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from hooks.capture import FinalNorm
 from hooks.model import SequenceModel
-from interp.scoring.stream import BATCH_SIZE, Progress, SavedActivations, batches, silent
+from interp.scoring.stream import BATCH_SIZE, Progress, SavedActivations, batches, joined, silent
 from interp.tasks import Task
 from probes.readout import Readout
 from probes.readout_fitter import ReadoutFitter
@@ -71,6 +71,7 @@ def fit_layer_readouts(
     held_out_seed: int | None = None,
     scaling: Scaling = "none",
     final_norm: FinalNorm = "official",
+    batch_size: int | None = None,
     progress: Progress = silent,
 ) -> Readout:
     """An affine map to y from the residual stream of every layer, as `interp.match` fits it.
@@ -88,6 +89,7 @@ def fit_layer_readouts(
             condition number; a ridge in the stream's own units would suppress the prediction. All
             activations are then held at once.
         final_norm: See `hooks.capture`.
+        batch_size: Prompts of a forward pass; by default 512, or all with `scaling="rms"`.
         progress: Called after every batch.
 
     Raises:
@@ -98,8 +100,8 @@ def fit_layer_readouts(
     n_held_out = max(1, n_prompts // FIT_TO_HELD_OUT)
     total, done = n_prompts + n_held_out, 0
     if scaling == "rms":
-        [whole] = batches(model, task, sites, total, seed, final_norm, total)
-        prefixes, activations, _ = whole
+        parts = batches(model, task, sites, total, seed, final_norm, batch_size or total)
+        prefixes, activations, _ = joined(parts)
         scale = activations[:, :n_prompts].double().square().mean((1, 2)).sqrt()
         scale = torch.where(scale > 0, scale, 1.0)
         features = activations.double() / scale[:, None, None]
@@ -110,7 +112,9 @@ def fit_layer_readouts(
     start = model.first_point if isinstance(model, SequenceModel) else 0
     others = seed + 1 if held_out_seed is None else held_out_seed
     for part, n, part_seed in ((fitter, n_prompts, seed), (held_out, n_held_out, others)):
-        for prefixes, activations, _ in batches(model, task, sites, n, part_seed, final_norm):
+        for prefixes, activations, _ in batches(
+            model, task, sites, n, part_seed, final_norm, batch_size or BATCH_SIZE
+        ):
             part.update(
                 rearrange(
                     activations[:, :, start:], "site prompt point d -> site (prompt point) d"

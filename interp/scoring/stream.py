@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -83,9 +83,17 @@ class SavedActivations:
         return asdict(self.config)
 
 
+Batch = tuple[Prefixes, Float[Tensor, "site prompt point d_model"], Float[Tensor, "prompt point"]]
+"""Prefixes, activations and the model's own predictions."""
 BATCH_SIZE = 512
 MAX_BYTES = 2**28
 """Of the activations of one batch, about."""
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Raises a `ValueError` if it is below 1."""
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
 
 def prompts_per_batch(model: SequenceModel | SavedActivations, task: Task, n_sites: int) -> int:
@@ -103,9 +111,7 @@ def batches(
     final_norm: FinalNorm = "official",
     batch_size: int = BATCH_SIZE,
     points: Sequence[int] | None = None,
-) -> Iterator[
-    tuple[Prefixes, Float[Tensor, "site prompt point d_model"], Float[Tensor, "prompt point"]]
-]:
+) -> Iterator[Batch]:
     """Prefixes, activations and the model's own predictions, batch by batch.
 
     Args:
@@ -137,3 +143,9 @@ def batches(
             prefixes, at = prefixes.at_points(points), index_of(points)
             activations, predictions = activations[:, :, at], predictions[:, at]
         yield prefixes, activations.cpu(), predictions.cpu()
+
+
+def joined(parts: Iterable[Batch]) -> Batch:
+    """Several batches as one."""
+    prefixes, activations, predictions = zip(*parts, strict=True)
+    return Prefixes.joined(prefixes), torch.cat(activations, 1), torch.cat(predictions)

@@ -15,6 +15,7 @@ from hooks.model import SequenceModel
 from interp.study.checkpoint import Checkpoint
 from interp.study.store import hash_of
 from interp.tasks import Task
+from interp.zoo.loading import moved
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def run_cell(cell: AnalysisCell) -> xarray.Dataset:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        model = _load(cell.checkpoint)
+        model = moved(_load(cell.checkpoint), None)
         return cell.analysis.run(model, cell.task, cell.seed, cell.part)
     finally:
         torch.set_num_threads(n_threads)

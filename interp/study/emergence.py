@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def emerge(
     anatomy: bool = False,
     out: str | Path | None = None,
     pool: Pool | None = None,
+    device: str | None = None,
     progress: Progress = silent,
 ) -> xarray.Dataset:
     """Says of every checkpoint of a training how well it predicts and which algorithm it runs.
@@ -61,6 +63,7 @@ def emerge(
         out: Folder whose `cells/` keep what is done, so that the next call goes on from there; by
             default nothing is kept.
         pool: Where checkpoints are analysed; by default in this process, one by one.
+        device: Where checkpoints run, as for `interp.match`; in place of the pool's.
         progress: Called after every piece of work.
 
     Returns:
@@ -78,6 +81,9 @@ def emerge(
             different sizes, or the task does not fit.
         OSError: The folder cannot be written, or the cluster not be reached.
     """
+    pool = pool or Pool()
+    if device is not None:
+        pool = replace(pool, device=device)
     reasons: Reasons = []
     checkpoints, task = _open(models, task, reasons, progress)
     analyses: dict[str, Analysis] = {

@@ -11,24 +11,30 @@ from hooks.model import SequenceModel
 from hooks.wiring import check_wiring
 from interp.points import points_to_read
 from interp.tasks import Task, build_task
+from interp.zoo.loading import moved
 
 N_WIRING_PROMPTS = 4
 
 
 def model_and_task(
-    model: object, task: Task | None, points: Sequence[int] | str | None = None
+    model: object,
+    task: Task | None,
+    points: Sequence[int] | str | None = None,
+    *,
+    device: str | None = None,
 ) -> tuple[SequenceModel, Task]:
     """The model, out of its wrappers, and the task given, or that of the training, which fits it.
 
     A model whose wiring was not checked is checked on a few prompts, unless hooks are on it: an
     intervention may mix prompts or points on purpose. Only `points` are read (`interp.points`).
+    With `device` it is moved there, see `interp.zoo.loading.torch_device`.
 
     Raises:
         TypeError: It is no model; for a module, the message says how to attach to it.
         ValueError: The model does not say what it was trained on, or cannot take the prompts.
         WiringError: A prediction or an activation changes with its own answer or with later pairs.
     """
-    model = own_model(model)
+    model = moved(own_model(model), device)
     task = task or task_of(model)
     check_fit(model, task)
     has_hooks = any(point._forward_hooks for point in model.hook_dict.values())

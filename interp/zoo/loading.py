@@ -7,7 +7,9 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from hooks.foreign import attach_lines
 from hooks.model import SequenceModel
 from interp.zoo.catalogue import DEVICES, check_name, model_file, names, split_loops
 
+_DEVICE: ContextVar[str | None] = ContextVar("device", default=None)
 FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>\w*)")
 
 
@@ -46,14 +49,12 @@ def load(
         ValueError: Loops are asked of a model that has none, twice, or fewer than one; or the
             machine has no such device.
     """
-    where = None if device is None else torch_device(device)
+    where = None if device is None else torch_device(device)  # a wrong one before the file
     source, asked = split_loops(name_or_path)
     if asked is not None and loops is not None:
         raise ValueError(f"loops is given as {loops}, and as {asked} in {name_or_path}")
     n_loops = asked if loops is None else loops
-    model = _load(source)
-    if where is not None:
-        model = model.to(where)
+    model = moved(_load(source), where)
     if n_loops is None:
         return model
     try:
@@ -62,6 +63,30 @@ def load(
         raise ValueError(f"{source}: {error}") from None
     model.provenance["name"] = f"{source}@{n_loops}"
     return model
+
+
+def moved(model: SequenceModel, device: str | None) -> SequenceModel:
+    """The model itself, moved to a device; where it is, or where `running_on` says, for None.
+
+    Raises:
+        ValueError: As `torch_device`.
+    """
+    device = device or _DEVICE.get()
+    return model if device is None else model.to(torch_device(device))
+
+
+@contextmanager
+def running_on(device: str | None) -> Iterator[None]:
+    """Models that are loaded or built within run on a device where they are told no other.
+
+    Raises:
+        ValueError: As `torch_device`.
+    """
+    token = _DEVICE.set(None if device is None else torch_device(device))
+    try:
+        yield
+    finally:
+        _DEVICE.reset(token)
 
 
 def torch_device(name: str) -> str:

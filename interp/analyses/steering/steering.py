@@ -69,6 +69,7 @@ def steer(
     task: Task | None = None,
     settings: SteeringSettings | None = None,
     *,
+    device: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> xarray.Dataset:
@@ -86,6 +87,7 @@ def steer(
         model: A model whose hooks see all tokens of a prompt in one pass.
         task: Where prompts come from; by default what the model was trained on.
         settings: Options; further keyword arguments replace single ones of them.
+        device: Where the model runs, as for `interp.match`.
         progress: Called after every pass.
         **options: Fields of `SteeringSettings`.
 
@@ -103,7 +105,7 @@ def steer(
         NonFiniteError: A prediction is NaN or infinite before anything is moved.
     """
     settings = replace(settings or SteeringSettings(), **options)
-    model, task = model_and_task(model, task)
+    model, task = model_and_task(model, task, device=device)
     if model.n_layers < 2:
         raise ValueError("the model must have at least 2 layers, so that one can be steered")
     comparisons = stepping_comparisons(
