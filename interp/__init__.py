@@ -96,6 +96,8 @@ register_method("MatchResult", "_repr_html_", "interp.report.match:verdict_html"
 register_method("MatchResult", "summary", "interp.report.verdict_text:summary")
 register_accessor("MatchResult", "text", "interp.report.verdict_text:text")
 register_method("MatchResult", "write_report", "interp.report.match:write_report")
+register_method("MatchVerdict", "_repr_html_", "interp.report.match:card_of_verdict")
+register_accessor("MatchVerdict", "text", "interp.report.match:text_of_verdict")
 register_method("ModelComparison", "_repr_html_", "interp.report.compare:card")
 register_accessor("ModelComparison", "text", "interp.report.compare:headline")
 register_method("ModelComparison", "write_report", "interp.report.compare:write_report")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from interp.report.page import Lead, Page, card_html
 from interp.report.section import Section, written_section
 from interp.report.table import Column, Table
 from interp.report.verdict_text import VerdictText, verdict_text
+from interp.results.match_verdict import MatchVerdict
 from interp.results.result import MatchResult
 from interp.results.selection import leading_measure
 from interp.versions import versions_text
@@ -79,6 +81,17 @@ def verdict_html(result: MatchResult) -> str:
         points=[f"Rejected: {name} ({reason})" for name, reason in text.rejected],
         notes=(text.error_rate, last_steps_note(result, (leading_measure(result),))),
     )
+
+
+def card_of_verdict(verdict: MatchVerdict) -> str:
+    """`verdict_html` of the result that a verdict is of."""
+    return verdict_html(verdict.result)
+
+
+def text_of_verdict(verdict: MatchVerdict) -> str:
+    """A verdict's lines, in 80 columns: what, how fast, how well it fits, what was rejected."""
+    lines = (checkpoint_of(verdict.result), *verdict_text(verdict.result).lines)
+    return "\n".join(textwrap.fill(line, 80, subsequent_indent="  ") for line in lines)
 
 
 def checkpoint_of(result: MatchResult) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas
 import xarray
 
+from interp.results.match_verdict import MatchVerdict
 from interp.results.netcdf import read_tree, without_nan
 from interp.results.saved import SavedResult
 from interp.results.saved_verdict import verdict_from
@@ -33,9 +34,9 @@ class MatchResult(SavedResult):
     """
 
     @cached_property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> MatchVerdict:
         """Which references are retained, at how many steps a layer, and why."""
-        return verdict_from(json.loads(self.data.attrs["verdict"]))
+        return MatchVerdict.of(verdict_from(json.loads(self.data.attrs["verdict"])), self)
 
     @property
     def references(self) -> tuple[str, ...]:

@@ -131,15 +131,17 @@ def test_commands_refuse_a_device_by_name(command: str) -> None:
 
 
 def test_batches_of_forward_passes_change_no_result() -> None:
-    model = build_planted(algorithm="newton", iterations_per_layer=2, n_layers=3, **SIZES)
+    sizes_of_model = {"n_dims": 3, "n_points": 7, "n_layers": 6, "dtype": "float64"}
+    model = build_planted(algorithm="newton", **sizes_of_model)
+    task = LinearRegression(n_dims=3, n_points=7)
     options = {"vary": ["noise"], "values": {"noise": [0.0]}, "n_prompts": 256}
-    whole = conditions(model, TASK, **options).table("noise")
+    whole = conditions(model, task, **options).table("noise")
     sizes: list[int] = []
     model.register_forward_hook(lambda module, given, said: sizes.append(len(said)))
-    parts = conditions(model, TASK, **options, batch_size=30).table("noise")
+    parts = conditions(model, task, **options, batch_size=30).table("noise")
     for name in ("error", "model_error"):
         np.testing.assert_allclose(parts[name], whole[name], rtol=1e-4, atol=1e-8)
-    separate(model, "newton", "gd", TASK, n_prompts=64, batch_size=30)
+    separate(model, "newton-fixed", "gd", task, n_prompts=64, batch_size=30)
     assert max(sizes) == 30
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
-        conditions(model, TASK, **options, batch_size=0)
+        conditions(model, task, **options, batch_size=0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -109,12 +110,24 @@ def test_a_result_has_no_other_members(result: MatchResult):
         result.plot.pie  # noqa: B018
 
 
+def test_a_verdict_shows_as_a_card(result: MatchResult):
+    verdict, lines = result.verdict, result.text.split("\n")
+    shown = repr(verdict).split("\n")
+    assert shown[:2] == ["planted", lines[0]]
+    assert " ".join(" ".join(shown[1:]).split()) == " ".join(lines)
+    assert max(map(len, shown)) <= 80
+    assert len(shown) < 20
+    assert verdict._repr_html_() == result._repr_html_()
+    assert str(verdict).startswith("newton")
+    assert verdict == replace(verdict)
+    assert verdict != replace(verdict, steps_per_layer=3.0)
+    assert repr(replace(verdict)).startswith("<Verdict: newton")
+
+
 def test_a_result_is_a_line_and_a_table(result: MatchResult):
     assert repr(result) == (
         "<MatchResult: planted: newton, 2 steps a layer; 6 layers, 4 references, 128 prompts>"
     )
-    assert repr(result.verdict).startswith("<Verdict: newton")
-    assert len(repr(result.verdict)) < 200
     table = result.to_dataframe().set_index(["reference", "site", "layer"])
     scores = result.reference("gd").sel(site="attn_out", layer=3)
     row = table.loc["gd", "attn_out", 3]
