@@ -110,7 +110,7 @@ def test_a_grid_is_every_combination_seed_by_seed(tmp_path):
         ("x = 1\n" + BLOCK, "x is unknown"),
         (BLOCK + "speed = 1\n", "block.speed is unknown"),
         (BLOCK + "seed = 1\n", "block.seed is unknown"),
-        (BLOCK + "n_seeds = 0\n", "n_seeds must be a whole number of at least 1, got 0"),
+        (BLOCK + "n_seeds = 0\n", r"block.n_seeds must be a whole number in 1\.\.10,000, got 0"),
         (BLOCK + "n_seeds = true\n", "n_seeds"),
         ("first_seed = -1\n" + BLOCK, "first_seed must be at least 0, got -1"),
         ("first_seed = 1.5\n" + BLOCK, "first_seed must be a whole number, got 1.5"),
