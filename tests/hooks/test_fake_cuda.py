@@ -6,6 +6,7 @@ look at a number, which is why checks of values are left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from torch import nn
 from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+from hooks.architectures.prefix_segments import prefix_segments
 from hooks.capture import capture
 from hooks.inference import predict
 from hooks.model import SequenceModel
@@ -74,6 +76,7 @@ def on_cuda(model: SequenceModel, mode: FakeTensorMode) -> SequenceModel:
     def moved(values: torch.Tensor) -> FakeTensor:
         return FakeTensor(mode, values.detach().to("meta"), torch.device("cuda:0"))
 
+    prefix_segments.cache_clear()  # of what building the model kept
     for part in model.modules():
         weights = {name: moved(one) for name, one in part._parameters.items() if one is not None}
         part._parameters |= {name: nn.Parameter(one, False) for name, one in weights.items()}
@@ -83,10 +86,11 @@ def on_cuda(model: SequenceModel, mode: FakeTensorMode) -> SequenceModel:
 
 
 @pytest.fixture
-def mode(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
+def mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     monkeypatch.setattr(import_module("hooks.capture"), "check_finite", lambda *_, **__: None)
     monkeypatch.setattr("probes.accumulation._check_finite", lambda *_: None)
-    return FakeTensorMode(allow_non_fake_inputs=True)
+    yield FakeTensorMode(allow_non_fake_inputs=True)
+    prefix_segments.cache_clear()  # of fake tensors, which other tests cannot compute with
 
 
 def prompts(mode: FakeTensorMode) -> tuple[torch.Tensor, torch.Tensor]:
