@@ -6,9 +6,11 @@ Prints, in CPU seconds of one thread so that other work on the machine does not 
                 model of the small scale (d = 5) and of the paper's (d = 20, 9.5 M parameters)
     large       one layer of a model of a billion parameters (d_model 2,048), and what all of them
                 take: time and memory for forward pass, statistics, merging and solving
+    match       `interp match` of the paper's size (12 layers of d_model 256, d = 20, 41 points),
+                beside its floor: its prompts through the model and its twin, and nothing else
     workers     shards of one model's read-outs on one process and on two
 
-    python benchmarks/scale.py rates|large|workers
+    python benchmarks/scale.py rates|large|match|workers
 """
 
 from __future__ import annotations
@@ -26,7 +28,11 @@ import torch
 
 from hooks import build_model
 from hooks.capture import capture
+from hooks.inference import inference
 from interp.analyses.comparisons import default_comparisons, select
+from interp.analyses.examination import N_CONTROL_PROMPTS
+from interp.analyses.match import match
+from interp.analyses.match_settings import budget_of
 from interp.scoring.direct_targets import DirectTargets
 from interp.study import Pool
 from interp.study.analysis import AnalysisCell, run_cell
@@ -140,6 +146,26 @@ def large(n_prompts: int) -> None:
     print(f"  {solve:8.1f} s to solve for one ridge strength, all sites")
 
 
+def whole_match(n_prompts: int) -> None:
+    """Of random weights: the verdict is "none", which costs a little less than another."""
+    model = build_model("gpt2", PAPER, seed=0)
+    task = LinearRegression(n_dims=20, n_points=41)
+    parts = [budget_of(n) for n in (n_prompts, min(n_prompts, N_CONTROL_PROMPTS))]
+    total = sum(one.n_fit + one.n_held_out + one.n_evaluate for one in parts)
+
+    def forward_passes() -> None:
+        with inference(model):
+            for xs, ys, _ in task.stream(total, seed=0, batch_size=128):
+                model(xs.float(), ys.float())
+
+    floor = cpu_seconds(forward_passes)
+    print(f"floor: {total:,} prompts through the model, {floor:.0f} s", flush=True)
+    spent = cpu_seconds(lambda: match(model, task, n_prompts=n_prompts))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"a match of {n_prompts:,} prompts: {spent:.0f} s, {spent / floor:.1f} times the floor")
+    print(f"peak of memory, torch and all: {peak / GB:.2f} GB")
+
+
 def timed(cell: AnalysisCell) -> tuple[int, float]:
     """Which process computed a cell, and its CPU seconds."""
     run_cell(replace(cell, analysis=WARM_UP, part=0))  # imports and loading are paid once
@@ -170,7 +196,7 @@ def workers(n_prompts: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("rates", "large", "workers"), nargs="?")
+    parser.add_argument("what", choices=("rates", "large", "match", "workers"), nargs="?")
     parser.add_argument("--prompts", type=int, help="fewer or more than by default")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -180,6 +206,8 @@ def main() -> None:
         rates(PAPER, arguments.prompts or 256)
     if arguments.what in (None, "large"):
         large(arguments.prompts or 2)
+    if arguments.what in (None, "match"):
+        whole_match(arguments.prompts or 1024)
     if arguments.what in (None, "workers"):
         workers(arguments.prompts or 32_768)
 

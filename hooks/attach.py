@@ -186,7 +186,11 @@ def _try(model: AttachedModel) -> dict[str, list[int]]:
             fwd_hooks=[(model.hook_name(site), partial(record, site=site)) for site in sites],
         )
     check_finite(
-        predictions, "predictions", points=model.readable_points(n_points), opener="attach"
+        predictions,
+        "predictions",
+        points=model.readable_points(n_points),
+        opener="attach",
+        in_match=False,
     )
     for site, shapes in seen.items():
         found = sum(shape[1] for shape in shapes)

@@ -21,6 +21,7 @@ def check_finite(
     points: Sequence[int] | None = None,
     axis: str = "point",
     opener: str = "",
+    in_match: bool = True,
 ) -> None:
     """Raises if a value is not finite.
 
@@ -30,8 +31,9 @@ def check_finite(
         first_prompt: Index of the first of these prompts among all.
         points: Those to check, in ascending order; None for all.
         axis: What the second axis is called in the message.
-        opener: The function that takes `points_from`, to be named with a match's `points` where
-            the same first or last points are bad in every prompt.
+        opener: The function that takes `points_from`, to be named where the same first points are
+            bad in every prompt.
+        in_match: Whether a match can leave bad points out by its `points`, which are named too.
 
     Raises:
         NonFiniteError: The message names the first bad prompt and its points, how many more
@@ -55,7 +57,7 @@ def check_finite(
         last = f" to {of_prompt[-1]}" if len(of_prompt) > 1 else ""
         message += f" ({axis}{'s' if last else ''} {of_prompt[0]}{last})"
         if opener:
-            message += _remedy(places, numbers, opener)
+            message += _remedy(places, numbers, opener, in_match)
     if values.dtype == torch.float16:
         message += "; float16 ends at 65504: run the model in float32"
     raise NonFiniteError(message)
@@ -67,15 +69,18 @@ def index_of(points: Sequence[int]) -> slice | list[int]:
     return slice(first, last + 1) if len(points) == last - first + 1 else list(points)
 
 
-def _remedy(places: Bool[Tensor, "prompt point"], points: Sequence[int], opener: str) -> str:
+def _remedy(
+    places: Bool[Tensor, "prompt point"], points: Sequence[int], opener: str, in_match: bool
+) -> str:
     """How to leave out the first or last points, if they are bad in every prompt."""
     is_bad = places.any(0)
     good = (~is_bad).nonzero().flatten().tolist()
     if not good or not places[:, is_bad].all() or len(good) <= good[-1] - good[0]:
         return ""
-    start = points[good[0]]
-    stop = "" if good[-1] == len(points) - 1 else points[good[-1]]
-    remedy = f'points="{start}-{stop}" in a match (--points {start}-{stop})'
-    if stop == "":
-        remedy = f"{opener}(…, points_from={start}) or {remedy}"
-    return f"; {remedy} leaves these points out"
+    start, stop = points[good[0]], points[good[-1]]
+    if good[-1] < len(points) - 1:
+        remedies = [f'points="{start}-{stop}" in a match (--points {start}-{stop})'] * in_match
+    else:
+        remedies = [f"{opener}(…, points_from={start})"]
+        remedies += [f'points="{start}-" in a match (--points {start}-)'] * in_match
+    return f"; {' or '.join(remedies)} leaves these points out" if remedies else ""

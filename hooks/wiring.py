@@ -99,7 +99,7 @@ def _refuse_leaks(
     if not leaking and not sees_own and not sees_later:
         return
     what = "the predictions" if sees_own or sees_later else f"the activations {leaking[0]}"
-    if holds_own[0]:
+    if holds_own[0] and not holds_later[0]:
         raise WiringError(
             f"{model.name}: the activations {leaking[0]} at point {point} change with that "
             "point's own y, so `points` names tokens that hold the answer; pass those of the x "

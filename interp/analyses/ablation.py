@@ -130,7 +130,7 @@ def ablate(
         NonFiniteError: A prediction of the whole model is NaN or infinite.
     """
     settings = replace(settings or AblationSettings(), **options)
-    model, task = model_and_task(model, task, device=device)
+    model, task = model_and_task(model, task, device=device, every_point=True)
     comparisons = stepping_comparisons(
         model, default_comparisons(task, own_parameters(model)), settings.references
     )

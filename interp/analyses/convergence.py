@@ -26,6 +26,8 @@ from probes.references import Prefixes, Reference
 N_PROMPTS = 384
 """Half of them to fit read-outs on."""
 SAMPLES_PER_UNKNOWN = 4
+N_LAYERS = N_TRIPLES + 2
+"""The last ones, which are looked at."""
 EASIEST = 0.1
 """Share of the prefixes, those of the largest smallest eigenvalue, whose error is the floor."""
 
@@ -98,7 +100,7 @@ def layer_order(
         activations: Of these sites, on these prompts.
         seed: Of the bootstrap replicates.
     """
-    sites, activations = sites[-(N_TRIPLES + 2) :], activations[-(N_TRIPLES + 2) :]
+    sites, activations = sites[-N_LAYERS:], activations[-N_LAYERS:]
     limit = _limit(task)
     half = prefixes.n_prompts // 2
     n_unseen = prefixes.n_unseen

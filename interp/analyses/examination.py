@@ -134,6 +134,7 @@ def examine(
             progress=silent,
             compared=() if is_verdict_only else judged,
             by_point=False,
+            keeps_sample=False,
             targets=("prediction", read),
         )
         twin_scores = twin_run.scores(twin, first_kind, n_prompts)
@@ -172,6 +173,7 @@ class _Run:
     points: Sequence[int] | None = None
     compared: Sequence[tuple[Matching, Convention]] = COMPARED
     by_point: bool = True
+    keeps_sample: bool = True
     targets: Sequence[str] = tuple(TARGETS)
 
     def scores(
@@ -202,6 +204,7 @@ class _Run:
             bootstrap_weights(N_GROUPS, N_REPLICATES, self.seeds[3], with_original=True),
             compared=self.compared,
             by_point=self.by_point,
+            keeps_sample=self.keeps_sample,
             **common,
         )
 

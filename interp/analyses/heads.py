@@ -104,7 +104,7 @@ def read_heads(
         NonFiniteError: A head's output is NaN or infinite.
     """
     settings = replace(settings or HeadSettings(), **options)
-    model, task = model_and_task(model, task, device=device)
+    model, task = model_and_task(model, task, device=device, every_point=True)
     if reason := lacks_heads(model):
         raise ValueError(reason)
     if comparisons is None:

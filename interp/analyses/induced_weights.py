@@ -104,7 +104,7 @@ def compare_induced_weights(
         NonFiniteError: A prediction or activation is NaN or infinite.
     """
     settings = replace(settings or InducedWeightSettings(), **options)
-    model, task = model_and_task(model, task, device=device)
+    model, task = model_and_task(model, task, device=device, every_point=True)
     is_shared = shares_prefixes(model)
     n_prompts = settings.n_prompts or (N_PROMPTS if is_shared else N_PROMPTS_BY_ITSELF)
     if not is_shared:

@@ -95,7 +95,7 @@ def reorder_layers(
         NonFiniteError: A prediction of the whole model is NaN or infinite.
     """
     check_batch_size(batch_size)
-    model, task = model_and_task(model, task, device=device)
+    model, task = model_and_task(model, task, device=device, every_point=True)
     if n_prompts < LEAST_PROMPTS:
         raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
     point = min(task.n_dims, task.n_points - 1) if point is None else point

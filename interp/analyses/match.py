@@ -9,7 +9,7 @@ from typing import Any
 from hooks.activation_files import ActivationFile
 from hooks.foreign import own_model
 from hooks.model import SequenceModel
-from interp.analyses.convergence import layer_order
+from interp.analyses.convergence import N_LAYERS, layer_order
 from interp.analyses.examination import examine
 from interp.analyses.match_settings import MatchSettings, budget_of
 from interp.analyses.uniqueness import Rivals, disagreement_variables, unique_variables
@@ -76,7 +76,7 @@ def match(
         tables[name] = tables[name].assign(variables)
     few = scores.sample.activations
     assert few is not None
-    live = (scores.change[: len(few)] > verdict.criteria.dead).nonzero()[:, 0].tolist()
+    live = (scores.change[: len(few)] > verdict.criteria.dead).nonzero()[-N_LAYERS:, 0].tolist()
     n = min(few.shape[1], settings.n_prompts)
     prefixes = scores.sample.prefixes.part(0, n)
     order = layer_order(task, [sites[i] for i in live], prefixes, few[live, :n], seeds[2])

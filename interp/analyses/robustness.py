@@ -67,7 +67,7 @@ def conditions(
         raise ValueError(f"n_prompts must be at least {LEAST_PROMPTS}, got {n_prompts}")
     n_prompts = -(-n_prompts // N_GROUPS) * N_GROUPS
     check_batch_size(batch_size)
-    model, task = model_and_task(model, task, device=device)
+    model, task = model_and_task(model, task, device=device, every_point=True)
     tasks = condition_tasks(model, task, vary, values)
     if not tasks:
         chosen = choose_variations(vary).values()

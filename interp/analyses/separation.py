@@ -78,7 +78,7 @@ def separate(
             no prompt separates, or a task that does not fit the model.
     """
     check_batch_size(batch_size)
-    model, task = model_and_task(model, task, device=device)
+    model, task = model_and_task(model, task, device=device, every_point=True)
     comparisons = default_comparisons(task, own_parameters(model) | dict(parameters or {}))
     items = [select(comparisons, name) for name in (a, b)]
     for item in items:

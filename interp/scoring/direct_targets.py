@@ -200,7 +200,6 @@ class ExplainedVariance:
         self, weights: Float[Tensor, "replicate group"]
     ) -> dict[tuple[str, str], Float[Tensor, "replicate site _step"]]:
         """R^2 by (comparison, target) under resampling weights; 0 where a target never varies."""
-        squared_error = torch.einsum("rg,gst->rst", weights, self.squared_error)
         total, square = weights @ self.total, weights @ self.total_square
         count = (weights @ self.count)[:, None]
         variance = (square - total.square() / count).clamp(min=0)
@@ -208,7 +207,8 @@ class ExplainedVariance:
         variance = torch.where(variance > 1e-12 * square, variance, 0.0)
         result = {}
         for block in self.targets.blocks:
-            error = _sum_width(squared_error[..., block.columns], block)
+            columns = self.squared_error[..., block.columns]
+            error = _sum_width(torch.einsum("rg,gst->rst", weights, columns), block)
             spread = _sum_width(variance[..., block.columns], block)[:, None]
             safe = torch.where(spread > 0, spread, 1.0)
             r2 = torch.where(spread > 0, 1 - error / safe, 0.0)

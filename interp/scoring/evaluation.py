@@ -40,6 +40,7 @@ def evaluate(
     *,
     compared: Sequence[tuple[Matching, Convention]] = COMPARED,
     by_point: bool = True,
+    keeps_sample: bool = True,
     points: Sequence[int] | None = None,
     final_norm: FinalNorm = "official",
     batch_size: int | None = None,
@@ -60,6 +61,7 @@ def evaluate(
         weights: How often each group of prompts counts, the first row once each.
         compared: Treatments of the iterates and conventions of SimE, some of `COMPARED`.
         by_point: Whether errors of references and similarities point by point are wanted.
+        keeps_sample: Whether single prompts are wanted; else one is kept.
         points: Points to look at; all without them.
         final_norm: See `hooks.capture`.
         batch_size: Prompts a batch, about; by default as many as suit the sites' size.
@@ -74,6 +76,7 @@ def evaluate(
         )
         for item in readouts.direct
     ]
+    n_sample, n_activations = (N_SAMPLE, N_ACTIVATIONS) if keeps_sample else (1, 1)
     totals = Totals(group_size, compared, by_point)
     n_at_once = -(-PROMPTS_AT_ONCE // group_size) * group_size
     kept: list[Sample] = []
@@ -115,9 +118,9 @@ def evaluate(
                     activations[: item.n_sites, start:stop],
                     values,
                 )
-        if n_kept := leading(N_SAMPLE, done, prefixes):
+        if n_kept := leading(n_sample, done, prefixes):
             kept.append(Sample(prefixes.part(0, n_kept), said[:, :n_kept]))
-        if n_few := leading(N_ACTIVATIONS, done, prefixes):
+        if n_few := leading(n_activations, done, prefixes):
             first_activations.append(activations[:n_first_kind, :n_few].clone())
         done += prefixes.n_prompts
         progress("comparing with references", done, budget.n_evaluate)

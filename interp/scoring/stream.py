@@ -86,8 +86,8 @@ class SavedActivations:
 Batch = tuple[Prefixes, Float[Tensor, "site prompt point d_model"], Float[Tensor, "prompt point"]]
 """Prefixes, activations and the model's own predictions."""
 BATCH_SIZE = 512
-MAX_BYTES = 2**28
-"""Of the activations of one batch, about."""
+MAX_BYTES = 2**26
+"""Of the activations of one batch, about: what passes between layers then stays in the cache."""
 
 
 def check_batch_size(batch_size: int | None) -> None:

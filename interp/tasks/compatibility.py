@@ -22,12 +22,14 @@ def model_and_task(
     points: Sequence[int] | str | None = None,
     *,
     device: str | None = None,
+    every_point: bool = False,
 ) -> tuple[SequenceModel, Task]:
     """The model, out of its wrappers, and the task given, or that of the training, which fits it.
 
     A model whose wiring was not checked is checked on a few prompts, unless hooks are on it: an
     intervention may mix prompts or points on purpose. Only `points` are read (`interp.points`).
-    With `device` it is moved there, see `interp.zoo.loading.torch_device`.
+    With `device` it is moved there (`interp.zoo.loading.torch_device`). With `every_point` a model
+    that cannot be read at the first ones is refused.
 
     Raises:
         TypeError: It is no model; for a module, the message says how to attach to it.
@@ -37,6 +39,11 @@ def model_and_task(
     model = moved(own_model(model), device)
     task = task or task_of(model)
     check_fit(model, task)
+    if every_point and model.first_point:
+        raise ValueError(
+            f"{model.name} can be read from point {model.first_point} on only, and this analysis "
+            "reads every point; interp.match, compare, anatomy and influence do not"
+        )
     has_hooks = any(point._forward_hooks for point in model.hook_dict.values())
     if not model.is_wiring_checked and not has_hooks:
         prompts = task.sample(N_WIRING_PROMPTS, torch.Generator().manual_seed(0))
@@ -59,7 +66,10 @@ def task_of(model: SequenceModel) -> Task:
                 f"the model was trained on {foreign}, which is none of the tasks here; give one "
                 "as `task`"
             )
-        raise ValueError("the model does not say what task it was trained on; give one as `task`")
+        raise ValueError(
+            "the model does not say what task it was trained on; give one as `task`, on the "
+            "command line --task FILE, a TOML file with a table named task"
+        )
     return build_task(description)
 
 

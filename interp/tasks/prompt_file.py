@@ -107,5 +107,9 @@ def read_task(path: str | Path) -> Task:
             raise ValueError("has no [task] table")
         return build_task(entries["task"])
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"{path}: {reason}") from None
+        if not isinstance(error, OSError):
+            raise ValueError(f"{path}: {error}") from None
+        raise ValueError(
+            f"{path}: {error.strerror}; a task is a TOML file with a table named task, which gives its "
+            "name, n_dims and n_points, as a recipe does"
+        ) from None

@@ -636,7 +636,7 @@ def test_points_that_cannot_be_asked() -> None:
         return torch.where(torch.arange(N_POINTS) < 2, torch.nan, predictions)
 
     options: dict[str, Any] = {"n_dims": N_DIMS, "n_points": N_POINTS, "layers": "body.h.*"}
-    message = r"prompt 0 and 2 more \(points 0 to 1\); attach\(…, points_from=2\) or points=\"2-\""
+    message = r"prompt 0 and 2 more \(points 0 to 1\); attach\(…, points_from=2\) leaves these"
     with pytest.raises(NonFiniteError, match=message):
         attach(foreign(), early, **options)
     models = [
@@ -758,3 +758,29 @@ def test_a_model_that_ignores_its_examples_is_a_warning() -> None:
     nn.init.zeros_(module.out.weight)
     with pytest.warns(UserWarning, match="do not change with the answers before them"):
         attached(module)
+
+
+def test_a_first_layer_that_mixes_all_tokens_is_no_matter_of_points() -> None:
+    """What it is given changes with the answer, and with later pairs too."""
+
+    class Mixing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+            self.read_in, self.out = nn.Linear(N_DIMS + 1, 8), nn.Linear(8, 1)
+
+        def forward(self, xs: torch.Tensor, ys: torch.Tensor) -> torch.Tensor:
+            stream = self.read_in(torch.cat((xs, ys[..., None]), -1))
+            for layer in self.layers:
+                stream = layer(stream.mean(1, keepdim=True).expand_as(stream))
+            return self.out(stream)[..., 0]
+
+    with pytest.raises(WiringError, match="change with pairs that come after it"):
+        attach(
+            Mixing(),
+            lambda module, xs, ys: module(xs, ys),
+            n_dims=N_DIMS,
+            n_points=N_POINTS,
+            layers="layers.*",
+            points=slice(None),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,13 @@ from hooks.architectures.planted import build_planted
 from hooks.capture import capture
 from hooks.finite import NonFiniteError
 from hooks.model import SequenceModel
+from interp.analyses.ablation import ablate
 from interp.analyses.compare import compare
+from interp.analyses.layer_order import reorder_layers
 from interp.analyses.match import match
+from interp.analyses.robustness import conditions
+from interp.analyses.separation import separate
+from interp.analyses.steering import steer
 from interp.cli import build_app
 from interp.points import points_to_read
 from interp.results.result import MatchResult
@@ -125,7 +131,7 @@ def test_a_model_is_matched_at_the_points_it_can_be_read_at() -> None:
 
 
 def test_what_is_nan_is_named_with_the_points_to_take(tmp_path: Path) -> None:
-    message = r"points 0 to 1\); attach\(…, points_from=2\) or points=.2-. in a match \(--points"
+    message = r"points 0 to 1\); attach\(…, points_from=2\) leaves these points out"
     with pytest.raises(NonFiniteError, match=message):
         foreign()
     path = saved(tmp_path / "last.npz", slice(0, 4), np.nan)
@@ -195,3 +201,9 @@ def test_views_that_read_every_point_are_refused() -> None:
         match(MODEL, TASK, points="2-4", show="weights")
     with pytest.raises(ValueError, match="show=weights: it reads every point"):
         match(readable_late(), TASK, show="weights")
+
+
+@pytest.mark.parametrize("analyse", [conditions, separate, ablate, steer, reorder_layers])
+def test_analyses_of_every_point_say_so(analyse: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match="can be read from point 3 on only, and this analysis"):
+        analyse(readable_late(), task=TASK)

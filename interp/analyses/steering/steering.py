@@ -105,7 +105,7 @@ def steer(
         NonFiniteError: A prediction is NaN or infinite before anything is moved.
     """
     settings = replace(settings or SteeringSettings(), **options)
-    model, task = model_and_task(model, task, device=device)
+    model, task = model_and_task(model, task, device=device, every_point=True)
     if model.n_layers < 2:
         raise ValueError("the model must have at least 2 layers, so that one can be steered")
     comparisons = stepping_comparisons(
