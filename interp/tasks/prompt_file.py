@@ -110,6 +110,6 @@ def read_task(path: str | Path) -> Task:
         if not isinstance(error, OSError):
             raise ValueError(f"{path}: {error}") from None
         raise ValueError(
-            f"{path}: {error.strerror}; a task is a TOML file with a table named task, which gives its "
-            "name, n_dims and n_points, as a recipe does"
+            f"{path}: {error.strerror}; a task is a TOML file with a table named task, which "
+            "gives its name, n_dims and n_points, as a recipe does"
         ) from None
