@@ -18,6 +18,7 @@ from hooks.sites import Site
 from interp.analyses.ablation_passes import (
     Change,
     Measured,
+    error_columns,
     mean_interval,
     measure,
     shift_interval,
@@ -189,7 +190,9 @@ def _dataset(
     }
     if heads := [part.head for part in parts if part.head is not None]:
         coords["head"] = np.arange(1 + max(heads))
-    columns = _error_columns(measured, settings) | _curve_columns(measured, reader, settings)
+    columns = error_columns(measured, settings.seed, settings.level) | _curve_columns(
+        measured, reader, settings
+    )
     axes = {"": ("part", "layer")} | ({"head_": ("layer", "head")} if heads else {})
     dims = {
         prefix + name: (*own, "ablation", *extra)
@@ -210,18 +213,6 @@ def _dataset(
     own = mean_interval(measured.error[:1], settings.seed, settings.level)
     whole["model_error_interval"] = (("bound",), own[0])
     return table.assign(whole)
-
-
-def _error_columns(
-    measured: Measured, settings: AblationSettings
-) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-    """Axes of every variable, and values with one more axis before them: the change."""
-    effects = measured.error - measured.error[:1]
-    return {
-        "error": ((), measured.error.mean(1).numpy()),
-        "effect": ((), effects.mean(1).numpy()),
-        "effect_interval": (("bound",), mean_interval(effects, settings.seed, settings.level)),
-    }
 
 
 def _curve_columns(

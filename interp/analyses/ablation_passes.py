@@ -105,6 +105,18 @@ def measure(
     return Measured(errors, similarity, followed)
 
 
+def error_columns(
+    measured: Measured, seed: int, level: float
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Error and effect: axes after the change, and values with the change first."""
+    effects = measured.error - measured.error[:1]
+    return {
+        "error": ((), measured.error.mean(1).numpy()),
+        "effect": ((), effects.mean(1).numpy()),
+        "effect_interval": (("bound",), mean_interval(effects, seed, level)),
+    }
+
+
 def mean_interval(
     values: Float[Tensor, "row prompt"], seed: int, level: float
 ) -> Float[np.ndarray, "row bound"]:

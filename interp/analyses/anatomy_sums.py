@@ -99,12 +99,9 @@ def _said(
 
     Variants that differ in nothing but the query are run after one prefix where a model can.
     """
-    is_shared = len(xs) == len(VARIANTS) and shares_prefixes(model)
-    n_alone, n_prompts = len(xs) - N_FACTORS**2 if is_shared else len(xs), xs.shape[1]
-    [seen] = capture(model, (xs[:n_alone].flatten(0, 1), ys[:n_alone].flatten(0, 1)), model.sites())
-    said = readout(seen.activations[:, :, -1].cpu())[..., 0].unflatten(1, (n_alone, -1))
-    if not shares_prefixes(model) or n_alone == len(xs):
-        return said.mT
+    if len(xs) < len(VARIANTS) or not shares_prefixes(model):
+        return _said_alone(model, readout, xs, ys)
+    n_alone = len(VARIANTS) - N_FACTORS**2
     prefixes, targets = (part[n_alone::N_FACTORS].flatten(0, 1) for part in (xs, ys))
     queries = rearrange(
         xs[n_alone:, :, -1], "(y query) prompt dim -> (y prompt) query dim", query=N_FACTORS
@@ -112,6 +109,17 @@ def _said(
     asked = last_activations(model, prefixes, targets, queries)
     more = rearrange(
         readout(asked.cpu())[..., 0], "layer (y prompt) query -> layer prompt (y query)",
-        prompt=n_prompts,
+        prompt=xs.shape[1],
     )  # fmt: skip
-    return torch.cat([said.mT, more], 2)
+    return torch.cat([_said_alone(model, readout, xs[:n_alone], ys[:n_alone]), more], 2)
+
+
+def _said_alone(
+    model: SequenceModel,
+    readout: Readout,
+    xs: Float[Tensor, "variant prompt point dim"],
+    ys: Float[Tensor, "variant prompt point"],
+) -> Float[Tensor, "layer prompt variant"]:
+    [seen] = capture(model, (xs.flatten(0, 1), ys.flatten(0, 1)), model.sites())
+    said = readout(seen.activations[:, :, -1].cpu())[..., 0]
+    return said.unflatten(1, (len(xs), -1)).mT

@@ -16,6 +16,7 @@ from hooks.reordered import Reordered
 from interp.analyses.ablation_passes import (
     Change,
     Measured,
+    error_columns,
     mean_interval,
     measure,
     shift_interval,
@@ -124,18 +125,20 @@ def reorder_layers(
         places = _places(order, model.n_layers)
         changes.append(Change(Reordered(model, order), places=places, followed=(-1,)))
     filters = ResolvedEigenvalues(point, len(changes), model.n_layers + 2, n_prompts)
+    resampled = bootstrap_weights(n_prompts, N_REPLICATES, seed)
     size = batch_size or BATCH_SIZE
     n_batches = -(-n_prompts // size)
     measured = measure(
         changes,
         task.stream(n_prompts, seed=seed, batch_size=size),
         reader,
-        bootstrap_weights(n_prompts, N_REPLICATES, seed),
+        resampled,
         lambda done: progress("reordering layers", done, n_batches * len(changes)),
         filters.update,
     )
-    columns = _error_columns(measured, seed)
-    columns |= filters.columns(bootstrap_weights(n_prompts, N_REPLICATES, seed))
+    columns: dict[str, Any] = {**error_columns(measured, seed, LEVEL)}
+    columns["error_interval"] = (("bound",), mean_interval(measured.error, seed, LEVEL))
+    columns |= filters.columns(resampled)
     columns |= _curve_columns(measured, reader, [layer for _, layer in orders])
     coords = {
         "change": list(CHANGES),
@@ -166,16 +169,6 @@ def _places(order: Sequence[int], n_layers: int) -> list[int]:
     """Where each layer has run last; a skipped one is read where it would have run."""
     last = {layer: place for place, layer in enumerate([0, *order])}
     return [last.get(layer, last.get(layer - 1, 0)) for layer in range(n_layers + 1)]
-
-
-def _error_columns(measured: Measured, seed: int) -> dict[str, Any]:
-    effects = measured.error - measured.error[:1]
-    return {
-        "error": ((), measured.error.mean(1).numpy()),
-        "error_interval": (("bound",), mean_interval(measured.error, seed, LEVEL)),
-        "effect": ((), effects.mean(1).numpy()),
-        "effect_interval": (("bound",), mean_interval(effects, seed, LEVEL)),
-    }
 
 
 def _curve_columns(

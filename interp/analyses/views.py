@@ -63,24 +63,21 @@ def _influence(asked: ViewRequest) -> xarray.Dataset:
     )
 
 
-def _weights(asked: ViewRequest) -> xarray.DataTree:
-    return compare_induced_weights(
-        asked.model,
-        asked.task,
-        comparisons=asked.comparisons,
-        seed=asked.seed,
-        progress=asked.progress,
-    )
+def _by_reference(
+    analysis: Callable[..., xarray.DataTree | xarray.Dataset],
+) -> Callable[[ViewRequest], xarray.DataTree | xarray.Dataset]:
+    """A view by an analysis that is given the references of the match."""
 
+    def compute(asked: ViewRequest) -> xarray.DataTree | xarray.Dataset:
+        return analysis(
+            asked.model,
+            asked.task,
+            comparisons=asked.comparisons,
+            seed=asked.seed,
+            progress=asked.progress,
+        )
 
-def _heads(asked: ViewRequest) -> xarray.Dataset:
-    return read_heads(
-        asked.model,
-        asked.task,
-        comparisons=asked.comparisons,
-        seed=asked.seed,
-        progress=asked.progress,
-    )
+    return compute
 
 
 def _patterns(asked: ViewRequest) -> xarray.Dataset:
@@ -90,8 +87,8 @@ def _patterns(asked: ViewRequest) -> xarray.Dataset:
 VIEWS: dict[str, View] = {
     "anatomy": View(lambda model: None, _anatomy),
     "influence": View(lacks_gradient, _influence),
-    "weights": View(lambda model: None, _weights),
-    "heads": View(lacks_heads, _heads),
+    "weights": View(lambda model: None, _by_reference(compare_induced_weights)),
+    "heads": View(lacks_heads, _by_reference(read_heads)),
     "patterns": View(lacks_patterns, _patterns),
 }
 OWN_POINTS = frozenset({"anatomy", "influence"})

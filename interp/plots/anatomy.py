@@ -10,7 +10,7 @@ from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.subplots import make_subplots
 
 from interp.plots import template
-from interp.plots.marks import error_bars, line
+from interp.plots.marks import error_bars, hatching, line
 from interp.plots.panel import Panel, axis_of_layers, draw
 from interp.plots.style import INK, MUTED, Look, ordered_looks, reference_look
 from interp.results.anatomy import SILENT, Anatomy
@@ -45,12 +45,10 @@ def shares(anatomy: AnatomyTable, point: int | None = None) -> Figure:
     table = at_point(anatomy, point)
     layers = table.layer.values
     traces: list[Bar | Scatter] = []
-    for part, (label, colour, hatching) in PART_LOOKS.items():
+    for part, (label, colour, shape) in PART_LOOKS.items():
         values, low, high = (table[f"share{end}"].sel(part=part) for end in ("", "_low", "_high"))
         if not np.isfinite(values).any():
             continue
-        # Layers that say next to nothing are pale.
-        pattern = {"shape": hatching, "fillmode": "overlay", "fgcolor": "white", "solidity": 0.2}
         traces.append(
             Bar(
                 x=layers,
@@ -58,8 +56,9 @@ def shares(anatomy: AnatomyTable, point: int | None = None) -> Figure:
                 name=label,
                 marker={
                     "color": colour,
-                    "pattern": pattern,
+                    "pattern": hatching(shape),
                     "line": {"width": 0},
+                    # Layers that say next to nothing are pale.
                     "opacity": np.where(table.energy.values < SILENT, 0.25, 1.0),
                 },
                 customdata=np.column_stack([values, low, high]),

@@ -151,3 +151,8 @@ def button_row(buttons: Sequence[dict[str, Any]], active: int, height: float) ->
         "pad": {"b": 6, "l": 0, "t": 0, "r": 0},
         "showactive": True,
     }
+
+
+def hatching(shape: str, solidity: float = 0.2) -> dict[str, Any]:
+    """White lines over a bar's colour, which tell bars apart in black and white."""
+    return {"shape": shape, "fillmode": "overlay", "fgcolor": "white", "solidity": solidity}

@@ -6,7 +6,7 @@ import numpy as np
 from plotly.graph_objects import Bar, Figure
 
 from interp.plots.anatomy import AnatomyTable, at_point
-from interp.plots.marks import error_bars
+from interp.plots.marks import error_bars, hatching
 from interp.plots.panel import Panel, axis_of_layers, draw
 from interp.plots.style import reference_look
 
@@ -31,13 +31,13 @@ def mixtures(anatomy: AnatomyTable, point: int | None = None) -> Figure:
         if not (values > 0).any():
             continue
         look = reference_look(str(name))
-        pattern = {"shape": HATCHINGS[index % len(HATCHINGS)], "fgcolor": "white", "solidity": 0.2}
+        pattern = hatching(HATCHINGS[index % len(HATCHINGS)])
         traces.append(
             Bar(
                 x=here.layer.values,
                 y=np.where(values > 0, values, np.nan),
                 name=look.label,
-                marker={"color": look.line["color"], "pattern": pattern | {"fillmode": "overlay"}},
+                marker={"color": look.line["color"], "pattern": pattern},
                 error_y=error_bars(values, low, high),
                 customdata=np.column_stack([here.mixture_step, here.mixture_gain]),
                 hovertemplate=(

@@ -8,7 +8,7 @@ import numpy as np
 import xarray
 from plotly.graph_objects import Bar, Figure, Scatter
 
-from interp.plots.marks import placed_line
+from interp.plots.marks import hatching, placed_line
 from interp.plots.panel import Panel, StepAxis, draw, layer_axis
 from interp.plots.style import reference_look, site_look
 from interp.results.result import MatchResult
@@ -104,16 +104,11 @@ def halves(
             name=half,
             marker={
                 "color": site_look(kind).colour,
-                "pattern": {
-                    "shape": hatching,
-                    "fillmode": "overlay",
-                    "fgcolor": "white",
-                    "solidity": 0.3,
-                },
+                "pattern": hatching(shape, 0.3),
             },
             hovertemplate=f"{half} of layer %{{x}}: %{{y:+.3~g}}<extra></extra>",
         )
-        for (half, kind, hatching), gain in zip(HALVES, gains, strict=True)
+        for (half, kind, shape), gain in zip(HALVES, gains, strict=True)
         if np.isfinite(gain).any()
     ]
     panel = Panel(

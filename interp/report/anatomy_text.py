@@ -41,7 +41,7 @@ class AnatomyText(NamedTuple):
 
 def anatomy_text(table: xarray.Dataset) -> AnatomyText:
     """Puts an anatomy into words, at the point before the last that was taken apart."""
-    here = _heard(table)
+    here = _heard(_told_at(table))
     if not here.sizes["layer"]:
         return AnatomyText("No layer says anything about y.", "", "")
     return AnatomyText(_kind(here), _filter(here, table.attrs["equivalence"]), _pace(table))
@@ -55,7 +55,7 @@ def text(anatomy: Anatomy) -> str:
 
 def described_layers(table: xarray.Dataset, family: str) -> tuple[list[int], list[int]]:
     """Layers that some reference of a family describes, and all that say something."""
-    here = _heard(table)
+    here = _heard(_told_at(table))
     members = here.sel(reference=here.family.values == family)
     is_described = (members.gap_high < table.attrs["equivalence"]).any("reference")
     return _layers(here, is_described), _layers(here, np.isfinite(here.ceiling))
@@ -76,9 +76,13 @@ def layers_phrase(layers: Sequence[int]) -> str:
     return f"layer{'s' if len(layers) > 1 else ''} {join(parts, 'and')}"
 
 
-def _heard(table: xarray.Dataset) -> xarray.Dataset:
-    """One point, and of the layers those that say something."""
-    here = table.isel(point=max(0, table.sizes["point"] - 2))
+def _told_at(table: xarray.Dataset) -> xarray.Dataset:
+    """The point that sentences are about: the last but one."""
+    return table.isel(point=max(0, table.sizes["point"] - 2))
+
+
+def _heard(here: xarray.Dataset) -> xarray.Dataset:
+    """Of the layers at a point those that say something."""
     return here.isel(layer=np.flatnonzero(here.energy.values >= SILENT))
 
 
@@ -192,17 +196,16 @@ def _percent(share: xarray.DataArray) -> str:
 
 def mixture_text(table: xarray.Dataset) -> str:
     """Whether several references together explain a layer better than the best one alone."""
-    last = table.isel(point=-1)
-    speaks = last.energy.values >= SILENT
-    gain = last.mixture_gain.values[speaks]
-    surely = (last.mixture_gain_low.values[speaks] > MIXTURE_GAIN).nonzero()[0]
-    if not len(surely):
+    last = _heard(table.isel(point=-1))
+    gain = last.mixture_gain.values
+    surely = last.isel(layer=np.flatnonzero(last.mixture_gain_low.values > MIXTURE_GAIN))
+    if not surely.sizes["layer"]:
         return (
             "No layer is explained better by a mixture of references than by the best one alone, "
             f"to within {MIXTURE_GAIN:.0%} of its energy (the most is {max(gain, default=0):.1%})."
         )
     words = []
-    for layer in last.layer.values[speaks][surely]:
+    for layer in surely.layer.values:
         here = last.sel(layer=layer)
         parts = [
             f"{weight:.2f} × {legend_of(str(name))} at step {step:.3g}"

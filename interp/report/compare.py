@@ -22,6 +22,7 @@ from interp.plots.compare import (
 from interp.plots.style import DASHES, SYMBOLS, Look, model_looks
 from interp.report.compare_tables import comparison_tables, task_words
 from interp.report.error_rate_text import error_rate
+from interp.report.evidence_text import capital
 from interp.report.page import Lead, Page, card_html
 from interp.report.section import Section, written_section
 from interp.report.verdict_text import short_answer
@@ -120,7 +121,7 @@ def headline(comparison: ModelComparison) -> str:
         by_verdict.setdefault(short_answer(comparison.match(name).verdict), []).append(name)
     groups = sorted(by_verdict.items(), key=lambda group: -len(group[1]))
     text = "; ".join(f"{_subject(verdict)}: {', '.join(names)}" for verdict, names in groups)
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{capital(text)}."
 
 
 def _subject(verdict: str) -> str:

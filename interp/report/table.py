@@ -10,21 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 import xarray
 
+from interp.report.latex import MISSING as MISSING
+from interp.report.latex import escape_latex, latex_cell
 from interp.results.selection import AT_LEAST
 
 if TYPE_CHECKING:
     from rich.table import Table as TerminalTable
 
-MISSING = "–"
 FORMULA = "=+-@\t\r"
 """What a formula begins with in a spreadsheet."""
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    MISSING: "--",
-    **{character: f"\\{character}" for character in "{}$&#_%"},
-}
 
 
 @dataclass(frozen=True)
@@ -129,7 +123,10 @@ class Table:
 
     def to_latex(self) -> str:
         """A `tabular` in the style of the package booktabs, intervals in brackets."""
-        cells = [[_latex_cell(column, row) for column in self.columns] for row in self._rows()]
+        cells = [
+            [latex_cell(c.value(row), c.interval(row, ";"), c.digits) for c in self.columns]
+            for row in self._rows()
+        ]
         frame = pd.DataFrame(cells, columns=[escape_latex(c.title) for c in self.columns])
         align = "".join("l" if column.digits is None else "r" for column in self.columns)
         head = f"% {self.title}. Needs \\usepackage{{booktabs}}.\n"
@@ -225,11 +222,6 @@ def format_number(value: float, digits: int) -> str:
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
 
 
-def escape_latex(text: str) -> str:
-    """Text as LaTeX prints it."""
-    return "".join(LATEX.get(character, character) for character in text)
-
-
 def _number(cell: Any) -> float:
     return math.nan if cell is None else float(cell)
 
@@ -242,11 +234,3 @@ def _plain(cell: Any, digits: int | None) -> Any:
     if isinstance(cell, bool) or math.isnan(number):
         return cell if isinstance(cell, bool) else None
     return int(number) if digits == 0 and number.is_integer() else number
-
-
-def _latex_cell(column: Column, row: Mapping[str, Any]) -> str:
-    text = escape_latex(column.value(row)).replace(AT_LEAST, r"\geq")
-    if column.digits is None or text == LATEX[MISSING]:
-        return text
-    bounds = column.interval(row, ";").replace(",", "{,}").replace(";", ", ")
-    return f"${text.replace(',', '{,}')}$" + (f" $[{bounds}]$" if bounds else "")

@@ -49,9 +49,7 @@ class ErrorAnalysis(Analysis):
         excess = (errors[0] - errors[1]).mean(1)
         reach = REACH * excess.std().item() / math.sqrt(len(excess))
         gained, possible = ((errors[2] - errors[row]).mean(1) for row in (0, 1))
-        learnt = (gained.mean() / possible.mean()).item()
-        spread = (gained - learnt * possible).std() / possible.mean().abs()
-        learnt_reach = REACH * spread.item() / math.sqrt(len(excess))
+        learnt, learnt_low, learnt_high = ratio_of_means(gained, possible)
         return xarray.Dataset(
             {
                 "by_point": ("point", by_point[0].numpy()),
@@ -62,8 +60,8 @@ class ErrorAnalysis(Analysis):
                 "excess_low": excess.mean().item() - reach,
                 "excess_high": excess.mean().item() + reach,
                 "learnt": learnt,
-                "learnt_low": learnt - learnt_reach,
-                "learnt_high": learnt + learnt_reach,
+                "learnt_low": learnt_low,
+                "learnt_high": learnt_high,
             },
             coords={"point": range(task.n_points)},
         )
@@ -80,3 +78,13 @@ class ErrorAnalysis(Analysis):
                 [squared_error(one, ys) for one in (said, best, torch.zeros_like(ys))]
             )
             n_seen += len(xs)
+
+
+def ratio_of_means(
+    part: Float[Tensor, " prompt"], whole: Float[Tensor, " prompt"]
+) -> tuple[float, float, float]:
+    """The ratio of two means over the same prompts, and its interval by the delta method."""
+    share = (part.mean() / whole.mean()).item()
+    spread = (part - share * whole).std() / whole.mean().abs()
+    reach = REACH * spread.item() / math.sqrt(len(whole))
+    return share, share - reach, share + reach

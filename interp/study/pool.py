@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import torch
 import xarray
-from jaxtyping import Float
-from torch import Tensor
 
 from hooks.finite import check_finite
 from hooks.inference import predict
 from hooks.model import SequenceModel
 from interp.study.analysis import Analysis, at_least
-from interp.study.errors import REACH
+from interp.study.errors import ratio_of_means
 from interp.tasks import LinearRegression, Task
 from interp.training.baseline import best_reference
 from interp.training.validation import squared_error
@@ -69,17 +66,7 @@ class PoolAnalysis(Analysis):
             name: ("prompts", [row[index].mean().item() for row in rows])
             for index, name in enumerate(names)
         }
-        bands = np.array([_likeness(row[3], row[4]) for row in rows])
+        bands = np.array([ratio_of_means(row[3], row[3] + row[4]) for row in rows])
         for end, values in zip(("", "_low", "_high"), bands.T, strict=True):
             data[f"ridge_likeness{end}"] = ("prompts", values.tolist())
         return xarray.Dataset(data, {"prompts": ["pool", "new"]})
-
-
-def _likeness(
-    to_dmmse: Float[Tensor, " prompt"], to_ridge: Float[Tensor, " prompt"]
-) -> tuple[float, float, float]:
-    whole = to_dmmse + to_ridge
-    share = (to_dmmse.mean() / whole.mean()).item()
-    spread = (to_dmmse - share * whole).std() / whole.mean()
-    reach = REACH * spread.item() / math.sqrt(len(whole))
-    return share, share - reach, share + reach

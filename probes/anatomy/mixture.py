@@ -98,11 +98,12 @@ class Mixture:
             moments.index_add_(0, group, (few * f[layer]).T)
             again = zip(torch.einsum("rg,gab->rab", drawn, grams), drawn @ moments, strict=True)
             weight[:, layer, reference] = torch.stack([_solved(*one) for one in again])
+        share, gain = mixed / whole, (mixed - single) / whole
         return cls(
-            weight=_band(weight, level),
+            weight=Band.of(weight[0], weight[1:], level),
             step=step,
-            share=_band(mixed / whole, level),
-            gain=_band((mixed - single) / whole, level),
+            share=Band.of(share[0], share[1:], level),
+            gain=Band.of(gain[0], gain[1:], level),
         )
 
 
@@ -170,10 +171,3 @@ def _solved(
     root = values[kept].sqrt()
     found, _ = nnls((vectors[:, kept] * root).T.numpy(), (moment @ vectors[:, kept] / root).numpy())
     return torch.from_numpy(found)
-
-
-def _band(values: Float[Tensor, "replicate *score"], level: float) -> Band:
-    """The first of the values, that of the sample itself, and an interval of the others."""
-    ends = values.new_tensor([(1 - level) / 2, (1 + level) / 2])
-    low, high = values[1:].quantile(ends, 0, interpolation="nearest")
-    return Band(values[0], low, high)

@@ -43,6 +43,20 @@ class Band(NamedTuple):
     low: Tensor
     high: Tensor
 
+    @classmethod
+    def of(
+        cls,
+        value: Float[Tensor, "*score"],
+        replicates: Float[Tensor, "replicate *score"],
+        level: float,
+    ) -> Band:
+        """A number of all prompts with quantiles of it on resampled ones, of those not NaN."""
+        tail = (1 - level) / 2
+        low, high = (
+            replicates.nanquantile(q, 0, interpolation="nearest") for q in (tail, 1 - tail)
+        )
+        return cls(value, low, high)
+
 
 @dataclass(frozen=True)
 class Shares:
@@ -74,7 +88,7 @@ class Shares:
 
         Resampled groups on which it is NaN do not count.
         """
-        return _band(measure(self.filters.value), measure(self.replicates), level)
+        return Band.of(measure(self.filters.value), measure(self.replicates), level)
 
     @classmethod
     def of(
@@ -134,7 +148,7 @@ class Shares:
             gap=_ratio(kept[..., -1:] - by_reference, sums.energy, weights, level),
             reference_step=steps - offsets,
             best=best,
-            filters=_band(sums.free_filters(everywhere, penalty), replicates, level),
+            filters=Band.of(sums.free_filters(everywhere, penalty), replicates, level),
             replicates=replicates,
             reference_filters=iterates[steps],
             iterate_filters=iterates * scale[:, None],
@@ -218,10 +232,4 @@ def _ratio(
             "rg,g...->r...", groups, whole
         )
 
-    return _band(share(torch.ones_like(weights[:1]))[0], share(weights), level)
-
-
-def _band(value: Tensor, replicates: Tensor, level: float) -> Band:
-    tail = (1 - level) / 2
-    low, high = (replicates.nanquantile(q, 0, interpolation="nearest") for q in (tail, 1 - tail))
-    return Band(value, low, high)
+    return Band.of(share(torch.ones_like(weights[:1]))[0], share(weights), level)

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser
 from plotly.graph_objects import Figure
 
+from interp.report.latex import escape_latex
 from interp.report.markdown import write_markdown
 from interp.report.page import Lead, Page
 from interp.report.section import Section
-from interp.report.table import Column, Table, escape_latex, format_number, scores
+from interp.report.table import Column, Table, format_number, scores
 
 NUMBERS = st.floats(-1e6, 1e6)
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp;"
